@@ -1,0 +1,1 @@
+"""Envoy: its configuration over xDS, its process, its access log."""

@@ -1,0 +1,5 @@
+"""YAML files into `kernel.Node` trees that know their lines, with size, depth and aliases bounded."""
+
+from meshwarden.adapters.yaml.codec import load_document, parse_document
+
+__all__ = ["load_document", "parse_document"]

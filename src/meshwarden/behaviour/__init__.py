@@ -1,0 +1,1 @@
+"""Is this normal: the unsupervised model of calls. Not built yet."""

@@ -1,0 +1,65 @@
+"""The command line: one module per command, imported only when it is called.
+
+Exit codes, the same everywhere: 0 fine, 1 findings or violations, 2 bad input or usage, 3 the
+system failed. Here alone errors become text: one line that says what, where and what to do. With
+`--json`, stdout is one object and nothing else.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from meshwarden.kernel import ConfigError, InputError, MeshwardenError
+
+COMMANDS = {
+    "demo": "The sample bank under zero trust, with load, and what must fail.",
+    "up": "Your own services, each behind a sidecar.",
+    "serve": "The control plane alone.",
+    "policy": "Policy as code: check, decide, explain, compile.",
+    "calls": "Recorded calls: list, summary, graph.",
+}
+
+
+def build_app() -> App:
+    """Return the application; commands are import paths, so that `--help` imports none of them."""
+    app = App(
+        name="meshwarden",
+        help="Secures the calls between services: who is calling, may it, and the record of both.",
+        help_format="plaintext",
+        version_flags=["--version"],
+        result_action="return_value",
+    )
+    for name, summary in COMMANDS.items():
+        app.command(f"meshwarden.cli.{name}:app", name=name, help=summary)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Return the exit code of `meshwarden <arguments>`."""
+    try:
+        code = build_app()(list(arguments) or ["--help"], exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _say(" ".join(str(error).split()), hint="meshwarden --help", code=2)
+    except (ConfigError, InputError) as error:
+        return _say(str(error), code=2)
+    except MeshwardenError as error:
+        return _say(str(error), code=3)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _say(message: str, *, hint: str = "", code: int) -> int:
+    print(f"meshwarden: {message}{f' ({hint})' if hint else ''}", file=sys.stderr)
+    return code

@@ -1,0 +1,1 @@
+"""Can you prove it: evidence. Not built yet."""

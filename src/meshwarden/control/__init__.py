@@ -1,0 +1,1 @@
+"""Use-cases and loops: the one place where capabilities and adapters meet."""

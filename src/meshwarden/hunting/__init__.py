@@ -1,0 +1,1 @@
+"""What could happen: attack paths and the cheapest cut. Not built yet."""

@@ -1,0 +1,1 @@
+"""Who is calling: SPIFFE identities, their certificates and the authority that signs them."""

@@ -1,0 +1,1 @@
+"""The sample bank, its load, its attacks."""

@@ -1,0 +1,1 @@
+"""May it: access policy as code, the evaluator that defines it, and its compiled targets."""

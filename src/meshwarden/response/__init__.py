@@ -1,0 +1,1 @@
+"""What now: containment as a reversible transaction. Not built yet."""

@@ -1,0 +1,1 @@
+"""On whose behalf: transaction tokens. Not built yet."""
