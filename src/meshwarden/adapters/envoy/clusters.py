@@ -1,0 +1,103 @@
+"""Where a sidecar sends: its own service, the callees that policy allows, listed outside hosts.
+
+Requests keep the protocol they came in (HTTP/1.1 or HTTP/2) on every leg, so that neither side
+needs to be told what the other speaks. Callees' endpoints come by EDS: they can be taken away
+without touching the cluster.
+"""
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.address_pb2 import Address, Pipe, SocketAddress
+from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions
+from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint as LbEndpointAddress
+from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from google.protobuf.duration_pb2 import Duration
+
+from meshwarden.adapters.envoy.model import Callee, Endpoint, Outside, Sidecar
+from meshwarden.adapters.envoy.tls import ads_source, caller_socket, packed
+
+APPLICATION = "application"
+_CONNECT_TIMEOUT = Duration(seconds=2)
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def application_cluster(port: int | None = None) -> str:
+    """Return the name of the service's own cluster, for requests or for one port of connections."""
+    return APPLICATION if port is None else f"{APPLICATION}/{port}"
+
+
+def address_of(endpoint: Endpoint) -> Address:
+    """Return an Envoy address."""
+    if endpoint.port:
+        socket = SocketAddress(address=endpoint.address, port_value=endpoint.port)
+        return Address(socket_address=socket)
+    return Address(pipe=Pipe(path=endpoint.address))
+
+
+def build_clusters(sidecar: Sidecar) -> dict[str, Cluster]:
+    """Return the clusters of `sidecar` by name."""
+    found = [_application(sidecar.application)]
+    found += [_application(inbound.application, inbound.port) for inbound in sidecar.tcp]
+    found += [_callee(callee) for callee in sidecar.callees]
+    found += [_outside(host) for host in sidecar.outside]
+    return {cluster.name: cluster for cluster in found}
+
+
+def build_endpoints(sidecar: Sidecar) -> dict[str, ClusterLoadAssignment]:
+    """Return where the callees of `sidecar` are, by cluster."""
+    return {
+        callee.cluster: _assignment(callee.cluster, callee.endpoints) for callee in sidecar.callees
+    }
+
+
+def _application(endpoint: Endpoint, port: int | None = None) -> Cluster:
+    name = application_cluster(port)
+    return Cluster(
+        name=name,
+        type=Cluster.STATIC,
+        connect_timeout=_CONNECT_TIMEOUT,
+        load_assignment=_assignment(name, (endpoint,)),
+        typed_extension_protocol_options={} if port else _same_protocol(),
+    )
+
+
+def _callee(callee: Callee) -> Cluster:
+    return Cluster(
+        name=callee.cluster,
+        type=Cluster.EDS,
+        eds_cluster_config=Cluster.EdsClusterConfig(eds_config=ads_source()),
+        connect_timeout=_CONNECT_TIMEOUT,
+        transport_socket=caller_socket(callee.identity),
+        typed_extension_protocol_options={} if callee.port else _same_protocol(),
+    )
+
+
+def _outside(host: Outside) -> Cluster:
+    endpoint = host.address or Endpoint(address=host.host, port=host.port)
+    return Cluster(
+        name=host.cluster,
+        type=Cluster.STATIC if host.address else Cluster.LOGICAL_DNS,
+        connect_timeout=Duration(seconds=5),
+        load_assignment=_assignment(host.cluster, (endpoint,)),
+    )
+
+
+def _assignment(cluster: str, endpoints: tuple[Endpoint, ...]) -> ClusterLoadAssignment:
+    places = [
+        LbEndpoint(endpoint=LbEndpointAddress(address=address_of(endpoint)))
+        for endpoint in endpoints
+    ]
+    return ClusterLoadAssignment(
+        cluster_name=cluster, endpoints=[LocalityLbEndpoints(lb_endpoints=places)]
+    )
+
+
+def _same_protocol() -> dict[str, object]:
+    options = HttpProtocolOptions(
+        use_downstream_protocol_config=HttpProtocolOptions.UseDownstreamHttpConfig(
+            http_protocol_options=Http1ProtocolOptions(),
+            http2_protocol_options=Http2ProtocolOptions(),
+        )
+    )
+    return {_HTTP_OPTIONS: packed(options)}

@@ -1,0 +1,273 @@
+"""Where a sidecar listens, and which way each request goes.
+
+- `inbound`: mutual TLS, then the compiled policy, then the service. Nothing passes that no rule
+  allows; a filter that has not arrived yet keeps the listener shut.
+- `inbound/<port>`: the same for connections.
+- `outbound`: the service's own requests, as to an HTTP proxy: by service name over mutual TLS, or
+  to a listed outside host (also by CONNECT, end to end). Any other host is refused here.
+- `outbound/<service>/<port>`: the service's own connections.
+- `edge`: plain HTTP from outside; authentication is the service's.
+"""
+
+from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
+from envoy.config.core.v3.base_pb2 import (
+    DataSource,
+    HeaderValue,
+    HeaderValueOption,
+    TransportSocket,
+)
+from envoy.config.core.v3.config_source_pb2 import ExtensionConfigSource
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
+from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3 import route_components_pb2 as routes
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as hcm,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+
+from meshwarden.adapters.envoy import accesslog
+from meshwarden.adapters.envoy.clusters import APPLICATION, address_of, application_cluster
+from meshwarden.adapters.envoy.model import Callee, Filters, Outside, Sidecar, TcpInbound
+from meshwarden.adapters.envoy.tls import ads_source, callee_socket, packed
+
+INBOUND = "inbound"
+OUTBOUND = "outbound"
+EDGE = "edge"
+AUTHORIZATION = "authorization"
+_HTTP_RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
+_NETWORK_RBAC = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC"
+_NO_LIMIT = Duration(seconds=0)
+_Manager = hcm.HttpConnectionManager
+
+
+def build_filters(filters: Filters) -> dict[str, TypedExtensionConfig]:
+    """Return the compiled policy as the filters that the inbound listeners ask for by name."""
+    named: dict[str, Message] = {AUTHORIZATION: filters.http}
+    named |= {f"{AUTHORIZATION}/{port}": message for port, message in filters.tcp.items()}
+    return {
+        name: TypedExtensionConfig(name=name, typed_config=packed(message))
+        for name, message in named.items()
+    }
+
+
+def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
+    """Return the listeners of `sidecar` by name."""
+    log = str(sidecar.access_log)
+    found = [_outbound(sidecar, log)]
+    found += [_outbound_tcp(callee, log) for callee in sidecar.callees if callee.port]
+    found += [_inbound_tcp(inbound, log) for inbound in sidecar.tcp]
+    if sidecar.inbound:
+        found.append(_inbound(sidecar, log))
+    if sidecar.edge:
+        found.append(_edge(sidecar, log))
+    return {listener.name: listener for listener in found}
+
+
+def build_routes(sidecar: Sidecar) -> dict[str, RouteConfiguration]:
+    """Return the outbound routes: one virtual host for each callee and each outside host."""
+    hosts = [_callee_host(callee) for callee in sidecar.callees if not callee.port]
+    hosts += [_outside_host(host) for host in sidecar.outside]
+    hosts.append(_refuse_host(sidecar.service))
+    return {
+        OUTBOUND: RouteConfiguration(
+            name=OUTBOUND,
+            virtual_hosts=hosts,
+            # The callee's and the caller's record of one request are joined by this id; whatever
+            # the application wrote there is overwritten.
+            request_headers_to_add=[_overwrite(accesslog.CALL_ID_HEADER, accesslog.CALL_ID_VALUE)],
+            validate_clusters=BoolValue(value=False),
+        )
+    }
+
+
+def _inbound(sidecar: Sidecar, log: str) -> Listener:
+    assert sidecar.inbound  # noqa: S101  # the caller checked
+    manager = _manager(
+        INBOUND,
+        accesslog.inbound_http(log),
+        filters=[_discovered_http(AUTHORIZATION)],
+        route_config=_to_application(INBOUND),
+        forward_client_cert_details=_Manager.SANITIZE_SET,
+        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(uri=True),
+    )
+    return Listener(
+        name=INBOUND,
+        address=address_of(sidecar.inbound),
+        access_log=[accesslog.listener(log)],
+        filter_chains=[_chain([_http(manager)], callee_socket())],
+    )
+
+
+def _inbound_tcp(inbound: TcpInbound, log: str) -> Listener:
+    name = f"{INBOUND}/{inbound.port}"
+    authorization = Filter(
+        name=f"{AUTHORIZATION}/{inbound.port}",
+        config_discovery=ExtensionConfigSource(
+            config_source=ads_source(), type_urls=[_NETWORK_RBAC]
+        ),
+    )
+    proxy = _tcp(name, application_cluster(inbound.port), accesslog.inbound_tcp(log))
+    return Listener(
+        name=name,
+        address=address_of(inbound.listen),
+        access_log=[accesslog.listener(log)],
+        filter_chains=[_chain([authorization, proxy], callee_socket())],
+    )
+
+
+def _outbound(sidecar: Sidecar, log: str) -> Listener:
+    manager = _manager(
+        OUTBOUND,
+        accesslog.outbound_http(log),
+        rds=hcm.Rds(config_source=ads_source(), route_config_name=OUTBOUND),
+        upgrade_configs=[_Manager.UpgradeConfig(upgrade_type="CONNECT")],
+    )
+    return Listener(
+        name=OUTBOUND,
+        address=address_of(sidecar.outbound),
+        filter_chains=[_chain([_http(manager)])],
+    )
+
+
+def _outbound_tcp(callee: Callee, log: str) -> Listener:
+    assert callee.local  # noqa: S101  # a callee with a port has a local end
+    name = f"{OUTBOUND}/{callee.service}/{callee.port}"
+    proxy = _tcp(name, callee.cluster, accesslog.outbound_tcp(log))
+    return Listener(name=name, address=address_of(callee.local), filter_chains=[_chain([proxy])])
+
+
+def _edge(sidecar: Sidecar, log: str) -> Listener:
+    assert sidecar.edge  # noqa: S101  # the caller checked
+    manager = _manager(
+        EDGE,
+        accesslog.edge_http(log),
+        route_config=_to_application(EDGE, drop=[accesslog.CALL_ID_HEADER]),
+        forward_client_cert_details=_Manager.SANITIZE,
+        use_remote_address=BoolValue(value=True),
+    )
+    return Listener(
+        name=EDGE, address=address_of(sidecar.edge), filter_chains=[_chain([_http(manager)])]
+    )
+
+
+def _manager(
+    name: str, log: AccessLog, filters: list[hcm.HttpFilter] | None = None, **more: object
+) -> Message:
+    """Return a connection manager that normalizes paths the way policy compares them."""
+    return _Manager(
+        stat_prefix=name,
+        access_log=[log],
+        http_filters=[*(filters or []), _router()],
+        normalize_path=BoolValue(value=True),
+        merge_slashes=True,
+        path_with_escaped_slashes_action=_Manager.REJECT_REQUEST,
+        stream_idle_timeout=Duration(seconds=300),
+        request_headers_timeout=Duration(seconds=10),
+        server_header_transformation=_Manager.PASS_THROUGH,
+        **more,
+    )
+
+
+def _router() -> hcm.HttpFilter:
+    return hcm.HttpFilter(
+        name="envoy.filters.http.router", typed_config=packed(Router(suppress_envoy_headers=True))
+    )
+
+
+def _discovered_http(name: str) -> hcm.HttpFilter:
+    source = ExtensionConfigSource(config_source=ads_source(), type_urls=[_HTTP_RBAC])
+    return hcm.HttpFilter(name=name, config_discovery=source)
+
+
+def _http(manager: Message) -> Filter:
+    return Filter(
+        name="envoy.filters.network.http_connection_manager", typed_config=packed(manager)
+    )
+
+
+def _tcp(name: str, cluster: str, log: AccessLog) -> Filter:
+    proxy = TcpProxy(stat_prefix=name, cluster=cluster, access_log=[log])
+    return Filter(name="envoy.filters.network.tcp_proxy", typed_config=packed(proxy))
+
+
+def _chain(filters: list[Filter], socket: TransportSocket | None = None) -> FilterChain:
+    return FilterChain(
+        filters=filters,
+        transport_socket=socket,
+        transport_socket_connect_timeout=Duration(seconds=5) if socket else None,
+    )
+
+
+def _to_application(name: str, drop: list[str] | None = None) -> RouteConfiguration:
+    route = _forward(APPLICATION)
+    host = routes.VirtualHost(name=name, domains=["*"], routes=[route])
+    return RouteConfiguration(name=name, virtual_hosts=[host], request_headers_to_remove=drop or [])
+
+
+def _callee_host(callee: Callee) -> routes.VirtualHost:
+    retry = routes.RetryPolicy(
+        retry_on="connect-failure,refused-stream", num_retries=UInt32Value(value=2)
+    )
+    return routes.VirtualHost(
+        name=callee.service,
+        domains=[callee.service, f"{callee.service}:80"],
+        routes=[_forward(callee.cluster, retry)],
+    )
+
+
+def _outside_host(host: Outside) -> routes.VirtualHost:
+    tunnel = routes.Route(
+        match=routes.RouteMatch(connect_matcher=routes.RouteMatch.ConnectMatcher()),
+        route=routes.RouteAction(
+            cluster=host.cluster,
+            timeout=_NO_LIMIT,
+            upgrade_configs=[
+                routes.RouteAction.UpgradeConfig(
+                    upgrade_type="CONNECT",
+                    connect_config=routes.RouteAction.UpgradeConfig.ConnectConfig(),
+                )
+            ],
+        ),
+    )
+    names = [f"{host.host}:{host.port}"] + ([host.host] if host.port == 80 else [])
+    return routes.VirtualHost(
+        name=names[0],
+        domains=names,
+        routes=[tunnel, _forward(host.cluster)],
+        # The hop inside the mesh is nobody's business outside.
+        request_headers_to_remove=[accesslog.CALL_ID_HEADER],
+    )
+
+
+def _refuse_host(service: str) -> routes.VirtualHost:
+    body = f"meshwarden: no rule lets {service} call this host\n"
+    refusal = routes.DirectResponseAction(status=403, body=DataSource(inline_string=body))
+    connect = routes.RouteMatch(connect_matcher=routes.RouteMatch.ConnectMatcher())
+    return routes.VirtualHost(
+        name=accesslog.REFUSED_HOST,
+        domains=["*"],
+        routes=[
+            routes.Route(match=connect, direct_response=refusal),
+            routes.Route(match=routes.RouteMatch(prefix="/"), direct_response=refusal),
+        ],
+    )
+
+
+def _forward(cluster: str, retry: routes.RetryPolicy | None = None) -> routes.Route:
+    return routes.Route(
+        match=routes.RouteMatch(prefix="/"),
+        route=routes.RouteAction(cluster=cluster, timeout=_NO_LIMIT, retry_policy=retry),
+    )
+
+
+def _overwrite(name: str, value: str) -> HeaderValueOption:
+    return HeaderValueOption(
+        header=HeaderValue(key=name, value=value),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )

@@ -1,0 +1,96 @@
+"""What one sidecar is to do, as plain values; `snapshot` turns them into xDS resources.
+
+A sidecar receives only what its policy lets it call and be called by: a callee that no rule lets it
+reach has neither route nor cluster here, an outside host only where `egress` names it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.message import Message
+
+from meshwarden.kernel import SpiffeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An IP address and port, or the path of a Unix socket (`port` 0)."""
+
+    address: str
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpInbound:
+    """A port of connections that the service accepts: where callers arrive, where it listens."""
+
+    port: int
+    listen: Endpoint
+    application: Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callee:
+    """A service that this one may call; for connections, `port` and where the caller finds it."""
+
+    service: str
+    identity: SpiffeId
+    endpoints: tuple[Endpoint, ...]
+    port: int | None = None
+    local: Endpoint | None = None
+
+    @property
+    def cluster(self) -> str:
+        """The name of the callee's cluster."""
+        return f"service/{self.service}" + (f"/{self.port}" if self.port else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """A host outside the mesh that this service may call; `address` where no resolver knows it."""
+
+    host: str
+    port: int
+    address: Endpoint | None = None
+
+    @property
+    def cluster(self) -> str:
+        """The name of the host's cluster."""
+        return f"outside/{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """One sidecar: whose it is, where it listens, where it may go.
+
+    Attributes:
+        service: the service's name, and the proxy's node id.
+        identity: the service's identity.
+        inbound: where callers arrive with mutual TLS; None where it accepts no requests.
+        outbound: where the service sends its requests, as to an HTTP proxy.
+        edge: where requests from outside arrive; None where the service is not at the edge.
+        application: where the service itself listens.
+        tcp: the ports of connections that it accepts.
+        callees: the services that policy lets it call.
+        outside: the outside hosts that policy lets it call.
+        access_log: the file that records every call.
+    """
+
+    service: str
+    identity: SpiffeId
+    inbound: Endpoint | None
+    outbound: Endpoint
+    edge: Endpoint | None
+    application: Endpoint
+    tcp: tuple[TcpInbound, ...]
+    callees: tuple[Callee, ...]
+    outside: tuple[Outside, ...]
+    access_log: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """The compiled policy of one service: its HTTP filter, and one network filter by port."""
+
+    http: Message
+    tcp: "dict[int, Message]"

@@ -1,0 +1,106 @@
+"""Mutual TLS 1.3 for both sides of a sidecar, and the secrets that feed it over SDS.
+
+The callee requires a certificate of the trust bundle; who may call is decided above, by policy. The
+caller verifies that the callee's certificate names the one identity that it meant to reach.
+"""
+
+from envoy.config.core.v3.base_pb2 import DataSource, TransportSocket
+from envoy.config.core.v3.config_source_pb2 import AggregatedConfigSource, ApiVersion, ConfigSource
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2 as common
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig, Secret
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
+    CommonTlsContext,
+    DownstreamTlsContext,
+    UpstreamTlsContext,
+)
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BoolValue
+
+from meshwarden.kernel import SpiffeId
+
+SVID = "svid"
+BUNDLE = "bundle"
+
+
+def packed(message: Message) -> Any:
+    """Return `message` inside an Any."""
+    return Any(
+        type_url=f"type.googleapis.com/{message.DESCRIPTOR.full_name}",
+        value=message.SerializeToString(deterministic=True),
+    )
+
+
+def ads_source() -> ConfigSource:
+    """Return the source of everything that arrives on the aggregated stream."""
+    return ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+
+
+def svid_secret(certificate_chain: str, private_key: str) -> Secret:
+    """Return the sidecar's own certificate chain and key (PEM), leaf first."""
+    return Secret(
+        name=SVID,
+        tls_certificate=common.TlsCertificate(
+            certificate_chain=DataSource(inline_string=certificate_chain),
+            private_key=DataSource(inline_string=private_key),
+        ),
+    )
+
+
+def bundle_secret(bundle: str) -> Secret:
+    """Return the trust domain's roots (PEM)."""
+    return Secret(
+        name=BUNDLE,
+        validation_context=common.CertificateValidationContext(
+            trusted_ca=DataSource(inline_string=bundle)
+        ),
+    )
+
+
+def callee_socket() -> TransportSocket:
+    """Return the inbound side: no certificate of the bundle, no connection."""
+    context = DownstreamTlsContext(
+        common_tls_context=CommonTlsContext(
+            tls_params=_tls_1_3(),
+            alpn_protocols=["h2", "http/1.1"],
+            tls_certificate_sds_secret_configs=[_secret(SVID)],
+            validation_context_sds_secret_config=_secret(BUNDLE),
+        ),
+        require_client_certificate=BoolValue(value=True),
+        disable_stateless_session_resumption=True,  # every connection proves its certificate anew
+        disable_stateful_session_resumption=True,
+    )
+    return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
+
+
+def caller_socket(callee: SpiffeId) -> TransportSocket:
+    """Return the outbound side: our certificate, and a callee that proves to be `callee`."""
+    identity = common.SubjectAltNameMatcher(
+        san_type=common.SubjectAltNameMatcher.URI, matcher=StringMatcher(exact=str(callee))
+    )
+    context = UpstreamTlsContext(
+        common_tls_context=CommonTlsContext(
+            tls_params=_tls_1_3(),
+            tls_certificate_sds_secret_configs=[_secret(SVID)],
+            combined_validation_context=CommonTlsContext.CombinedCertificateValidationContext(
+                default_validation_context=common.CertificateValidationContext(
+                    match_typed_subject_alt_names=[identity]
+                ),
+                validation_context_sds_secret_config=_secret(BUNDLE),
+            ),
+        )
+    )
+    return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
+
+
+def _secret(name: str) -> SdsSecretConfig:
+    return SdsSecretConfig(name=name, sds_config=ads_source())
+
+
+def _tls_1_3() -> common.TlsParameters:
+    # Both bounds: as a client Envoy would otherwise offer at most TLS 1.2.
+    return common.TlsParameters(
+        tls_minimum_protocol_version=common.TlsParameters.TLSv1_3,
+        tls_maximum_protocol_version=common.TlsParameters.TLSv1_3,
+    )
