@@ -1,0 +1,185 @@
+"""Where a running mesh keeps its files and which loopback addresses its sidecars have.
+
+Supervisor and control plane run as two processes; both compute the same values from the state
+directory and the names of the services alone. Nothing here creates or changes a file.
+
+Everything below the state directory is private to the account that runs meshwarden. Only `app/`, in
+which a service creates its own socket, belongs to the service's account: a service could otherwise
+put its own socket in the place of its sidecar's.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from meshwarden.control.mesh import Address, Mesh
+from meshwarden.kernel import ConfigError
+
+INBOUND_PORT: Final = 15443  # mutual TLS, HTTP
+OUTBOUND_PORT: Final = 15001  # the service's HTTP proxy
+MAX_SOCKET_PATH_BYTES: Final = 107  # sun_path of unix(7), without its final NUL
+FIRST_HOST: Final = 10
+CONTROL_PLANE: Final = "control-plane"
+
+
+def inbound_tcp_port(port: int) -> int:
+    """Return the port of mutual TLS for connections that the policy calls `tcp: <port>`."""
+    return 20000 + port % 40000
+
+
+def outbound_tcp_port(index: int) -> int:
+    """Return the clear port for the caller's `index`-th tcp destination (by name, then port)."""
+    return 30000 + index
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths and addresses of one mesh; ConfigError `state.path_too_long` where no socket would fit.
+
+    Attributes:
+        state: the state directory, absolute.
+        names: the services in the order of the mesh file; the order decides the addresses.
+    """
+
+    state: Path
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        longest = self.app_socket(max(self.names, key=len, default="-"))  # of all its sockets
+        excess = len(bytes(longest)) - MAX_SOCKET_PATH_BYTES
+        if excess > 0:
+            raise ConfigError(
+                "state.path_too_long",
+                f"the state directory {self.state} is {excess} bytes too long: a Unix socket's"
+                f" path has at most {MAX_SOCKET_PATH_BYTES} and {longest.name} would be below it",
+                hint="name a shorter one with --state",
+            )
+
+    @property
+    def network(self) -> str:
+        """The three leading bytes of all addresses, derived from the state directory."""
+        digest = hashlib.sha256(bytes(self.state)).digest()
+        return f"127.{1 + digest[0] % 254}.{digest[1]}"  # never 127.0: that is the services' own
+
+    @property
+    def authority_dir(self) -> Path:
+        """Keys of the certificate authority."""
+        return self.state / "ca"
+
+    @property
+    def run_dir(self) -> Path:
+        """What exists only while the mesh runs."""
+        return self.state / "run"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Access logs (the record) and output of the services."""
+        return self.state / "logs"
+
+    @property
+    def calls_dir(self) -> Path:
+        """Recorded calls, as Parquet files."""
+        return self.state / "calls"
+
+    @property
+    def findings(self) -> Path:
+        """Findings, one JSON object a line."""
+        return self.state / "findings.jsonl"
+
+    @property
+    def processes(self) -> Path:
+        """Process ids of the running mesh, as JSON."""
+        return self.state / "up.json"
+
+    @property
+    def api_socket(self) -> Path:
+        """The control plane's own API."""
+        return self.run_dir / "api.sock"
+
+    def service_run_dir(self, name: str) -> Path:
+        """Sockets and configuration of the service's sidecar."""
+        return self.run_dir / name
+
+    def xds_socket(self, name: str) -> Path:
+        """Where the control plane configures this sidecar."""
+        return self.service_run_dir(name) / "xds.sock"
+
+    def admin_socket(self, name: str) -> Path:
+        """The sidecar's administration interface."""
+        return self.service_run_dir(name) / "admin.sock"
+
+    def bootstrap(self, name: str) -> Path:
+        """The configuration that the sidecar starts with."""
+        return self.service_run_dir(name) / "envoy.yaml"
+
+    def app_dir(self, name: str) -> Path:
+        """The one directory that the service's own account may write."""
+        return self.service_run_dir(name) / "app"
+
+    def app_socket(self, name: str) -> Path:
+        """Where a service with `socket: true` listens."""
+        return self.app_dir(name) / "app.sock"
+
+    def service_logs_dir(self, name: str) -> Path:
+        """The sidecar's access logs."""
+        return self.logs_dir / name
+
+    def access_log(self, name: str) -> Path:
+        """The sidecar's access log, the record of calls."""
+        return self.service_logs_dir(name) / "access.log"
+
+    def output_log(self, name: str) -> Path:
+        """What the process of that name printed."""
+        return self.logs_dir / f"{name}.log"
+
+    def host(self, name: str) -> str:
+        """The service's own loopback address, as IP address."""
+        return f"{self.network}.{FIRST_HOST + self.names.index(name)}"
+
+    def address(self, name: str) -> Address:
+        """Where the service's sidecar takes HTTP from other sidecars."""
+        return Address(host=self.host(name), port=INBOUND_PORT)
+
+    def proxy(self, name: str) -> Address:
+        """Where the service's sidecar takes the service's own calls."""
+        return Address(host=self.host(name), port=OUTBOUND_PORT)
+
+
+def layout_of(mesh: Mesh, state: Path) -> Layout:
+    """Return the layout of `mesh` below the directory `state`."""
+    return Layout(state.resolve(), tuple(mesh.services))
+
+
+def sidecar_name(service: str) -> str:
+    """Return the name of a service's sidecar in events and logs; a service's own has no dot."""
+    return f"{service}.sidecar"
+
+
+def service_environment(
+    mesh: Mesh, layout: Layout, name: str, tcp: Iterable[tuple[str, int, Address]] = ()
+) -> dict[str, str]:
+    """Return the variables through which a service finds the mesh, besides its own.
+
+    Args:
+        mesh: the mesh that holds it.
+        layout: its layout.
+        name: the service.
+        tcp: destinations of connections that the policy lets it open: service, port, and where
+            its sidecar takes them.
+    """
+    service = mesh.services[name]
+    proxy = f"http://{layout.proxy(name)}"
+    found = {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "NO_PROXY": ""}
+    # curl reads only http_proxy, Go and Python either spelling, Node.js both with the switch.
+    found |= {key.lower(): value for key, value in found.items()}
+    found["NODE_USE_ENV_PROXY"] = "1"
+    if service.socket:
+        found["MESHWARDEN_SOCKET"] = str(layout.app_socket(name))
+    if service.port is not None:
+        found["PORT"] = str(service.port)
+    for other, port, address in tcp:
+        variable = f"MESHWARDEN_TCP_{other.replace('-', '_').upper()}_{port}"
+        found[variable] = str(address)
+    return found

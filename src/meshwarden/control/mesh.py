@@ -1,0 +1,315 @@
+"""`mesh.yaml`: which programs make up a mesh, how each is started, and where it listens.
+
+A `Mesh` cannot be built from a file that contradicts itself: unknown keys and names, a dependency
+that leads back to itself, a port that two services want, are errors with file and line before
+anything is started. Names are those of the access policy; `check_against` compares the two. Whether
+commands and directories exist is seen when the supervisor prepares to start them.
+"""
+
+import difflib
+import graphlib
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from meshwarden.kernel import ConfigError, Node
+from meshwarden.kernel.document import Fields
+from meshwarden.policy import AccessPolicy
+
+API_VERSION: Final = "meshwarden.dev/v1"
+DEFAULT_START_TIMEOUT_S: Final = 30.0
+MAX_SERVICES: Final = 240  # each has one host number of its own in 127.A.B.0/24
+RESERVED_NAMES: Final = frozenset({"control-plane", "meshwarden"})  # they name our own log lines
+PROXY_VARIABLES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A TCP address: `host` is an IP address in text."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshService:
+    """One program of the mesh.
+
+    Attributes:
+        name: its name in the policy; a DNS label.
+        command: program and arguments; no shell is involved.
+        socket: it listens on the Unix socket that `MESHWARDEN_SOCKET` names.
+        port: it listens on this port of 127.0.0.1 (`PORT`). With neither, it only calls others.
+        health: path of an HTTP GET that answers 2xx once it serves; None: it accepts connections.
+        after: services that must be healthy before this one is started.
+        environment: variables on top of those that `meshwarden up` itself was given.
+        directory: its working directory, absolute.
+        user: the account it runs as; None: the one that runs meshwarden.
+        edge: port of 127.0.0.1 on which its sidecar takes traffic from outside, plain HTTP.
+        start_timeout_s: seconds from its start by which it must be healthy.
+        where: `file:line` of its entry, for errors.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    socket: bool = False
+    port: int | None = None
+    health: str | None = None
+    after: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path
+    user: str | None = None
+    edge: int | None = None
+    start_timeout_s: float = DEFAULT_START_TIMEOUT_S
+    where: str = "mesh"
+
+    @property
+    def listens(self) -> bool:
+        """Whether others can call it."""
+        return self.socket or self.port is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mesh:
+    """The services in the order of the file, their policy, and fixed addresses of outside hosts.
+
+    `directory` is the mesh file's own; `policy_path` is absolute.
+    """
+
+    policy_path: Path
+    services: Mapping[str, MeshService]
+    outside: Mapping[str, Address] = field(default_factory=dict)
+    directory: Path
+
+
+def parse_mesh(document: Node, directory: Path) -> Mesh:
+    """Return the mesh that `document` describes, its paths taken relative to `directory`.
+
+    Raises:
+        InputError: with file, line and hint, where the document contradicts the format or itself.
+    """
+    top = document.fields(required=["apiVersion", "policy", "services"], optional=["outside"])
+    if top["apiVersion"].value != API_VERSION:
+        top["apiVersion"].refuse(
+            "mesh.api_version", "unknown apiVersion", hint=f"write {API_VERSION}"
+        )
+    nodes = top["services"].mapping()
+    if not nodes:
+        top["services"].refuse("mesh.no_services", "no services", hint="name at least one")
+    if len(nodes) > MAX_SERVICES:
+        top["services"].refuse("mesh.too_many_services", f"more than {MAX_SERVICES} services")
+    directory = directory.absolute()
+    services = {name: _service(name, node, directory) for name, node in nodes.items()}
+    _check_dependencies(nodes, services)
+    _check_ports(nodes, services)
+    outside = top.get("outside")
+    return Mesh(
+        policy_path=directory / _plain(top["policy"]),
+        services=services,
+        outside={} if outside is None else _outside(outside),
+        directory=directory,
+    )
+
+
+def check_against(mesh: Mesh, policy: AccessPolicy) -> None:
+    """Refuse a mesh that its policy does not know.
+
+    Raises:
+        ConfigError: `mesh.not_in_policy`, `mesh.edge_not_in_policy` or `mesh.listens_nowhere`.
+    """
+    for name, service in mesh.services.items():
+        known = policy.services.get(name)
+        if known is None:
+            near = difflib.get_close_matches(name, list(policy.services), n=1)
+            raise ConfigError(
+                "mesh.not_in_policy",
+                f"{service.where}: service {name!r} is not in the policy {mesh.policy_path}",
+                hint=f"did you mean {near[0]!r}?" if near else "add it there with its identity",
+            )
+        if service.edge is not None and not known.edge:
+            raise ConfigError(
+                "mesh.edge_not_in_policy",
+                f"{service.where}: {name!r} has an edge port, but its policy has no `edge: true`",
+                hint=f"add `edge: true` to {name!r} in {mesh.policy_path}, or remove the port",
+            )
+        if known.accepts and not service.listens:
+            raise ConfigError(
+                "mesh.listens_nowhere",
+                f"{service.where}: the policy lets others call {name!r}, but it listens nowhere",
+                hint="add `socket: true` or `port: N`",
+            )
+
+
+_KEYS = (
+    "socket", "port", "health", "after", "environment", "directory", "user", "edge",
+    "start_timeout_s",
+)  # fmt: skip
+
+
+def _service(name: str, node: Node, directory: Path) -> MeshService:
+    if not _NAME.fullmatch(name):
+        node.refuse(
+            "mesh.name", f"{name[:80]!r} is not a service name",
+            hint="1 to 63 of a-z 0-9 -, with a letter or digit at both ends",
+        )  # fmt: skip
+    if name in RESERVED_NAMES:
+        node.refuse("mesh.name", f"the name {name!r} is taken by meshwarden itself")
+    fields = node.fields(required=["command"], optional=_KEYS)
+    socket, port = _listening(node, fields)
+    edge = fields.get("edge")
+    health = fields.get("health")
+    after = fields.get("after")
+    timeout = fields.get("start_timeout_s")
+    user = fields.get("user")
+    below = fields.get("directory")
+    if not socket and port is None and (edge or health):
+        (edge or health or node).refuse(
+            "mesh.listens_nowhere",
+            f"{name!r} listens nowhere, so it can have neither health nor edge",
+            hint="add `socket: true` or `port: N`",
+        )
+    return MeshService(
+        name=name,
+        command=_command(fields["command"]),
+        socket=socket,
+        port=port,
+        health=None if health is None else _health(health),
+        after=() if after is None else tuple(after.texts()),
+        environment=_environment(fields.get("environment"), port=port),
+        directory=directory / _plain(below) if below else directory,
+        user=None if user is None else _plain(user),
+        edge=None if edge is None else edge.integer(1, 65535),
+        start_timeout_s=timeout.number(0.1, 3600) if timeout else DEFAULT_START_TIMEOUT_S,
+        where=node.where,
+    )
+
+
+def _listening(node: Node, fields: Fields) -> tuple[bool, int | None]:
+    socket, port = fields.get("socket"), fields.get("port")
+    uses_socket = socket is not None and socket.boolean()
+    if uses_socket and port is not None:
+        port.refuse(
+            "mesh.socket_and_port", f"{node.path} has both socket and port", hint="keep one"
+        )
+    return uses_socket, None if port is None else port.integer(1, 65535)
+
+
+def _command(node: Node) -> tuple[str, ...]:
+    if isinstance(node.value, str):
+        node.refuse(
+            "mesh.command",
+            f"{node.path} must be a list",
+            hint='for example ["./ledger", "--verbose"]',
+        )
+    if not node.items():
+        node.refuse("mesh.command", f"{node.path} is empty", hint="name the program first")
+    return tuple(_text_of(item) for item in node.items())
+
+
+def _text_of(node: Node) -> str:
+    """Return a text or whole number as text; floats and booleans lose their spelling in YAML."""
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, str | int) or "\0" in str(value):
+        node.refuse(
+            "mesh.text", f"{node.path} must be a text or a whole number", hint="put it in quotes"
+        )
+    return str(value)
+
+
+def _plain(node: Node) -> str:
+    text = node.text()
+    if "\0" in text:
+        node.refuse("mesh.text", f"{node.path} holds a NUL character")
+    return text
+
+
+def _health(node: Node) -> str | None:
+    text = node.text()
+    if text == "tcp":
+        return None
+    if not re.fullmatch(r"/[!-~]*", text):
+        node.refuse(
+            "mesh.health", f"{node.path} is neither `tcp` nor a path", hint="for example /healthz"
+        )
+    return text
+
+
+def _environment(node: Node | None, *, port: int | None) -> dict[str, str]:
+    if node is None:
+        return {}
+    for name, value in node.mapping().items():
+        if not _VARIABLE.fullmatch(name):
+            value.refuse("mesh.variable", f"{name[:80]!r} is not a variable name")
+        ours = name.upper() in PROXY_VARIABLES or name.startswith("MESHWARDEN_")
+        if ours or (name == "PORT" and port is not None):
+            value.refuse(
+                "mesh.variable", f"{name} is set by meshwarden", hint="remove it from environment"
+            )
+    return {name: _text_of(value) for name, value in node.mapping().items()}
+
+
+def _check_dependencies(nodes: Mapping[str, Node], services: Mapping[str, MeshService]) -> None:
+    for name, service in services.items():
+        for index, other in enumerate(service.after):
+            if other in services and other not in service.after[:index]:
+                continue
+            node = nodes[name].mapping()["after"].items()[index]
+            if other in services:
+                node.refuse("mesh.duplicate", f"{node.path} names {other!r} a second time")
+            near = difflib.get_close_matches(other, list(services), n=1)
+            node.refuse(
+                "mesh.unknown_service", f"{node.path} names {other!r}, which is no service here",
+                hint=f"did you mean {near[0]!r}?" if near else f"known: {', '.join(services)}",
+            )  # fmt: skip
+    try:
+        graphlib.TopologicalSorter({n: s.after for n, s in services.items()}).prepare()
+    except graphlib.CycleError as error:
+        cycle: list[str] = error.args[1][::-1]
+        nodes[cycle[0]].mapping()["after"].refuse(
+            "mesh.cycle", f"services wait for one another: {' after '.join(cycle)}",
+            hint="remove one of these `after` entries",
+        )  # fmt: skip
+
+
+def _check_ports(nodes: Mapping[str, Node], services: Mapping[str, MeshService]) -> None:
+    taken: dict[int, Node] = {}
+    for name, service in services.items():
+        for key, port in (("port", service.port), ("edge", service.edge)):
+            if port is None:
+                continue
+            node = nodes[name].mapping()[key]
+            if port in taken:
+                node.refuse(
+                    "mesh.port_twice", f"port {port} of 127.0.0.1 is wanted twice",
+                    hint=f"{taken[port].path} has it at {taken[port].where}",
+                )  # fmt: skip
+            taken[port] = node
+
+
+def _outside(node: Node) -> dict[str, Address]:
+    return {host: _address(host, value) for host, value in node.mapping().items()}
+
+
+def _address(name: str, node: Node) -> Address:
+    if not _HOST.fullmatch(name):
+        node.refuse("mesh.outside", f"{name[:80]!r} is not a host name", hint="lower case, no port")
+    host, _, port = node.text().rpartition(":")
+    try:
+        address = str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        address = ""
+    if not address or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        node.refuse(
+            "mesh.outside", f"{node.path} is not IP:port", hint="for example 127.0.0.1:8443"
+        )
+    return Address(host=address, port=int(port))
