@@ -1,3 +1,1 @@
-"""All I/O, one folder per product or standard; pure translation (`codec`) apart from calls
-(`client`, `server`).
-"""
+"""All I/O, one folder per product or standard: pure translation apart from calls."""

@@ -1,5 +1,4 @@
-"""The nouns that every part shares: identities, calls, decisions, findings, errors, and the ports
-to the outside.
+"""The nouns that every part shares: identities, calls, decisions, findings, errors, and the ports.
 
 Standard library and Arrow types only; no I/O, no clock, no chance.
 """

@@ -47,10 +47,11 @@ CALL_SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One row of `CALL_SCHEMA`, with the columns' units: times and durations in nanoseconds, sizes in octets.
+    """One row of `CALL_SCHEMA`: times and durations in nanoseconds, sizes in octets.
 
-    `time` counts from the epoch (UTC). `claimed` is an identity that an unproven certificate or header asserted: it is
-    shown, never learned, and never a reason to act against the workload that it names.
+    `time` counts from the epoch (UTC). `claimed` is an identity that an unproven certificate or
+    header asserted: it is shown, never learned, and never a reason to act against the workload that
+    it names.
     """
 
     time: int

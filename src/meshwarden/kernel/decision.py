@@ -11,8 +11,8 @@ class Decision:
         allowed: whether the request may pass.
         rule: the rule that allowed it; None where no rule did.
         reason: one sentence: why.
-        fix: the smallest change to the policy that would allow it; None when allowed, or when no change of policy
-            should (an unclean path, an unknown service).
+        fix: the smallest change to the policy that would allow it; None when allowed, or when no
+            change of policy should (an unclean path, an unknown service).
     """
 
     allowed: bool

@@ -22,7 +22,7 @@ class Node:
     Attributes:
         value: `Scalar`, a tuple of Nodes, or a dict of Nodes by key.
         where: `file:line`.
-        path: dotted path from the top of the document (`services.ledger.accepts[0]`); "" at the top.
+        path: dotted path from the top (`services.ledger.accepts[0]`); "" at the top.
     """
 
     value: "Scalar | tuple[Node, ...] | dict[str, Node]"

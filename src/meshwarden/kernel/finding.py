@@ -31,7 +31,8 @@ class Finding:
         subject: the SPIFFE ID, proxy or file it is about.
         severity: how much it matters.
         sentence: one sentence that says what happened and what to do.
-        p_value: probability of something at least as surprising where nothing is wrong; None for facts.
+        p_value: probability of something at least as surprising where nothing is wrong; None for
+            facts.
         contributions: what explains it, largest first.
         technique: ATT&CK technique with its matrix version (`T1046@18.1`); None where none fits.
         evidence: the calls or resources behind it, by name.

@@ -1,5 +1,4 @@
-"""What capabilities and use-cases need from outside, as protocols: time, chance and places to put
-things.
+"""What capabilities and use-cases need from outside, as protocols: time and places to put things.
 
 Adapters implement them; tests hand in fakes that pass the same contract suite.
 """

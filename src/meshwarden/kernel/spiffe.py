@@ -57,7 +57,7 @@ class SpiffeId:
 
     @classmethod
     def parse(cls, text: str) -> "SpiffeId":
-        """Return the identity that `text` spells; InputError `spiffe.id` where the grammar refuses it."""
+        """Return the identity that `text` spells; InputError `spiffe.id` where it spells none."""
         if text[: len(_SCHEME)].lower() != _SCHEME:
             raise _refused(text, "does not start with spiffe://")
         trust_domain, slash, path = text[len(_SCHEME) :].partition("/")

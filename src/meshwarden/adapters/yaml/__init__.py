@@ -1,4 +1,4 @@
-"""YAML files into `kernel.Node` trees that know their lines, with size, depth and aliases bounded."""
+"""YAML files into `kernel.Node` trees that know their lines, within bounds."""
 
 from meshwarden.adapters.yaml.codec import load_document, parse_document
 

@@ -45,7 +45,7 @@ def load_document(path: Path) -> Node:
 
 
 def parse_document(raw: bytes, *, name: str) -> Node:
-    """Return the one document in `raw`, whose errors name the file as `name`; InputError where it is none."""
+    """Return the one document in `raw`; InputError, naming the file `name`, where it is none."""
     if len(raw) > MAX_BYTES:
         raise InputError("yaml.too_large", f"larger than {MAX_BYTES >> 20} MiB", where=name)
     return _Reader(name).read(raw)
@@ -59,14 +59,14 @@ class _Reader:
 
     def read(self, raw: bytes) -> Node:
         try:
-            events = [event for event in yaml.parse(raw, Loader=yaml.CSafeLoader)]  # noqa: C416  # libyaml raises while iterating
+            events = list(yaml.parse(raw, Loader=yaml.CSafeLoader))
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise InputError(
                 "yaml.syntax",
                 f"not YAML: {error.problem or 'malformed'}",
-                where=f"{self._name}:{mark.line + 1 if mark else 1}",
-                hint="indent with spaces, quote texts that hold ': ' or start with a special character",
+                where=f"{self._name}:{line}",
+                hint="indent with spaces; quote texts that hold ': ' or start with a sign",
             ) from error
         except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
             raise InputError("yaml.syntax", "not YAML in UTF-8", where=f"{self._name}:1") from error
@@ -78,7 +78,7 @@ class _Reader:
         return self._node(next(self._events), path="", depth=0)
 
     def _where(self, event: yaml.Event) -> str:
-        return f"{self._name}:{event.start_mark.line + 1}"
+        return f"{self._name}:{event.start_mark.line + 1 if event.start_mark else 1}"
 
     def _node(self, event: yaml.Event, *, path: str, depth: int) -> Node:
         where = self._where(event)
@@ -88,8 +88,9 @@ class _Reader:
             raise InputError(
                 "yaml.alias", "aliases are not accepted", where=where, hint="write the value out"
             )
-        if getattr(event, "tag", None) not in {None, "!"}:
-            raise InputError("yaml.tag", f"tags ({event.tag}) are not accepted", where=where)
+        tag = getattr(event, "tag", None)
+        if tag not in {None, "!"}:
+            raise InputError("yaml.tag", f"tags ({tag}) are not accepted", where=where)
         if isinstance(event, yaml.ScalarEvent):
             return Node(_scalar(event), where, path)
         if isinstance(event, yaml.SequenceStartEvent):
