@@ -37,7 +37,7 @@ def address_of(endpoint: Endpoint) -> Address:
 
 def build_clusters(sidecar: Sidecar) -> dict[str, Cluster]:
     """Return the clusters of `sidecar` by name."""
-    found = [_application(sidecar.application)]
+    found = [_application(sidecar.application)] if sidecar.application else []
     found += [_application(inbound.application, inbound.port) for inbound in sidecar.tcp]
     found += [_callee(callee) for callee in sidecar.callees]
     found += [_outside(host) for host in sidecar.outside]

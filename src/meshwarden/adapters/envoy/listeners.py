@@ -46,10 +46,12 @@ _NO_LIMIT = Duration(seconds=0)
 _Manager = hcm.HttpConnectionManager
 
 
-def build_filters(filters: Filters) -> dict[str, TypedExtensionConfig]:
+def build_filters(sidecar: Sidecar, filters: Filters) -> dict[str, TypedExtensionConfig]:
     """Return the compiled policy as the filters that the inbound listeners ask for by name."""
-    named: dict[str, Message] = {AUTHORIZATION: filters.http}
-    named |= {f"{AUTHORIZATION}/{port}": message for port, message in filters.tcp.items()}
+    named: dict[str, Message] = {AUTHORIZATION: filters.http} if sidecar.inbound else {}
+    named |= {
+        f"{AUTHORIZATION}/{inbound.port}": filters.tcp[inbound.port] for inbound in sidecar.tcp
+    }
     return {
         name: TypedExtensionConfig(name=name, typed_config=packed(message))
         for name, message in named.items()

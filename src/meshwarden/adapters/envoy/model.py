@@ -69,7 +69,7 @@ class Sidecar:
         inbound: where callers arrive with mutual TLS; None where it accepts no requests.
         outbound: where the service sends its requests, as to an HTTP proxy.
         edge: where requests from outside arrive; None where the service is not at the edge.
-        application: where the service itself listens.
+        application: where the service itself listens; None where it only calls others.
         tcp: the ports of connections that it accepts.
         callees: the services that policy lets it call.
         outside: the outside hosts that policy lets it call.
@@ -81,7 +81,7 @@ class Sidecar:
     inbound: Endpoint | None
     outbound: Endpoint
     edge: Endpoint | None
-    application: Endpoint
+    application: Endpoint | None
     tcp: tuple[TcpInbound, ...]
     callees: tuple[Callee, ...]
     outside: tuple[Outside, ...]

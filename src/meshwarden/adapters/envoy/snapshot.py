@@ -14,7 +14,7 @@ def build_snapshot(sidecar: Sidecar, filters: Filters, secrets: Iterable[Secret]
         ads.CLUSTERS: clusters.build_clusters(sidecar),
         ads.ENDPOINTS: clusters.build_endpoints(sidecar),
         ads.SECRETS: {secret.name: secret for secret in secrets},
-        ads.FILTERS: listeners.build_filters(filters),
+        ads.FILTERS: listeners.build_filters(sidecar, filters),
         ads.LISTENERS: listeners.build_listeners(sidecar),
         ads.ROUTES: listeners.build_routes(sidecar),
     }
