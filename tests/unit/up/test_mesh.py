@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+
+from meshwarden.adapters.yaml import parse_document
+from meshwarden.control.mesh import Address, Mesh, check_against, parse_mesh
+from meshwarden.kernel import ConfigError, InputError, SpiffeId
+from meshwarden.policy.model import AccessPolicy, Service
+
+HEAD = "apiVersion: meshwarden.dev/v1\npolicy: access.yaml\n"
+DIRECTORY = Path("/srv/bank")
+
+
+def parse(services: str, *, outside: str = "") -> Mesh:
+    raw = (HEAD + "services:\n" + services + outside).encode()
+    return parse_mesh(parse_document(raw, name="mesh.yaml"), DIRECTORY)
+
+
+def test_all_keys_of_a_service_are_read() -> None:
+    mesh = parse(
+        "  db: {command: [db, -p, 5432], port: 5432, user: postgres, start_timeout_s: 60}\n"
+        "  ledger:\n"
+        "    command: [./ledger]\n"
+        "    socket: true\n"
+        "    health: /healthz\n"
+        "    after: [db]\n"
+        "    environment: {MODE: fast, SIZE: 3, EMPTY: ''}\n"
+        "    directory: programs\n"
+        "    edge: 8443\n",
+        outside="outside: {api.cards.example: '127.0.0.1:18443', v6.example: '[::1]:443'}\n",
+    )
+    db, ledger = mesh.services.values()
+    assert db.command == ("db", "-p", "5432")
+    assert (db.port, db.socket, db.health, db.user, db.start_timeout_s) == (
+        5432, False, None, "postgres", 60.0,
+    )  # fmt: skip
+    assert (ledger.socket, ledger.port, ledger.health) == (True, None, "/healthz")
+    assert ledger.after == ("db",)
+    assert ledger.environment == {"MODE": "fast", "SIZE": "3", "EMPTY": ""}
+    assert ledger.directory == DIRECTORY / "programs"
+    assert ledger.edge == 8443
+    assert ledger.where == "mesh.yaml:6"
+    assert mesh.policy_path == DIRECTORY / "access.yaml"
+    assert mesh.outside["api.cards.example"] == Address(host="127.0.0.1", port=18443)
+    assert str(mesh.outside["v6.example"]) == "[::1]:443"
+
+
+def test_health_tcp_means_that_it_accepts_connections() -> None:
+    assert parse("  a: {command: [a], port: 1, health: tcp}\n").services["a"].health is None
+
+
+@pytest.mark.parametrize(
+    ("services", "code", "line", "says"),
+    [
+        ("  a: {}\n", "document.missing_key", 4, "'command'"),
+        ("  a: {command: []}\n", "mesh.command", 4, "empty"),
+        ("  a: {command: run it}\n", "mesh.command", 4, "list"),
+        ("  a: {command: [a, 1.5]}\n", "mesh.text", 4, "quotes"),
+        ("  a: {command: [a], colour: red}\n", "document.unknown_key", 4, "colour"),
+        ("  a: {command: [a], prot: 1}\n", "document.unknown_key", 4, "'port'"),
+        ("  A_1: {command: [a]}\n", "mesh.name", 4, "A_1"),
+        ("  control-plane: {command: [a]}\n", "mesh.name", 4, "taken"),
+        ("  a: {command: [a], port: 0}\n", "document.type", 4, "65535"),
+        ("  a: {command: [a], port: 65536}\n", "document.type", 4, "65535"),
+        ("  a: {command: [a], port: 1, socket: true}\n", "mesh.socket_and_port", 4, "keep one"),
+        ("  a: {command: [a], port: 80}\n  b: {command: [b], port: 80}\n", "mesh.port_twice", 5,
+         "services.a.port"),
+        ("  a: {command: [a], port: 80, edge: 80}\n", "mesh.port_twice", 4, "80"),
+        ("  a: {command: [a], edge: 80}\n", "mesh.listens_nowhere", 4, "socket: true"),
+        ("  a: {command: [a], port: 1, health: healthz}\n", "mesh.health", 4, "/healthz"),
+        ("  a: {command: [a], port: 1, health: '/x y'}\n", "mesh.health", 4, "/healthz"),
+        ("  ledger: {command: [a]}\n  b:\n    command: [b]\n    after: [leger]\n",
+         "mesh.unknown_service", 7, "did you mean 'ledger'"),
+        ("  a: {command: [a]}\n  b: {command: [b], after: [a, a]}\n", "mesh.duplicate", 5, "'a'"),
+        ("  a: {command: [a], after: [a]}\n", "mesh.cycle", 4, "a after a"),
+        ("  a: {command: [a], after: [b]}\n  b: {command: [b], after: [a]}\n", "mesh.cycle", None,
+         "wait for one another"),
+        ("  a: {command: [a], environment: {HTTP_PROXY: x}}\n", "mesh.variable", 4, "meshwarden"),
+        ("  a: {command: [a], environment: {1A: x}}\n", "mesh.variable", 4, "1A"),
+        ("  a: {command: [a], environment: {A: true}}\n", "mesh.text", 4, "quotes"),
+        ('  a: {command: [a], environment: {A: "\\0"}}\n', "mesh.text", 4, "environment.A"),
+        ("  a: {command: [a], start_timeout_s: 0}\n", "document.type", 4, "start_timeout_s"),
+        ("  {}\n", "mesh.no_services", 4, "at least one"),
+    ],
+)  # fmt: skip
+def test_contradiction_is_refused_with_its_line(
+    services: str, code: str, line: int | None, says: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(services)
+    assert caught.value.code == code
+    assert says in str(caught.value)
+    assert line is None or caught.value.where == f"mesh.yaml:{line}"
+
+
+@pytest.mark.parametrize("entry", ["'127.0.0.1'", "'localhost:80'", "'127.0.0.1:70000'", "80"])
+def test_outside_address_that_is_none_is_refused(entry: str) -> None:
+    with pytest.raises(InputError, match="outside|document"):
+        parse("  a: {command: [a]}\n", outside=f"outside: {{a.example: {entry}}}\n")
+
+
+def test_outside_host_with_a_port_is_refused() -> None:
+    with pytest.raises(InputError, match="host name"):
+        parse("  a: {command: [a]}\n", outside="outside: {'a.example:80': '127.0.0.1:80'}\n")
