@@ -6,7 +6,7 @@ without touching the cluster.
 """
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.config.core.v3.address_pb2 import Address, Pipe, SocketAddress
+from envoy.config.core.v3.address_pb2 import Address, BindConfig, Pipe, SocketAddress
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint as LbEndpointAddress
 from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
@@ -39,7 +39,7 @@ def build_clusters(sidecar: Sidecar) -> dict[str, Cluster]:
     """Return the clusters of `sidecar` by name."""
     found = [_application(sidecar.application)] if sidecar.application else []
     found += [_application(inbound.application, inbound.port) for inbound in sidecar.tcp]
-    found += [_callee(callee) for callee in sidecar.callees]
+    found += [_callee(callee, sidecar.outbound.address) for callee in sidecar.callees]
     found += [_outside(host) for host in sidecar.outside]
     return {cluster.name: cluster for cluster in found}
 
@@ -62,13 +62,15 @@ def _application(endpoint: Endpoint, port: int | None = None) -> Cluster:
     )
 
 
-def _callee(callee: Callee) -> Cluster:
+def _callee(callee: Callee, source: str) -> Cluster:
+    own_address = BindConfig(source_address=SocketAddress(address=source, port_value=0))
     return Cluster(
         name=callee.cluster,
         type=Cluster.EDS,
         eds_cluster_config=Cluster.EdsClusterConfig(eds_config=ads_source()),
         connect_timeout=_CONNECT_TIMEOUT,
         transport_socket=caller_socket(callee.identity),
+        upstream_bind_config=own_address,  # callees see which sidecar connects
         typed_extension_protocol_options={} if callee.port else _same_protocol(),
     )
 

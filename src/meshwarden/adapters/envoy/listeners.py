@@ -12,8 +12,6 @@
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.core.v3.base_pb2 import (
     DataSource,
-    HeaderValue,
-    HeaderValueOption,
     TransportSocket,
 )
 from envoy.config.core.v3.config_source_pb2 import ExtensionConfigSource
@@ -35,11 +33,13 @@ from meshwarden.adapters.envoy import accesslog
 from meshwarden.adapters.envoy.clusters import APPLICATION, address_of, application_cluster
 from meshwarden.adapters.envoy.model import Callee, Filters, Outside, Sidecar, TcpInbound
 from meshwarden.adapters.envoy.tls import ads_source, callee_socket, packed
+from meshwarden.kernel import EXTERNAL
 
 INBOUND = "inbound"
 OUTBOUND = "outbound"
 EDGE = "edge"
 AUTHORIZATION = "authorization"
+NOT_LISTED = "egress:not-listed"
 _HTTP_RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 _NETWORK_RBAC = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC"
 _NO_LIMIT = Duration(seconds=0)
@@ -80,9 +80,6 @@ def build_routes(sidecar: Sidecar) -> dict[str, RouteConfiguration]:
         OUTBOUND: RouteConfiguration(
             name=OUTBOUND,
             virtual_hosts=hosts,
-            # The callee's and the caller's record of one request are joined by this id; whatever
-            # the application wrote there is overwritten.
-            request_headers_to_add=[_overwrite(accesslog.CALL_ID_HEADER, accesslog.CALL_ID_VALUE)],
             validate_clusters=BoolValue(value=False),
         )
     }
@@ -101,7 +98,7 @@ def _inbound(sidecar: Sidecar, log: str) -> Listener:
     return Listener(
         name=INBOUND,
         address=address_of(sidecar.inbound),
-        access_log=[accesslog.listener(log)],
+        access_log=[accesslog.refused_handshakes(log)],
         filter_chains=[_chain([_http(manager)], callee_socket())],
     )
 
@@ -114,11 +111,12 @@ def _inbound_tcp(inbound: TcpInbound, log: str) -> Listener:
             config_source=ads_source(), type_urls=[_NETWORK_RBAC]
         ),
     )
-    proxy = _tcp(name, application_cluster(inbound.port), accesslog.inbound_tcp(log))
+    proxy = _tcp(
+        name, application_cluster(inbound.port), accesslog.inbound_tcp(log, port=inbound.port)
+    )
     return Listener(
         name=name,
         address=address_of(inbound.listen),
-        access_log=[accesslog.listener(log)],
         filter_chains=[_chain([authorization, proxy], callee_socket())],
     )
 
@@ -140,7 +138,8 @@ def _outbound(sidecar: Sidecar, log: str) -> Listener:
 def _outbound_tcp(callee: Callee, log: str) -> Listener:
     assert callee.local  # noqa: S101  # a callee with a port has a local end
     name = f"{OUTBOUND}/{callee.service}/{callee.port}"
-    proxy = _tcp(name, callee.cluster, accesslog.outbound_tcp(log))
+    record = accesslog.outbound_tcp(log, destination=str(callee.identity), port=callee.port or 0)
+    proxy = _tcp(name, callee.cluster, record)
     return Listener(name=name, address=address_of(callee.local), filter_chains=[_chain([proxy])])
 
 
@@ -149,7 +148,7 @@ def _edge(sidecar: Sidecar, log: str) -> Listener:
     manager = _manager(
         EDGE,
         accesslog.edge_http(log),
-        route_config=_to_application(EDGE, drop=[accesslog.CALL_ID_HEADER]),
+        route_config=_to_application(EDGE, drop=[accesslog.CALL_HEADER]),
         forward_client_cert_details=_Manager.SANITIZE,
         use_remote_address=BoolValue(value=True),
     )
@@ -219,12 +218,17 @@ def _callee_host(callee: Callee) -> routes.VirtualHost:
     return routes.VirtualHost(
         name=callee.service,
         domains=[callee.service, f"{callee.service}:80"],
-        routes=[_forward(callee.cluster, retry)],
+        routes=[_forward(callee.cluster, destination=str(callee.identity), retry=retry)],
+        # The callee's and the caller's record of one request are joined by this id; whatever the
+        # application wrote there is overwritten.
+        request_headers_to_add=[accesslog.call_header()],
     )
 
 
 def _outside_host(host: Outside) -> routes.VirtualHost:
+    destination = f"{EXTERNAL}{host.host}"
     tunnel = routes.Route(
+        metadata=accesslog.route_metadata(destination),
         match=routes.RouteMatch(connect_matcher=routes.RouteMatch.ConnectMatcher()),
         route=routes.RouteAction(
             cluster=host.cluster,
@@ -241,9 +245,9 @@ def _outside_host(host: Outside) -> routes.VirtualHost:
     return routes.VirtualHost(
         name=names[0],
         domains=names,
-        routes=[tunnel, _forward(host.cluster)],
+        routes=[tunnel, _forward(host.cluster, destination=destination)],
         # The hop inside the mesh is nobody's business outside.
-        request_headers_to_remove=[accesslog.CALL_ID_HEADER],
+        request_headers_to_remove=[accesslog.CALL_HEADER],
     )
 
 
@@ -251,25 +255,22 @@ def _refuse_host(service: str) -> routes.VirtualHost:
     body = f"meshwarden: no rule lets {service} call this host\n"
     refusal = routes.DirectResponseAction(status=403, body=DataSource(inline_string=body))
     connect = routes.RouteMatch(connect_matcher=routes.RouteMatch.ConnectMatcher())
+    why = accesslog.route_metadata(EXTERNAL, rule=NOT_LISTED)
     return routes.VirtualHost(
-        name=accesslog.REFUSED_HOST,
+        name=NOT_LISTED,
         domains=["*"],
         routes=[
-            routes.Route(match=connect, direct_response=refusal),
-            routes.Route(match=routes.RouteMatch(prefix="/"), direct_response=refusal),
+            routes.Route(match=match, direct_response=refusal, metadata=why)
+            for match in (connect, routes.RouteMatch(prefix="/"))
         ],
     )
 
 
-def _forward(cluster: str, retry: routes.RetryPolicy | None = None) -> routes.Route:
+def _forward(
+    cluster: str, *, destination: str | None = None, retry: routes.RetryPolicy | None = None
+) -> routes.Route:
     return routes.Route(
         match=routes.RouteMatch(prefix="/"),
+        metadata=accesslog.route_metadata(destination) if destination else None,
         route=routes.RouteAction(cluster=cluster, timeout=_NO_LIMIT, retry_policy=retry),
-    )
-
-
-def _overwrite(name: str, value: str) -> HeaderValueOption:
-    return HeaderValueOption(
-        header=HeaderValue(key=name, value=value),
-        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
     )
