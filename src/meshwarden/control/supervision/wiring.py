@@ -1,0 +1,67 @@
+"""The wiring of loopback mode: our control plane, and one Envoy a service on a loopback address."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from meshwarden.adapters.envoy.bootstrap import envoy_command, render_bootstrap
+from meshwarden.adapters.process import answers
+from meshwarden.control.fabric import tcp_destinations
+from meshwarden.control.layout import Layout, inbound_tcp_port, service_environment
+from meshwarden.control.mesh import Address, Mesh, MeshService
+from meshwarden.control.supervision.model import Claim, Wiring
+from meshwarden.policy import AccessPolicy
+
+_ENTRY = "from meshwarden.cli import main; main()"
+
+
+def wire(mesh_file: Path, mesh: Mesh, policy: AccessPolicy, layout: Layout) -> Wiring:
+    """Return how control plane and sidecars of `mesh` are started, and what services are told."""
+
+    def _sidecar(service: MeshService) -> list[str]:
+        bootstrap = layout.bootstrap(service.name)
+        _store_bootstrap(bootstrap, service.name, layout)
+        return envoy_command(bootstrap)
+
+    async def _ready(service: MeshService) -> bool:
+        return await answers(layout.admin_socket(service.name), "/ready")
+
+    def _environment(service: MeshService) -> Mapping[str, str]:
+        tcp = tcp_destinations(policy, mesh, layout, service.name)
+        return service_environment(mesh, layout, service.name, tcp)
+
+    return Wiring(
+        control_plane=control_plane_command(mesh_file, layout),
+        sidecar=_sidecar,
+        sidecar_ready=_ready,
+        environment=_environment,
+        claims=_tcp_claims(mesh, policy, layout),
+    )
+
+
+def control_plane_command(mesh_file: Path, layout: Layout) -> list[str]:
+    """Return the command of the control plane, run by this interpreter.
+
+    `-P` keeps modules that lie in the mesh file's directory from being imported in place of ours.
+    """
+    arguments = ["serve", str(mesh_file.absolute()), "--state", str(layout.state)]
+    return [sys.executable, "-P", "-c", _ENTRY, *arguments]
+
+
+def _store_bootstrap(path: Path, name: str, layout: Layout) -> None:
+    document = render_bootstrap(
+        node=name, xds_socket=layout.xds_socket(name), admin_socket=layout.admin_socket(name)
+    )
+    path.write_text(json.dumps(document))
+
+
+def _tcp_claims(mesh: Mesh, policy: AccessPolicy, layout: Layout) -> list[Claim]:
+    claims = []
+    for name in mesh.services:
+        host, who = layout.host(name), f"the sidecar of {name!r}"
+        ports = policy.services[name].tcp_ports
+        taken = [Address(host=host, port=inbound_tcp_port(port)) for port in ports]
+        taken += [address for _, _, address in tcp_destinations(policy, mesh, layout, name)]
+        claims += [Claim(address=address, who=who) for address in taken]
+    return claims
