@@ -21,6 +21,7 @@ from meshwarden.lab.bank.directory import (
 from meshwarden.lab.bank.service import Json, ProblemError
 
 HISTORY: Final = 10  # rows that each account opens with, and that a statement shows
+_DEPOSIT_MINOR: Final = 100_000_000
 SYSTEM_ACCOUNTS: Final = (*MAY_OVERDRAW, CARD_SETTLEMENT)
 
 
@@ -110,7 +111,7 @@ def _history(account: str) -> Iterator[Transfer]:
             key=f"open-{row}-{account[4:]}",
             debit=EQUITY if inward else account,
             credit=account if inward else EQUITY,
-            amount_minor=(amounts[row] + 1) * (100_000 if row == 0 else 1_000),
+            amount_minor=(amounts[row] + 1) * 1_000 + (_DEPOSIT_MINOR if row == 0 else 0),
             currency=CURRENCY,
             reference="opening" if row == 0 else "salary" if inward else "rent",
         )

@@ -204,9 +204,8 @@ def _demand_second_factor(token: VerifiedToken, body: Json) -> None:
 def _challenge(status: int, code: str, detail: str, **parameters: str) -> ProblemError:
     """Return a refusal with its RFC 6750 (and RFC 9470) challenge."""
     named = ", ".join(f'{name}="{value}"' for name, value in parameters.items())
-    return ProblemError(
-        status, code, detail, headers={"www-authenticate": f"Bearer {named}".strip()}
-    )
+    headers = {"www-authenticate": f"Bearer {named}".strip()}
+    return ProblemError(status, code, detail, headers=headers)
 
 
 def _object(raw: object) -> Json:

@@ -54,7 +54,7 @@ def build_app(client: httpx.AsyncClient) -> Starlette:
         beneficiary = fields.text("beneficiary", longest=70)
         await own(order["debit"], customer)
         if await screen(customer, beneficiary, order["amount_minor"]) == "review":
-            return JSONResponse({"status": "held"}, status_code=202)
+            return JSONResponse({"status": "held"}, status_code=201)
         booked = await book(order)
         await notify(customer, "transfer-booked")
         return JSONResponse(booked, status_code=201)
