@@ -48,12 +48,11 @@ class Layout:
 
     def __post_init__(self) -> None:
         longest = self.app_socket(max(self.names, key=len, default="-"))  # of all its sockets
-        excess = len(bytes(longest)) - MAX_SOCKET_PATH_BYTES
-        if excess > 0:
+        if len(bytes(longest)) > MAX_SOCKET_PATH_BYTES:
             raise ConfigError(
                 "state.path_too_long",
-                f"the state directory {self.state} is {excess} bytes too long: a Unix socket's"
-                f" path has at most {MAX_SOCKET_PATH_BYTES} and {longest.name} would be below it",
+                f"the state directory {self.state} is too long: the path of a Unix socket has at most"
+                f" {MAX_SOCKET_PATH_BYTES} bytes, {longest} would have {len(bytes(longest))}",
                 hint="name a shorter one with --state",
             )
 

@@ -5,7 +5,7 @@ import pytest
 from meshwarden.adapters.yaml import parse_document
 from meshwarden.control.mesh import Address, Mesh, check_against, parse_mesh
 from meshwarden.kernel import ConfigError, InputError, SpiffeId
-from meshwarden.policy.model import AccessPolicy, Service
+from meshwarden.policy.model import AccessPolicy, Rule, Service
 
 HEAD = "apiVersion: meshwarden.dev/v1\npolicy: access.yaml\n"
 DIRECTORY = Path("/srv/bank")
@@ -95,10 +95,38 @@ def test_contradiction_is_refused_with_its_line(
 
 @pytest.mark.parametrize("entry", ["'127.0.0.1'", "'localhost:80'", "'127.0.0.1:70000'", "80"])
 def test_outside_address_that_is_none_is_refused(entry: str) -> None:
-    with pytest.raises(InputError, match="outside|document"):
+    with pytest.raises(InputError, match=r"outside|document"):
         parse("  a: {command: [a]}\n", outside=f"outside: {{a.example: {entry}}}\n")
 
 
 def test_outside_host_with_a_port_is_refused() -> None:
     with pytest.raises(InputError, match="host name"):
         parse("  a: {command: [a]}\n", outside="outside: {'a.example:80': '127.0.0.1:80'}\n")
+
+
+def policy_with(*, edge: bool = False, accepts: tuple[Rule, ...] = ()) -> AccessPolicy:
+    identity = SpiffeId.parse("spiffe://bank.example/ledger")
+    service = Service(name="ledger", identity=identity, edge=edge, accepts=accepts)
+    return AccessPolicy(trust_domain="bank.example", services={"ledger": service})
+
+
+def test_mesh_that_its_policy_knows_passes() -> None:
+    mesh = parse("  ledger: {command: [a], port: 1, edge: 2}\n")
+    check_against(mesh, policy_with(edge=True))
+
+
+def test_service_that_the_policy_does_not_know_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"mesh.yaml:4.*'leger'.*did you mean 'ledger'"):
+        check_against(parse("  leger: {command: [a]}\n"), policy_with())
+
+
+def test_edge_that_the_policy_does_not_grant_is_refused() -> None:
+    mesh = parse("  ledger: {command: [a], port: 1, edge: 2}\n")
+    with pytest.raises(ConfigError, match="edge: true"):
+        check_against(mesh, policy_with())
+
+
+def test_service_that_others_may_call_has_to_listen() -> None:
+    rule = Rule(name="ledger.accepts[0]", sources=())
+    with pytest.raises(ConfigError, match="listens nowhere"):
+        check_against(parse("  ledger: {command: [a]}\n"), policy_with(accepts=(rule,)))

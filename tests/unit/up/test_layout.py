@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from meshwarden.control.layout import Layout, layout_of, service_environment
+from meshwarden.control.mesh import Address, Mesh, MeshService
+from meshwarden.kernel import ConfigError
+
+STATE = Path("/srv/state")
+
+
+def mesh_of(*services: MeshService) -> Mesh:
+    return Mesh(
+        policy_path=Path("/srv/access.yaml"),
+        services={service.name: service for service in services},
+        directory=Path("/srv"),
+    )
+
+
+def service(name: str, *, socket: bool = False, port: int | None = None) -> MeshService:
+    return MeshService(name=name, command=("x",), directory=Path("/srv"), socket=socket, port=port)
+
+
+def test_same_state_directory_and_names_give_the_same_addresses() -> None:
+    first, second = Layout(STATE, ("a", "b")), Layout(STATE, ("a", "b"))
+    assert first.address("b") == second.address("b")
+    assert first.address("a").host.endswith(".10")
+    assert first.address("b").host.endswith(".11")
+
+
+def test_addresses_are_loopback_and_never_those_of_the_services_themselves() -> None:
+    networks = {Layout(Path(f"/srv/{number}"), ("a",)).network for number in range(2000)}
+    assert all(network.startswith("127.") for network in networks)
+    assert not any(network.startswith(("127.0.", "127.255.")) for network in networks)
+    assert len(networks) > 1800  # meshes on one machine rarely meet
+
+
+def test_state_directory_that_no_socket_fits_below_is_refused() -> None:
+    fits = "/" + "x" * (107 - len("//run/ledger/app/app.sock"))
+    assert len(str(Layout(Path(fits), ("ledger",)).app_socket("ledger"))) == 107
+    with pytest.raises(ConfigError, match=r"would have 108.*--state") as caught:
+        Layout(Path(fits + "x"), ("ledger",))
+    assert caught.value.code == "state.path_too_long"
+
+
+def test_no_other_socket_is_longer_than_the_one_that_is_checked() -> None:
+    layout = Layout(STATE, ("ledger",))
+    others = (layout.xds_socket("ledger"), layout.admin_socket("ledger"), layout.api_socket)
+    assert all(len(str(layout.app_socket("ledger"))) >= len(str(path)) for path in others)
+
+
+def test_service_finds_its_proxy_its_socket_and_its_tcp_destinations() -> None:
+    mesh = mesh_of(service("ledger", socket=True), service("ledger-db", port=5432))
+    layout = layout_of(mesh, STATE)
+    local = Address(host=layout.host("ledger"), port=30000)
+    found = service_environment(mesh, layout, "ledger", [("ledger-db", 5432, local)])
+    proxy = f"http://{layout.host('ledger')}:15001"
+    assert found["HTTP_PROXY"] == found["http_proxy"] == found["HTTPS_PROXY"] == proxy
+    assert found["NO_PROXY"] == found["no_proxy"] == ""
+    assert found["MESHWARDEN_SOCKET"] == str(layout.app_socket("ledger"))
+    assert found["MESHWARDEN_TCP_LEDGER_DB_5432"] == f"{local.host}:30000"
+    assert service_environment(mesh, layout, "ledger-db")["PORT"] == "5432"
