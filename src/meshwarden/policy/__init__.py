@@ -1,1 +1,38 @@
-"""May it: access policy as code, the evaluator that defines it, and its compiled targets."""
+"""May it: access policy as code, the evaluator that defines it, and its compiled targets.
+
+`parse_policy` turns a document into an `AccessPolicy` (`notices` lists what looks unwise in it);
+`decide` answers one request or connection and `explain` says why; `targets/` compiles it for what
+enforces it. `path` defines what a path means, everywhere.
+"""
+
+from meshwarden.policy.decide import decide
+from meshwarden.policy.explain import explain
+from meshwarden.policy.model import (
+    AccessPolicy,
+    Connection,
+    Egress,
+    HttpRequest,
+    Rule,
+    Service,
+    TokenRequirement,
+)
+from meshwarden.policy.notices import Notice, notices
+from meshwarden.policy.parse import parse_policy
+from meshwarden.policy.path import PathPattern, normalize_path
+
+__all__ = [
+    "AccessPolicy",
+    "Connection",
+    "Egress",
+    "HttpRequest",
+    "Notice",
+    "PathPattern",
+    "Rule",
+    "Service",
+    "TokenRequirement",
+    "decide",
+    "explain",
+    "normalize_path",
+    "notices",
+    "parse_policy",
+]

@@ -1,0 +1,103 @@
+"""The smallest change of a policy that would allow what it refuses.
+
+One condition away from a rule: that rule's list gets one entry; of several such rules the one that
+opens least beside what was asked. Further away: a new rule that allows exactly what was asked.
+"""
+
+from meshwarden.policy.match import Claims, Miss, misses
+from meshwarden.policy.model import (
+    AccessPolicy,
+    Connection,
+    HttpRequest,
+    Rule,
+    Service,
+    TokenRequirement,
+)
+from meshwarden.policy.path import PathPattern, normalize_path
+
+_ANY_WEIGHT = 1000  # an open condition opens more than any list that someone writes by hand
+_WILDCARD_WEIGHT = 10
+_EDITS = (Miss.SOURCE, Miss.METHOD, Miss.PATH, Miss.TOKEN)
+
+
+def suggest_fix(
+    policy: AccessPolicy,
+    callee: Service,
+    asked: HttpRequest | Connection,
+    claims: Claims | None = None,
+) -> str | None:
+    """Return one sentence that says what to change; `asked` has a clean path and is refused."""
+    nearest = nearest_rule(callee, asked, claims)
+    if nearest is not None:
+        rule, missed = nearest
+        if len(missed) == 1 and (miss := next(iter(missed))) in _EDITS:
+            return _edit(policy, rule, miss, asked)
+    return f"add {_minimal_rule(policy, asked)} to {callee.name}.accepts"
+
+
+def nearest_rule(
+    callee: Service, asked: HttpRequest | Connection, claims: Claims | None = None
+) -> tuple[Rule, frozenset[Miss]] | None:
+    """Return the rule that misses `asked` by least, and what it misses; None where there is none."""
+    candidates = [
+        (len(missed), _weight(rule, missed), rule, missed)
+        for rule in callee.accepts
+        if Miss.KIND not in (missed := misses(rule, asked, claims))
+    ]
+    if not candidates:
+        return None
+    _, _, rule, missed = min(candidates, key=lambda candidate: candidate[:2])
+    return rule, missed
+
+
+def _weight(rule: Rule, missed: frozenset[Miss]) -> int:
+    """Return about how many requests the change of one list would open."""
+    weight = 1
+    if Miss.SOURCE not in missed:
+        weight *= len(rule.sources)
+    if Miss.METHOD not in missed and rule.tcp is None:
+        weight *= _ANY_WEIGHT if rule.methods is None else len(rule.methods)
+    if Miss.PATH not in missed and rule.tcp is None:
+        patterns = rule.paths
+        weight *= _ANY_WEIGHT if patterns is None else sum(_reach(pattern) for pattern in patterns)
+    return weight
+
+
+def _reach(pattern: PathPattern) -> int:
+    wildcards = pattern.segments.count(None) + (2 if pattern.rest else 0)
+    return int(_WILDCARD_WEIGHT**wildcards)
+
+
+def _edit(policy: AccessPolicy, rule: Rule, miss: Miss, asked: HttpRequest | Connection) -> str:
+    if miss is Miss.SOURCE:
+        return f"add {policy.name_of(asked.source)!r} to {rule.name}.from"
+    if miss is Miss.TOKEN or isinstance(asked, Connection):
+        return f"present {_token_text(rule.token or TokenRequirement())} ({rule.name}.token)"
+    if miss is Miss.METHOD:
+        return f"add {asked.method} to {rule.name}.methods"
+    return f"add {_pattern_text(asked.path)} to {rule.name}.paths"
+
+
+def _token_text(token: TokenRequirement) -> str:
+    wanted = [f"scope {scope}" for scope in token.scopes]
+    wanted += [f"acr {token.acr}"] if token.acr is not None else []
+    wanted += ["req_wl equal to the caller"] if token.bound else []
+    return "a transaction token" + (f" with {', '.join(wanted)}" if wanted else "")
+
+
+def _minimal_rule(policy: AccessPolicy, asked: HttpRequest | Connection) -> str:
+    caller = policy.name_of(asked.source)
+    if isinstance(asked, Connection):
+        return f"{{from: [{caller}], tcp: {asked.port}}}"
+    return (
+        f'{{from: [{caller}], methods: [{asked.method}], paths: ["{_pattern_text(asked.path)}"]}}'
+    )
+
+
+def _pattern_text(raw_path: str) -> str:
+    """Return a pattern for a clean path; a segment that no literal can spell becomes `{value}`."""
+    segments = (normalize_path(raw_path) or "/")[1:].split("/")
+    return "/" + "/".join(
+        "{value}" if "%" in segment or set(segment) & set("*[]") else segment
+        for segment in segments
+    )
