@@ -25,7 +25,7 @@ METADATA: Final = "meshwarden"
 """The namespace of our metadata on routes: `destination` and, for refusals, `rule`."""
 
 ENVOY_LOG_FLAGS: Final = ("--file-flush-min-size-kb", "0", "--file-flush-interval-msec", "50")
-"""Start every sidecar with these: each entry reaches the file at once, so that SIGKILL loses none."""
+"""Start every sidecar with these: each entry then reaches the file at once."""
 
 
 class Kind(StrEnum):

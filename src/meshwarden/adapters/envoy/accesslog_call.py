@@ -1,0 +1,376 @@
+"""What an access log's entries mean: `Entry` into `Report`, one side's account of one `Call`.
+
+Rules that hold here:
+
+- A caller is who it proved to be in a handshake that ended well; anything else is `unknown` (or
+  `external:` at the edge) and what its certificate claimed goes to `claimed`. Entries of tcp_proxy
+  do not say how the handshake ended: only octets that came out of it, or a rule that RBAC decided
+  on them, prove the peer.
+- Two reports are of the same call when their keys are equal. The key holds the hop's id (HTTP) or
+  the connection's two addresses (tcp), and both identities: the caller's as the callee's handshake
+  proved it in the one, as the owner of the log in the other. So no id that an application chose,
+  or a stolen one, pairs anything.
+- An id on a request that never reached a callee is ignored: Envoy had not overwritten it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from typing import Final, Protocol, TypedDict
+
+from meshwarden.adapters.envoy.accesslog import Kind
+from meshwarden.adapters.envoy.accesslog_entry import Entry
+from meshwarden.adapters.envoy.accesslog_route import generic_route
+from meshwarden.kernel import EXTERNAL, UNKNOWN, Call, InputError, SpiffeId
+
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\]")
+_BRACKETS: Final = re.compile(r"\[(.{1,256})\]", re.DOTALL)
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_HANDSHAKE_RULES: Final = (
+    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "tls:no-certificate"),
+    ("certificate_has_expired", "tls:expired"),
+    ("certificate_is_not_yet_valid", "tls:not-yet-valid"),
+    ("certificate_revoked", "tls:revoked"),
+    ("unable_to_get_local_issuer", "tls:foreign-authority"),
+    ("self_signed", "tls:foreign-authority"),
+    ("unable_to_verify_the_first", "tls:foreign-authority"),
+    ("HTTP_REQUEST", "tls:plaintext"),
+    ("WRONG_VERSION_NUMBER", "tls:plaintext"),
+    ("UNSUPPORTED_PROTOCOL", "tls:version"),
+    ("Connection_reset", "tls:unproven"),
+)
+
+
+class RouteNamer(Protocol):
+    """Gives the route of a path: the deciding rule's own template, where it has one."""
+
+    def __call__(self, destination: str, rule: str | None, path: str) -> str:
+        """Return the route of `path` at `destination`, identifiers replaced by `{}`."""
+        ...
+
+
+def _generic(destination: str, rule: str | None, path: str) -> str:  # noqa: ARG001
+    return generic_route(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """What the codec has to know about the mesh.
+
+    Attributes:
+        services: SPIFFE ID by host name, for requests that no route took.
+        route: names routes; the generic namer unless told.
+    """
+
+    services: Mapping[str, str] = field(default_factory=dict)
+    route: RouteNamer = _generic
+
+
+class Side(Enum):
+    """Whose account of a call a report is."""
+
+    CALLEE = "callee"
+    CALLER = "caller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One side's account of a call.
+
+    Attributes:
+        key: equal to the other side's for the same call; None where no other side can have one.
+        end: when the call was over, in nanoseconds since the epoch.
+    """
+
+    call: Call
+    side: Side
+    key: str | None
+    end: int
+
+
+def report_of(entry: Entry, *, owner: str, naming: Naming) -> Report | None:
+    """Return what `entry`, from the log of the sidecar of `owner` (SPIFFE ID), reports.
+
+    None for the line of a listener about a connection whose handshake ended well.
+    """
+    match entry.kind:
+        case Kind.INBOUND:
+            return _inbound(entry, owner, naming)
+        case Kind.EDGE:
+            return _edge(entry, owner, naming)
+        case Kind.OUTBOUND:
+            return _outbound(entry, owner, naming)
+        case Kind.INBOUND_TCP:
+            return _inbound_tcp(entry, owner)
+        case Kind.OUTBOUND_TCP:
+            return _outbound_tcp(entry, owner)
+        case Kind.LISTENER:
+            return None if entry.handshake else _refused_handshake(entry, owner)
+
+
+def _inbound(entry: Entry, owner: str, naming: Naming) -> Report:
+    proven = entry.handshake and entry.failure is None
+    source = _identity(entry.peer) if proven else None
+    denied, rule = _decision(entry)
+    return Report(
+        call=Call(
+            time=entry.time,
+            source=source or UNKNOWN,
+            destination=owner,
+            source_instance=_address(entry.remote),
+            destination_instance=_address(entry.local),
+            request_bytes=entry.received,
+            response_bytes=entry.sent,
+            duration=entry.duration,
+            denied=denied,
+            rule=rule,
+            mtls=source is not None,
+            claimed=None if source else entry.peer,
+            source_certificate=_digest(entry) if source else None,
+            reporter="destination",
+            **_http(entry, owner, rule, naming),
+        ),
+        side=Side.CALLEE,
+        key=_key("id", entry.call, source, owner),
+        end=entry.end,
+    )
+
+
+def _edge(entry: Entry, owner: str, naming: Naming) -> Report:
+    denied, rule = _decision(entry)
+    address = _address(entry.remote)
+    return Report(
+        call=Call(
+            time=entry.time,
+            source=f"{EXTERNAL}{address}" if address else UNKNOWN,
+            destination=owner,
+            source_instance=address,
+            destination_instance=_address(entry.local),
+            request_bytes=entry.received,
+            response_bytes=entry.sent,
+            duration=entry.duration,
+            denied=denied,
+            rule=rule,
+            mtls=False,
+            reporter="destination",
+            **_http(entry, owner, rule, naming),
+        ),
+        side=Side.CALLEE,
+        key=None,
+        end=entry.end,
+    )
+
+
+def _outbound(entry: Entry, owner: str, naming: Naming) -> Report:
+    host, port = _host(entry.authority)
+    destination = entry.destination or naming.services.get(host) or _external(host)
+    reached = entry.upstream_remote is not None
+    denied, rule = _own_refusal(entry)
+    return Report(
+        call=Call(
+            time=entry.time,
+            source=owner,
+            destination=destination,
+            source_instance=_address(entry.remote),
+            destination_instance=_address(entry.upstream_remote),
+            destination_port=port if destination.startswith(EXTERNAL) else None,
+            request_bytes=entry.received,
+            response_bytes=entry.sent,
+            duration=entry.duration,
+            denied=denied,
+            rule=rule,
+            reporter="source",
+            **_http(entry, destination, rule, naming),
+        ),
+        side=Side.CALLER,
+        key=_key("id", entry.call, owner, destination) if reached else None,
+        end=entry.end,
+    )
+
+
+def _inbound_tcp(entry: Entry, owner: str) -> Report:
+    proven = entry.failure is None and (entry.received > 0 or entry.rule is not None)
+    source = _identity(entry.peer) if proven else None
+    if source is None:
+        return _refused_handshake(entry, owner)
+    denied, rule = _decision(entry)
+    return Report(
+        call=Call(
+            time=entry.time,
+            source=source,
+            destination=owner,
+            source_instance=_address(entry.remote),
+            destination_instance=_address(entry.local),
+            source_port=_port(entry.remote),
+            destination_port=entry.port,
+            protocol="tcp",
+            request_bytes=entry.received,
+            response_bytes=entry.sent,
+            duration=entry.duration,
+            denied=denied,
+            rule=rule,
+            mtls=True,
+            source_certificate=_digest(entry),
+            reporter="destination",
+        ),
+        side=Side.CALLEE,
+        key=_key("tcp", _pair(entry.remote, entry.local), source, owner),
+        end=entry.end,
+    )
+
+
+def _outbound_tcp(entry: Entry, owner: str) -> Report:
+    destination = entry.destination or UNKNOWN
+    denied, rule = _own_refusal(entry)
+    pair = _pair(entry.upstream_local, entry.upstream_remote)
+    return Report(
+        call=Call(
+            time=entry.time,
+            source=owner,
+            destination=destination,
+            source_instance=_address(entry.remote),
+            destination_instance=_address(entry.upstream_remote),
+            source_port=_port(entry.upstream_local),
+            destination_port=entry.port,
+            protocol="tcp",
+            request_bytes=entry.received,
+            response_bytes=entry.sent,
+            duration=entry.duration,
+            denied=denied,
+            rule=rule,
+            reporter="source",
+        ),
+        side=Side.CALLER,
+        key=_key("tcp", pair, owner, destination),
+        end=entry.end,
+    )
+
+
+def _refused_handshake(entry: Entry, owner: str) -> Report:
+    """A connection on which no identity was proven: nothing got through."""
+    return Report(
+        call=Call(
+            time=entry.time,
+            source=UNKNOWN,
+            destination=owner,
+            source_instance=_address(entry.remote),
+            destination_instance=_address(entry.local),
+            source_port=_port(entry.remote),
+            destination_port=entry.port,
+            protocol="tcp",
+            request_bytes=entry.received,
+            response_bytes=entry.sent,
+            duration=entry.duration,
+            denied=True,
+            rule=_handshake_rule(entry.failure),
+            mtls=False,
+            claimed=entry.peer,
+            reporter="destination",
+        ),
+        side=Side.CALLEE,
+        key=None,
+        end=entry.end,
+    )
+
+
+class _Http(TypedDict):
+    """The columns of a `Call` that only requests have."""
+
+    protocol: str
+    method: str | None
+    status: int | None
+    route: str | None
+
+
+def _http(entry: Entry, destination: str, rule: str | None, naming: Naming) -> _Http:
+    grpc = (entry.content_type or "").startswith("application/grpc")
+    status = entry.status
+    method = entry.method
+    if grpc:
+        status = entry.grpc_status if entry.grpc_status is not None else entry.status
+        method = (entry.path or "").rpartition("/")[2][:128] or None
+    return {
+        "protocol": "grpc" if grpc else "http",
+        "method": method,
+        "status": status,
+        "route": entry.path and naming.route(destination, rule, entry.path),
+    }
+
+
+def _decision(entry: Entry) -> tuple[bool, str | None]:
+    """Return whether the callee's sidecar refused, and the rule that decided."""
+    details = entry.details or ""
+    if details.startswith("rbac_access_denied"):
+        named = _BRACKETS.search(details)
+        return True, entry.rule or (named.group(1) if named else None) or "rbac"
+    if details.startswith("jwt_authn_access_denied"):
+        return True, "token"
+    if details.startswith("ext_authz_denied"):
+        return True, "authorizer"
+    return False, entry.rule
+
+
+def _own_refusal(entry: Entry) -> tuple[bool, str | None]:
+    """Return whether the caller's own sidecar refused, and why."""
+    if "CERTIFICATE_VERIFY_FAILED" in (entry.upstream_failure or ""):
+        return True, "tls:callee-unproven"
+    if entry.details == "route_not_found":
+        return True, "egress:unlisted"
+    if entry.details == "direct_response" and (entry.status or 0) >= 400:
+        return True, entry.refusal or "egress:unlisted"
+    return False, None
+
+
+def _handshake_rule(failure: str | None) -> str:
+    if failure is None:
+        return "tls:unproven"
+    return next((rule for mark, rule in _HANDSHAKE_RULES if mark in failure), "tls:refused")
+
+
+@lru_cache(maxsize=4096)
+def _identity(peer: str | None) -> str | None:
+    """Return `peer` where it is one SPIFFE ID (several URIs come joined by commas)."""
+    try:
+        return str(SpiffeId.parse(peer or ""))
+    except InputError:
+        return None
+
+
+def _digest(entry: Entry) -> str | None:
+    digest = entry.certificate or ""
+    return digest if _SHA256.fullmatch(digest) else None
+
+
+def _key(kind: str, token: str | None, source: str | None, destination: str) -> str | None:
+    return f"{kind} {token} {source} {destination}" if token and source else None
+
+
+def _pair(one: str | None, other: str | None) -> str | None:
+    return f"{one}>{other}" if one and other else None
+
+
+def _address(text: str | None) -> str | None:
+    """Return the address without its port; None for Unix sockets and internal listeners."""
+    if text is None or ":" not in text:
+        return None
+    return text.rpartition(":")[0].strip("[]") or None
+
+
+def _port(text: str | None) -> int | None:
+    port = (text or "").rpartition(":")[2]
+    return int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else None
+
+
+def _host(authority: str | None) -> tuple[str, int | None]:
+    host = (authority or "").lower()
+    port = None
+    if ":" in host and not host.endswith("]"):
+        host, _, _ = host.rpartition(":")
+        port = _port(authority)
+    return (host, port) if _HOST.fullmatch(host) else ("", port)
+
+
+def _external(host: str) -> str:
+    return f"{EXTERNAL}{host}" if host else UNKNOWN
