@@ -80,7 +80,7 @@ async def _run(mesh: Mesh, layout: Layout, wiring: Wiring, *, json: bool) -> int
             loop.call_soon_threadsafe(asked.set)
 
     screen = Screen(on_gone=_gone)
-    width = max(len(sidecar_name(name)) for name in (*mesh.services, "meshwarden"))
+    width = max(len(name) for name in (CONTROL_PLANE, *map(sidecar_name, mesh.services)))
 
     def _line(name: str, line: str) -> None:
         screen.show(f"{name:<{width}} | {line}", to=STDERR if json else STDOUT)

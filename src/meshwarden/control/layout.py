@@ -51,8 +51,8 @@ class Layout:
         if len(bytes(longest)) > MAX_SOCKET_PATH_BYTES:
             raise ConfigError(
                 "state.path_too_long",
-                f"the state directory {self.state} is too long: the path of a Unix socket has at most"
-                f" {MAX_SOCKET_PATH_BYTES} bytes, {longest} would have {len(bytes(longest))}",
+                f"the state directory {self.state} is too long: the path of a Unix socket has at"
+                f" most {MAX_SOCKET_PATH_BYTES} bytes, {longest} would have {len(bytes(longest))}",
                 hint="name a shorter one with --state",
             )
 
