@@ -83,6 +83,11 @@ class Layout:
         return self.state / "calls"
 
     @property
+    def accepted_policy(self) -> Path:
+        """The policy file that was accepted last, for a start while the file itself is broken."""
+        return self.state / "accepted-policy.yaml"
+
+    @property
     def findings(self) -> Path:
         """Findings, one JSON object a line."""
         return self.state / "findings.jsonl"

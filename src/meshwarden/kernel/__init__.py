@@ -15,7 +15,7 @@ from meshwarden.kernel.errors import (
     VerificationError,
 )
 from meshwarden.kernel.finding import Contribution, Finding, Severity
-from meshwarden.kernel.ports import Clock, FindingStore
+from meshwarden.kernel.ports import Chance, Clock, FindingStore
 from meshwarden.kernel.spiffe import SpiffeId, parse_trust_domain
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "EXTERNAL",
     "UNKNOWN",
     "Call",
+    "Chance",
     "Clock",
     "ConfigError",
     "Contribution",

@@ -1,4 +1,4 @@
-"""What capabilities and use-cases need from outside, as protocols: time and places to put things.
+"""What capabilities and use-cases need from outside, as protocols: time, chance, storage.
 
 Adapters implement them; tests hand in fakes that pass the same contract suite.
 """
@@ -15,6 +15,18 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""
+        ...
+
+
+class Chance(Protocol):
+    """Numbers nobody can guess."""
+
+    def serial(self) -> int:
+        """Return a certificate's serial number, 64 to 159 bits."""
+        ...
+
+    def uniform(self) -> float:
+        """Return a number of [0, 1)."""
         ...
 
 

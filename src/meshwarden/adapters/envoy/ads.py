@@ -56,7 +56,7 @@ class _Node:
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     server: "grpc.aio.Server | None" = None
 
-    def pending(self) -> set[tuple[str, str]]:
+    def unanswered(self) -> set[tuple[str, str]]:
         """Return what is published but not yet answered in its current version."""
         return {
             (type_url, name)
@@ -120,7 +120,7 @@ class DiscoveryServer:
         What the proxy never subscribes to is never answered: bound the wait with a timeout.
         """
         state = self._node(node)
-        while state.pending():
+        while state.unanswered():
             state.answered.clear()
             await state.answered.wait()
         return [answer for answer in self.answers(node) if answer.error is not None]
@@ -128,6 +128,10 @@ class DiscoveryServer:
     def answers(self, node: str) -> list[Acknowledgement]:
         """Return the newest answer of `node` about each resource."""
         return list(self._node(node).answers.values())
+
+    def pending(self, node: str) -> int:
+        """Return how many resources `node` has not answered in their current version."""
+        return len(self._node(node).unanswered())
 
     def connected(self, node: str) -> bool:
         """Return whether `node` has a stream open."""

@@ -1,0 +1,63 @@
+"""The control plane's own API: JSON over HTTP on a Unix socket that only its user can open.
+
+- `GET /v1/status`: sidecars, policy, live figures.
+- `POST /v1/policy/reload`: push the policy file as it stands; 422 with the error where it is refused.
+- `POST /v1/calls/flush`: write every call that is known by now to the Parquet store.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from meshwarden.control.plane import ControlPlane
+
+
+def build_api(plane: ControlPlane) -> Starlette:
+    """Return the application that answers for `plane`."""
+
+    async def _status(_: Request) -> JSONResponse:
+        return JSONResponse(dataclasses.asdict(plane.status()))
+
+    async def _reload(_: Request) -> JSONResponse:
+        error = await plane.reload_policy()
+        if error is not None:
+            problem = {"title": "policy refused", "detail": error}
+            return JSONResponse(problem, 422, media_type="application/problem+json")
+        return JSONResponse({"policy": plane.status().policy})
+
+    async def _flush(_: Request) -> JSONResponse:
+        await plane.recorder.flush()
+        return JSONResponse({"calls": plane.status().calls.calls})
+
+    return Starlette(
+        routes=[
+            Route("/v1/status", _status),
+            Route("/v1/policy/reload", _reload, methods=["POST"]),
+            Route("/v1/calls/flush", _flush, methods=["POST"]),
+        ]
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
+    """Serve the API of `plane` on `socket` while the context lasts."""
+    await asyncio.to_thread(socket.unlink, missing_ok=True)
+    config = uvicorn.Config(
+        build_api(plane), uds=str(socket), log_config=None, access_log=False, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # ours to handle
+    task = asyncio.create_task(server.serve())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task

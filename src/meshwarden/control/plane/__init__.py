@@ -1,0 +1,10 @@
+"""The control plane: policy, certificates and recorded calls of one running mesh.
+
+`plane` owns them, `certificates` keeps every sidecar's SVID fresh, `published` is the policy that
+sidecars run, `status` is what the plane says about itself.
+"""
+
+from meshwarden.control.plane.plane import ControlPlane
+from meshwarden.control.plane.status import Status
+
+__all__ = ["ControlPlane", "Status"]

@@ -1,0 +1,109 @@
+"""Keeps an SVID for every sidecar: issued at the start, renewed at half-life with jitter.
+
+The clock may jump: what is due is judged by the time of day at each look, and the looks are never
+further apart than `LOOK_S`. Where the authority cannot issue (its clock, its end), the sidecars
+keep what they have, the failure is told once, and the next look tries again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from meshwarden.identity import Authority, Svid, issue_svid, renewal_time
+from meshwarden.kernel import Chance, Clock, MeshwardenError, SpiffeId
+
+LOOK_S: Final = 1.0
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """A service's SVID and when to renew it."""
+
+    svid: Svid
+    renew_at: datetime
+
+
+@dataclass(kw_only=True)
+class Certificates:
+    """The SVIDs of a mesh's sidecars.
+
+    Attributes:
+        authority: signs them.
+        identities: SPIFFE ID by service.
+        lifetime_s: of each SVID; short ones are renewed more often.
+        failed: told once when renewing begins to fail.
+    """
+
+    authority: Authority
+    identities: Mapping[str, SpiffeId]
+    clock: Clock
+    chance: Chance
+    lifetime_s: int
+    failed: Callable[[MeshwardenError], None] = lambda _: None
+    _held: dict[str, _Held] = field(init=False, default_factory=dict)
+    _failing: bool = field(init=False, default=False)
+
+    @property
+    def bundle_pem(self) -> str:
+        """The trust domain's roots."""
+        return self.authority.bundle.pem
+
+    def issue_all(self) -> None:
+        """Issue an SVID to every service; the authority's errors as in `identity.issue_svid`."""
+        self._issue(self.identities)
+
+    def current(self, service: str) -> Svid:
+        """Return the SVID that `service` should present."""
+        return self._held[service].svid
+
+    def renews_in_s(self, service: str) -> float:
+        """Return the seconds until the SVID of `service` is renewed; 0 where that is overdue."""
+        left = self._held[service].renew_at - self.clock.now()
+        return max(0.0, left.total_seconds())
+
+    def renew_due(self) -> list[str]:
+        """Renew what is due now; return the services that have a new SVID."""
+        now = self.clock.now()
+        due = [name for name, held in self._held.items() if now >= held.renew_at]
+        try:
+            self._issue(due)
+        except MeshwardenError as error:
+            if not self._failing:
+                _log.error("renewal_failed", error=str(error))
+                self.failed(error)
+            self._failing = True
+            return []
+        self._failing = False
+        return due
+
+    async def run(self, renewed: Callable[[str], None]) -> None:
+        """Renew what is due until cancelled; `renewed` is told each service."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for name in self.renew_due():
+                renewed(name)
+
+    def _issue(self, services: Iterable[str]) -> None:
+        now = self.clock.now()
+        for name in services:
+            svid = issue_svid(
+                self.authority,
+                self.identities[name],
+                now=now,
+                serial=self.chance.serial(),
+                lifetime_s=self.lifetime_s,
+            )
+            renew_at = renewal_time(svid, uniform=self.chance.uniform())
+            self._held[name] = _Held(svid=svid, renew_at=renew_at)
+            _log.info(
+                "svid_issued",
+                service=name,
+                identity=str(svid.identity),
+                sha256=svid.sha256,
+                not_after=svid.not_after.isoformat(),
+            )

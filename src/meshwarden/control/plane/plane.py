@@ -1,0 +1,219 @@
+"""The control plane of one mesh: pushes policy and certificates, records calls, raises findings.
+
+What holds whatever happens:
+
+- Started again after a kill, it serves the same sockets; sidecars reconnect and are sent only what
+  changed. A policy file that has become unusable meanwhile is replaced by the last accepted one.
+- A policy change is compiled whole before anything is pushed; an error pushes nothing.
+- What a sidecar refuses stays as it was there, and becomes a finding that names sidecar, resource
+  and reason.
+"""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import structlog
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
+
+from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
+from meshwarden.adapters.envoy.delta import Acknowledgement
+from meshwarden.adapters.envoy.snapshot import build_snapshot
+from meshwarden.adapters.envoy.tls import bundle_secret, svid_secret
+from meshwarden.control.layout import Layout
+from meshwarden.control.mesh import Mesh
+from meshwarden.control.plane.certificates import Certificates
+from meshwarden.control.plane.published import Published, digest_of, load_published
+from meshwarden.control.plane.status import SidecarStatus, Status
+from meshwarden.control.recording import Recorder
+from meshwarden.identity import Svid
+from meshwarden.kernel import Clock, Finding, FindingStore, MeshwardenError, Severity
+
+POLICY_LOOK_S: Final = 0.5
+_log = structlog.get_logger()
+
+
+@dataclass(kw_only=True)
+class ControlPlane:
+    """Everything that one `meshwarden serve` holds.
+
+    Attributes:
+        mesh: what runs.
+        layout: where.
+        clock: the time of day.
+        certificates: the authority and what it has issued to the sidecars.
+        recorder: access logs into recorded calls.
+        findings: where findings go.
+    """
+
+    mesh: Mesh
+    layout: Layout
+    clock: Clock
+    certificates: Certificates
+    recorder: Recorder
+    findings: FindingStore
+    _server: DiscoveryServer = field(init=False)
+    _published: Published = field(init=False)
+    _policy_error: str | None = field(init=False, default=None)
+    _seen: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self._server = DiscoveryServer(self._answered)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve while the context lasts; the loops' failures end it."""
+        self._published = self._first_policy()
+        self.certificates.issue_all()
+        for name in self.mesh.services:
+            self._publish(name)
+            await self._server.open(name, self.layout.xds_socket(name))
+        try:
+            async with asyncio.TaskGroup() as loops:
+                tasks = [
+                    loops.create_task(self.certificates.run(self._renewed)),
+                    loops.create_task(self.recorder.run()),
+                    loops.create_task(self._watch_policy()),
+                ]
+                yield
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self._server.close()
+            await self.recorder.close()
+
+    async def reload_policy(self) -> str | None:
+        """Push the policy file as it stands now; return the error that kept it out, if any."""
+        self._seen = digest_of(self.mesh.policy_path)
+        try:
+            published = await asyncio.to_thread(
+                load_published, self.mesh.policy_path, self.mesh, self.layout
+            )
+        except MeshwardenError as error:
+            self._refuse_policy(error)
+            return self._policy_error
+        self._policy_error = None
+        if published.digest != self._published.digest:
+            self._published = published
+            self._keep_accepted()
+            for name in self.mesh.services:
+                self._publish(name)
+            _log.info("policy_published", sha256=published.digest)
+        return None
+
+    async def settled(self) -> None:
+        """Wait until every sidecar has answered all that is published."""
+        await asyncio.gather(*(self._server.settled(name) for name in self.mesh.services))
+
+    def status(self) -> Status:
+        """Return the plane's state as it is now."""
+        return Status(
+            trust_domain=self._published.policy.trust_domain,
+            policy=self._published.digest,
+            policy_error=self._policy_error,
+            sidecars=tuple(self._sidecar_status(name) for name in self.mesh.services),
+            calls=self.recorder.figures(),
+        )
+
+    def _first_policy(self) -> Published:
+        """Return the policy file's content, or the last accepted one where the file is unusable."""
+        accepted = self.layout.accepted_policy
+        self._seen = digest_of(self.mesh.policy_path)
+        try:
+            self._published = load_published(self.mesh.policy_path, self.mesh, self.layout)
+        except MeshwardenError as error:
+            if not accepted.exists():
+                raise
+            self._published = load_published(accepted, self.mesh, self.layout)
+            self._refuse_policy(error)
+        else:
+            self._keep_accepted()
+        return self._published
+
+    def _keep_accepted(self) -> None:
+        temporary = self.layout.accepted_policy.with_suffix(".new")
+        shutil.copyfile(self.mesh.policy_path, temporary)
+        temporary.replace(self.layout.accepted_policy)
+
+    def _publish(self, name: str) -> None:
+        secrets = [
+            _secret_of(self.certificates.current(name)),
+            bundle_secret(self.certificates.bundle_pem),
+        ]
+        snapshot = build_snapshot(
+            self._published.sidecars[name], self._published.filters[name], secrets
+        )
+        self._server.publish(name, snapshot)
+
+    def _renewed(self, name: str) -> None:
+        secret = _secret_of(self.certificates.current(name))
+        self._server.update(name, SECRETS, secret.name, secret)
+
+    async def _watch_policy(self) -> None:
+        while True:
+            await asyncio.sleep(POLICY_LOOK_S)
+            if digest_of(self.mesh.policy_path) != self._seen:
+                await self.reload_policy()
+
+    def _refuse_policy(self, error: MeshwardenError) -> None:
+        self._policy_error = str(error)
+        self._raise(
+            code="policy.refused",
+            subject=str(self.mesh.policy_path),
+            sentence=f"The changed policy is not in force, the last good one is: {error}",
+        )
+
+    def _answered(self, answer: Acknowledgement) -> None:
+        if answer.error is None:
+            return
+        kind = answer.type_url.rpartition(".")[2]
+        self._raise(
+            code="dataplane.refused",
+            subject=answer.node,
+            sentence=(
+                f"The sidecar of {answer.node} refused {kind} {answer.name!r} and runs on its last"
+                f" good one: {answer.error[:500]}"
+            ),
+            evidence=(f"{kind}/{answer.name}@{answer.version}",),
+        )
+
+    def _raise(
+        self, *, code: str, subject: str, sentence: str, evidence: tuple[str, ...] = ()
+    ) -> None:
+        finding = Finding(
+            time=_nanoseconds(self.clock.now()),
+            code=code,
+            subject=subject,
+            severity=Severity.HIGH,
+            sentence=sentence,
+            evidence=evidence,
+        )
+        self.findings.store_finding(finding)
+        _log.warning("finding", code=code, subject=subject, sentence=sentence)
+
+    def _sidecar_status(self, name: str) -> SidecarStatus:
+        svid = self.certificates.current(name)
+        return SidecarStatus(
+            service=name,
+            connected=self._server.connected(name),
+            pending=self._server.pending(name),
+            refused={
+                answer.name: answer.error
+                for answer in self._server.answers(name)
+                if answer.error is not None
+            },
+            expires=svid.not_after.isoformat().replace("+00:00", "Z"),
+            renews_in_s=self.certificates.renews_in_s(name),
+        )
+
+
+def _secret_of(svid: Svid) -> Secret:
+    return svid_secret(svid.certificate_chain, svid.private_key.reveal())
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000) * 1000
