@@ -1,7 +1,7 @@
 """The control plane's own API: JSON over HTTP on a Unix socket that only its user can open.
 
 - `GET /v1/status`: sidecars, policy, live figures.
-- `POST /v1/policy/reload`: push the policy file as it stands; 422 with the error where it is refused.
+- `POST /v1/policy/reload`: push the policy file as it stands; 422 and why where it is refused.
 - `POST /v1/calls/flush`: write every call that is known by now to the Parquet store.
 """
 

@@ -23,7 +23,8 @@ def compile_filters(policy: AccessPolicy, service: str) -> Filters:
     return Filters(
         http=compile_http_filter(policy, service),
         tcp={
-            port: compile_network_filter(policy, service, port) for port in _ports(policy, service)
+            port: compile_network_filter(policy, service, port)
+            for port in policy.services[service].tcp_ports
         },
     )
 
