@@ -12,8 +12,9 @@ from meshwarden.policy.model import (
     Rule,
     Service,
     TokenRequirement,
+    is_method,
 )
-from meshwarden.policy.path import PathPattern, normalize_path
+from meshwarden.policy.path import MAX_PATTERN_LENGTH, PathPattern, normalize_path
 
 _ANY_WEIGHT = 1000  # an open condition opens more than any list that someone writes by hand
 _WILDCARD_WEIGHT = 10
@@ -26,7 +27,12 @@ def suggest_fix(
     asked: HttpRequest | Connection,
     claims: Claims | None = None,
 ) -> str | None:
-    """Return one sentence that says what to change; `asked` has a clean path and is refused."""
+    """Return one sentence that says what to change; None where no policy could be written for it.
+
+    `asked` is refused, and its path is clean.
+    """
+    if isinstance(asked, HttpRequest) and not _can_be_written(asked):
+        return None
     nearest = nearest_rule(callee, asked, claims)
     if nearest is not None:
         rule, missed = nearest
@@ -38,7 +44,7 @@ def suggest_fix(
 def nearest_rule(
     callee: Service, asked: HttpRequest | Connection, claims: Claims | None = None
 ) -> tuple[Rule, frozenset[Miss]] | None:
-    """Return the rule that misses `asked` by least, and what it misses; None where there is none."""
+    """Return the rule that misses `asked` by least, and what it misses; None without rules."""
     candidates = [
         (len(missed), _weight(rule, missed), rule, missed)
         for rule in callee.accepts
@@ -48,6 +54,10 @@ def nearest_rule(
         return None
     _, _, rule, missed = min(candidates, key=lambda candidate: candidate[:2])
     return rule, missed
+
+
+def _can_be_written(asked: HttpRequest) -> bool:
+    return is_method(asked.method) and len(_pattern_text(asked.path)) <= MAX_PATTERN_LENGTH
 
 
 def _weight(rule: Rule, missed: frozenset[Miss]) -> int:

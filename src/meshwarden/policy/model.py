@@ -4,12 +4,21 @@ Nothing is allowed that no rule allows; the order of rules never matters. A rule
 (methods and paths) or about connections (tcp), never both. What the values mean is in `decide`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy.path import PathPattern
+
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, section 9.1: a token
+
+
+def is_method(text: str) -> bool:
+    """Return whether a rule may name the method `text`: a token, and not one in the wrong case."""
+    in_wrong_case = text.isalpha() and text != text.upper()
+    return _METHOD.fullmatch(text) is not None and not in_wrong_case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +132,7 @@ class HttpRequest:
         source: the caller, as its certificate proved.
         destination: the callee.
         method: as sent, case-sensitive.
-        path: the raw `:path` as sent, with its query; characters stand for bytes (Latin-1).
+        path: the raw `:path` as sent, with its query.
     """
 
     source: SpiffeId

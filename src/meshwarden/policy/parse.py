@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from meshwarden.kernel import InputError, Node, SpiffeId, parse_trust_domain
 from meshwarden.kernel.document import Fields
-from meshwarden.policy.model import AccessPolicy, Egress, Rule, Service, TokenRequirement
+from meshwarden.policy.model import AccessPolicy, Egress, Rule, Service, TokenRequirement, is_method
 from meshwarden.policy.path import PathPattern
 
 API_VERSION: Final = "meshwarden.dev/v1"
@@ -20,7 +20,6 @@ LOWEST_TIER: Final = 9
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, section 9.1: a token
 _SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, section 3.3: scope-token
 _HOST = re.compile(
     r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*"
@@ -181,12 +180,12 @@ def _parse_source(node: Node, identities: Mapping[str, SpiffeId]) -> SpiffeId:
 
 
 def _parse_method(node: Node) -> str:
-    method = _matching(node, _METHOD, "an HTTP method", "policy.method")
-    if method != method.upper() and method.isalpha():
+    method = node.text()
+    if not is_method(method):
         node.refuse(
             "policy.method",
-            f"methods are case-sensitive, and {method!r} is none that clients send",
-            hint=f"write {method.upper()}",
+            f"{method[:80]!r} is not an HTTP method",
+            hint=f"methods are case-sensitive: write {method.upper()}" if method.isalpha() else "",
         )
     return method
 

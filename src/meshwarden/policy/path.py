@@ -3,7 +3,8 @@
 A path is compared after `normalize_path`, which is what Envoy 1.40 does under `normalize_path`,
 `merge_slashes` and `path_with_escaped_slashes_action: REJECT_REQUEST`, and after that the refusal
 of all that does not fit `CLEAN_PATH`. The compiled Envoy filter carries the same expression, so
-that what Envoy leaves ambiguous (`%zz`, or `/%2e%2e;x/` that becomes `/..;x/`) reaches no service. Why each step is as it is: docs/decisions/0002-path-normalization.md.
+that what Envoy leaves ambiguous (`%zz`, or `/%2e%2e;x/` that becomes `/..;x/`) reaches no service.
+Why each step is as it is: docs/decisions/0002-path-normalization.md.
 
 A pattern is a literal path in which a whole segment may be `{name}` (exactly one segment, not
 empty) and the end may be `/**` (one or more further segments).
@@ -38,7 +39,7 @@ _SEGMENT: Final = f"(?:{_NO_DOT_START}|{_DOT_START})"
 CLEAN_PATH: Final = f"/(?:{_SEGMENT}/)*{_SEGMENT}?"
 _CLEAN = re.compile(CLEAN_PATH)
 
-_RAW = re.compile(r"/[!-~]*")  # visible ASCII; Envoy's parsers refuse all else with status 400
+_RAW = re.compile(r"/[^\x00-\x20\x7f]*")  # Envoy's parsers refuse all else with status 400
 _FORBIDDEN_ESCAPE = re.compile(r"%(2f|5c)", re.IGNORECASE)
 _DOT_SEGMENT_PARAMETERS = re.compile(r"(?<=/)(\.\.?);[^/]*")
 _TOKEN = re.compile(r"%[0-9A-Fa-f]{2}|.")
@@ -53,9 +54,9 @@ def normalize_path(raw: str) -> str | None:
     """Return the path that rules are compared with; None where such a request is refused.
 
     Args:
-        raw: the `:path` as sent, with its query; characters stand for bytes (Latin-1).
+        raw: the `:path` as sent, with its query; other than ASCII stands for its UTF-8 bytes.
     """
-    # 1. What is no path: an authority, `*`, control or non-ASCII bytes, a fragment.
+    # 1. What is no path: an authority, `*`, control characters or spaces, a fragment.
     if not _RAW.fullmatch(raw) or "#" in raw:
         return None
     path = raw.partition("?")[0]
@@ -66,7 +67,7 @@ def normalize_path(raw: str) -> str | None:
     path = _DOT_SEGMENT_PARAMETERS.sub(r"\1", path)
     if "%00" in path:
         return None
-    # 4. The URL standard's reading: `\` is `/`, unreserved characters bare, others escaped.
+    # 4. The URL standard's reading: `\` is `/`, unreserved characters bare, unusual ones escaped.
     path = _decode_unreserved(path.replace("\\", "/")).translate(_ESCAPED_BY_ENVOY)
     path = _resolve_dot_segments(path)
     # 5. Doubled slashes are one; nothing but slashes stays `//` and is refused by step 6.
@@ -87,7 +88,9 @@ def _decode_unreserved(path: str) -> str:
 
 
 def _decoded(token: str) -> str:
-    character = chr(int(token[1:], 16)) if len(token) == 3 else token
+    if len(token) == 1:
+        return token if token.isascii() else "".join(f"%{byte:02X}" for byte in token.encode())
+    character = chr(int(token[1:], 16))
     return character if character in _UNRESERVED else token
 
 

@@ -9,22 +9,29 @@ What the filters rely on, in the listener that carries them: mutual TLS that ver
 (the SPIFFE ID is that of the verified certificate); for HTTP also `normalize_path`, `merge_slashes`
 and `path_with_escaped_slashes_action: REJECT_REQUEST` in the HTTP connection manager.
 
+An access log shows the rule that decided: `%DYNAMIC_METADATA(envoy.filters.http.rbac:
+enforced_effective_policy_id)%` (the rule's name, `unclean_path`, or nothing where no rule matched;
+`enforced_engine_result` is `allowed` or `denied`); for connections
+`%DYNAMIC_METADATA(envoy.filters.network.rbac:shadow_effective_policy_id)%`.
+
 What they do not do: check tokens. A rule with `token` allows nothing here; `unexpressed` names it.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from envoy.config.rbac.v3 import rbac_pb2 as rbac
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac
 from envoy.extensions.matching.common_inputs.ssl.v3.ssl_inputs_pb2 import UriSanInput
 from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
-from google.protobuf.any_pb2 import Any
+from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from xds.core.v3.extension_pb2 import TypedExtensionConfig
 from xds.type.matcher.v3.matcher_pb2 import Matcher
+from xds.type.matcher.v3.regex_pb2 import RegexMatcher
 
 from meshwarden.kernel import InputError, SpiffeId
 from meshwarden.policy.model import AccessPolicy, Rule, Service
@@ -33,7 +40,7 @@ from meshwarden.policy.targets.unexpressed import Unexpressed
 
 TARGET: Final = "envoy"
 UNCLEAN_PATH: Final = "unclean_path"
-NO_RULE: Final = "no_rule"
+NO_RULE: Final = "none"  # what Envoy itself calls it where a matcher does not match
 
 _QUERY: Final = r"(?:\?.*)?"
 _Rules = tuple[Rule, ...]
@@ -45,7 +52,7 @@ def compile_http_filter(policy: AccessPolicy, service_name: str) -> http_rbac.RB
     guard = compiled.matcher.matcher_list.matchers.add()
     unless = guard.predicate.not_matcher.single_predicate
     unless.input.CopyFrom(_PATH)
-    unless.value_match.safe_regex.regex = CLEAN_PATH + _QUERY
+    unless.value_match.safe_regex.CopyFrom(_safe_regex(CLEAN_PATH + _QUERY))
     guard.on_match.action.CopyFrom(_action(UNCLEAN_PATH, deny=True))
     rules = (rule for rule in _service(policy, service_name).accepts if rule.tcp is None)
     tree = _Tree().callers(_by_caller(rule for rule in rules if rule.token is None))
@@ -62,7 +69,36 @@ def compile_network_filter(policy: AccessPolicy, service_name: str, port: int) -
         for caller, granting in _by_caller(rules).items()
     }
     compiled.matcher.CopyFrom(_exact(_CALLER, callers))
+    compiled.shadow_matcher.CopyFrom(compiled.matcher)  # the only way to log the rule that allowed
     return compiled
+
+
+def compile_filters(
+    policy: AccessPolicy, service_name: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return all filters of one service (of all, where None) as JSON objects, by file name.
+
+    Each is what stands in a list of `http_filters` or `filters`, and what an extension
+    configuration (ECDS) holds.
+    """
+    services = (
+        policy.services.values() if service_name is None else [_service(policy, service_name)]
+    )
+    rendered: dict[str, dict[str, Any]] = {}
+    for service in services:
+        http = compile_http_filter(policy, service.name)
+        rendered[f"{service.name}.http.json"] = _rendered("envoy.filters.http.rbac", http)
+        for port in service.tcp_ports:
+            network = compile_network_filter(policy, service.name, port)
+            name = f"{service.name}.tcp-{port}.json"
+            rendered[name] = _rendered("envoy.filters.network.rbac", network)
+    return rendered
+
+
+def _rendered(name: str, message: Message) -> dict[str, Any]:
+    extension = _extension(name, message)
+    found: dict[str, Any] = MessageToDict(extension, preserving_proto_field_name=True)
+    return found
 
 
 def unexpressed(policy: AccessPolicy, service_name: str | None = None) -> tuple[Unexpressed, ...]:
@@ -152,7 +188,7 @@ def _fill_predicate(predicate: Matcher.MatcherList.Predicate, pattern: PathPatte
         _fill_ends_here(predicate.not_matcher, prefix)
     else:
         predicate.single_predicate.input.CopyFrom(_PATH)
-        predicate.single_predicate.value_match.safe_regex.regex = _regex(pattern)
+        predicate.single_predicate.value_match.safe_regex.CopyFrom(_safe_regex(_regex(pattern)))
 
 
 def _fill_ends_here(predicate: Matcher.MatcherList.Predicate, path: str) -> None:
@@ -168,6 +204,10 @@ def _fill_ends_here(predicate: Matcher.MatcherList.Predicate, path: str) -> None
 def _regex(pattern: PathPattern) -> str:
     parts = ["[^/?]+" if part is None else re.escape(part) for part in pattern.segments]
     return "/" + "/".join(parts) + ("/[^?].*" if pattern.rest else _QUERY)
+
+
+def _safe_regex(expression: str) -> RegexMatcher:
+    return RegexMatcher(regex=expression, google_re2=RegexMatcher.GoogleRE2())
 
 
 def _by_caller(rules: Iterable[Rule]) -> dict[str, _Rules]:
@@ -196,7 +236,7 @@ def _action(name: str, *, deny: bool = False) -> TypedExtensionConfig:
 
 
 def _extension(name: str, message: Message) -> TypedExtensionConfig:
-    packed = Any(
+    packed = Packed(
         type_url="type.googleapis.com/" + message.DESCRIPTOR.full_name,
         value=message.SerializeToString(),
     )
