@@ -130,8 +130,8 @@ def verify_authority(
     for below, certificate in enumerate(path):
         verify_signing(certificate, below=below)
         _verify_purpose(certificate)
-        _verify_constraints(certificate, trust_domain)
         _verify_domain(certificate, trust_domain)
+        _verify_constraints(certificate, trust_domain)
     return Authority(
         trust_domain=trust_domain,
         issuer=path[0],
@@ -165,7 +165,7 @@ def require_serial(serial: int) -> int:
 def _name(role: str, serial: int) -> x509.Name:
     # Part of the serial number keeps the names of successive authorities apart: verifiers look for
     # an issuer by its name.
-    text = f"meshwarden {role} {serial:x}"[:40]
+    text = f"meshwarden {role} {f'{serial:x}'[:16]}"
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
