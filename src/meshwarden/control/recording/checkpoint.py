@@ -1,0 +1,106 @@
+"""Where the recorder stood when it wrote a part, as JSON: positions, what the merge holds, totals.
+
+With the logs and the newest part's checkpoint a new recorder goes on as if nothing had happened.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from meshwarden.adapters.envoy.accesslog_call import Report, Side
+from meshwarden.adapters.storage.tail import Position
+from meshwarden.control.recording.figures import Totals
+from meshwarden.control.recording.merge import MergeState
+from meshwarden.kernel import Call, StateError
+
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far one log has been read.
+
+    Attributes:
+        owner: SPIFFE ID of the service whose sidecar writes it.
+        path: the live file.
+        position: where the next reading starts.
+        progress: end of the last entry read, in nanoseconds since the epoch.
+    """
+
+    owner: str
+    path: str
+    position: Position = field(default_factory=Position)
+    progress: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """All that a recorder needs to go on, beside the logs themselves."""
+
+    logs: Mapping[str, Standing] = field(default_factory=dict)
+    merge: MergeState = field(default_factory=MergeState)
+    totals: Totals = field(default_factory=Totals)
+
+
+def render_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """Return `checkpoint` as JSON."""
+    merge = checkpoint.merge
+    return json.dumps(
+        {
+            "version": _VERSION,
+            "logs": {name: asdict(standing) for name, standing in checkpoint.logs.items()},
+            "held": [_render_report(report) for report in merge.held.values()],
+            "settled": dict(merge.settled),
+            "released": dict(merge.released),
+            "late": merge.late,
+            "evicted": merge.evicted,
+            "totals": asdict(checkpoint.totals),
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def parse_checkpoint(raw: bytes) -> Checkpoint:
+    """Return what `render_checkpoint` wrote; StateError `record.checkpoint` for anything else."""
+    try:
+        found = _known(json.loads(raw))
+        held = [_parse_report(report) for report in found["held"]]
+        return Checkpoint(
+            logs={name: _parse_standing(log) for name, log in found["logs"].items()},
+            merge=MergeState(
+                held={report.key: report for report in held if report.key is not None},
+                settled=found["settled"],
+                released=found["released"],
+                late=found["late"],
+                evicted=found["evicted"],
+            ),
+            totals=Totals(**found["totals"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StateError(
+            "record.checkpoint",
+            f"the newest part carries no usable checkpoint: {error}",
+            hint="was it written by another version?",
+        ) from error
+
+
+def _known(found: dict[str, Any]) -> dict[str, Any]:
+    if found["version"] != _VERSION:
+        raise ValueError(f"version {found['version']!r}")
+    return found
+
+
+def _render_report(report: Report) -> dict[str, Any]:
+    call = {name: value for name, value in asdict(report.call).items() if value is not None}
+    return {"call": call, "side": report.side.value, "key": report.key, "end": report.end}
+
+
+def _parse_report(found: dict[str, Any]) -> Report:
+    return Report(
+        call=Call(**found["call"]), side=Side(found["side"]), key=found["key"], end=found["end"]
+    )
+
+
+def _parse_standing(found: dict[str, Any]) -> Standing:
+    return Standing(**{**found, "position": Position(**found["position"])})

@@ -1,0 +1,353 @@
+"""The recorder's work without its loop: read the logs, merge, write parts; one `cycle` at a time.
+
+- What is read but not yet in a part exists only in memory; the newest part's checkpoint says from
+  where a new engine has to read again. A log's old generation is deleted only after a part that
+  lies beyond it is durable. So a kill at any moment loses nothing and doubles nothing.
+- The log that is furthest behind in event time is read first, in bounded chunks; where the disk
+  refuses, reading stops and the logs are the queue. Only when a log outgrows its bound is its
+  oldest generation given up: counted, and said in a finding.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from meshwarden.adapters.envoy.accesslog_call import Naming, Report, report_of
+from meshwarden.adapters.envoy.accesslog_entry import parse_entry
+from meshwarden.adapters.storage.parts import PartWriter, read_checkpoint
+from meshwarden.adapters.storage.rejected import Rejected, RejectedLines
+from meshwarden.adapters.storage.tail import LogTail
+from meshwarden.control.recording.checkpoint import (
+    Checkpoint,
+    Standing,
+    parse_checkpoint,
+    render_checkpoint,
+)
+from meshwarden.control.recording.figures import Figures
+from meshwarden.control.recording.merge import SECOND, MergeLimits, step
+from meshwarden.kernel import (
+    Call,
+    Clock,
+    DependencyError,
+    Finding,
+    InputError,
+    Severity,
+    StateError,
+    calls_to_table,
+)
+
+_RATE_WINDOW_S: Final = 5
+_SAY_AGAIN_S: Final = 60
+_REOPEN_AGAIN_S: Final = 1
+_FOREVER: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSource:
+    """One sidecar's log.
+
+    Attributes:
+        name: unique and stable (the service's name).
+        owner: SPIFFE ID of the service.
+        path: the live file.
+        reopen: asks the sidecar to open its log anew; DependencyError where it does not answer.
+    """
+
+    name: str
+    owner: str
+    path: Path
+    reopen: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of the recorder.
+
+    Attributes:
+        part_rows: a part is written at this many calls.
+        part_age_s: a part is written this long after its first call: how stale readers can be.
+        record_bytes: of all parts; the oldest go.
+        log_bytes: a log is rotated at this size.
+        backlog_bytes: of one log that is unread; beyond it the oldest generation is given up.
+        chunk_bytes: read from one log at a time.
+        cycle_bytes: read in one cycle.
+        slack_ns: how long a sidecar may take from the end of a call to the line in its log.
+        merge: bounds of the merge.
+    """
+
+    part_rows: int = 20_000
+    part_age_s: float = 1.0
+    record_bytes: int = 2 * 1024**3
+    log_bytes: int = 64 * 1024**2
+    backlog_bytes: int = 512 * 1024**2
+    chunk_bytes: int = 256 * 1024
+    cycle_bytes: int = 1024**2
+    slack_ns: int = SECOND
+    merge: MergeLimits = field(default_factory=MergeLimits)
+
+
+class Engine:
+    """One record and the logs that it is made from; not thread-safe.
+
+    Args:
+        folder: where the parts go.
+        clock: time of day.
+        naming: what the codec has to know about the mesh; may be replaced at any time.
+        limits: bounds.
+        report: takes findings about the recording itself.
+
+    Raises:
+        StateError: another process writes there, or the checkpoint is not readable.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        clock: Clock,
+        naming: Naming,
+        limits: Limits,
+        report: Callable[[Finding], None],
+    ) -> None:
+        self.naming = naming
+        self._clock = clock
+        self._limits = limits
+        self._report = report
+        self._said: dict[tuple[str, str], int] = {}
+        self._writer = PartWriter(folder, max_bytes=limits.record_bytes)
+        self._aside = RejectedLines(folder / "rejected.jsonl", max_bytes=4 * 1024**2)
+        self._sources: dict[str, LogSource] = {}
+        self._asked: dict[str, int] = {}
+        self._calls: list[Call] = []
+        self._rejected: list[Rejected] = []
+        self._since: int | None = None
+        self._recent: deque[tuple[int, int]] = deque()
+        self._trouble: str | None = None
+        checkpoint = self._load()
+        self._logs = dict(checkpoint.logs)
+        self._stored = dict(checkpoint.logs)
+        self._merge = checkpoint.merge
+        self._totals = checkpoint.totals
+
+    def follow(self, source: LogSource) -> None:
+        """Read this log too, from where the record left it."""
+        self._sources[source.name] = source
+        known = self._logs.get(source.name, Standing(owner="", path=""))
+        self._logs[source.name] = replace(known, owner=source.owner, path=str(source.path))
+
+    def cycle(self, *, write: bool = False, settle: bool = False) -> bool:
+        """Read once, and write what is due; return whether there is more to read right now.
+
+        Args:
+            write: write a part whatever its size and age.
+            settle: the sidecars are gone: once all is read, callers' reports wait no longer.
+        """
+        now = self._now()
+        if self._full():
+            self._write()
+        more = False if self._full() else self._read(now, settle=settle)
+        if (write and not more) or self._due(now):
+            self._write()
+        for name in list(self._logs):
+            self._rotate(name, now)
+        return more
+
+    def figures(self) -> Figures:
+        """Return the figures of this moment."""
+        now = self._now()
+        while self._recent and self._recent[0][0] < now - _RATE_WINDOW_S * SECOND:
+            self._recent.popleft()
+        return Figures(
+            totals=self._totals,
+            rate_per_s=sum(calls for _, calls in self._recent) / _RATE_WINDOW_S,
+            held=len(self._merge.held),
+            late=self._merge.late,
+            evicted=self._merge.evicted,
+            behind_bytes=sum(
+                LogTail(Path(log.path)).backlog(log.position) for log in self._logs.values()
+            ),
+            trouble=self._trouble,
+        )
+
+    def close(self) -> None:
+        """Let another process record; what is not in a part is read again by the next."""
+        self._writer.close()
+
+    def _load(self) -> Checkpoint:
+        while (part := self._writer.newest()) is not None:
+            try:
+                raw = read_checkpoint(part)
+            except StateError as error:
+                self._writer.set_aside(part)
+                self._say("record.damaged", part.path.name, str(error), Severity.HIGH)
+                continue
+            return parse_checkpoint(raw)
+        return Checkpoint()
+
+    def _read(self, now: int, *, settle: bool) -> bool:
+        """Read chunks, the furthest behind first; return whether more is left."""
+        reports: list[Report] = []
+        budget = self._limits.cycle_bytes
+        waiting = set(self._logs)
+        while waiting and budget > 0:
+            name = min(waiting, key=lambda each: (self._logs[each].progress, each))
+            drained, used = self._read_chunk(name, reports)
+            budget -= used
+            if drained:
+                waiting.discard(name)
+        horizon = _FOREVER if settle else now - self._limits.slack_ns
+        watermark = min([horizon, *(self._logs[name].progress for name in waiting)])
+        self._merge, calls = step(self._merge, reports, watermark, self._limits.merge)
+        self._take(calls, now)
+        return bool(waiting)
+
+    def _read_chunk(self, name: str, reports: list[Report]) -> tuple[bool, int]:
+        log = self._logs[name]
+        try:
+            chunk = LogTail(Path(log.path)).read(log.position, max_bytes=self._limits.chunk_bytes)
+        except OSError as error:
+            self._fail(f"{log.path} cannot be read: {error}")
+            return True, 0
+        progress = log.progress
+        for where, line in chunk.lines:
+            try:
+                entry = parse_entry(line)
+            except InputError as error:
+                self._reject(Rejected(log=name, where=where, reason=error.message, line=line))
+                continue
+            progress = entry.end
+            found = report_of(entry, owner=log.owner, naming=self.naming)
+            if found is not None:
+                reports.append(found)
+        if chunk.restarted:
+            self._totals = replace(self._totals, restarted_logs=self._totals.restarted_logs + 1)
+            self._say(
+                "record.restarted",
+                name,
+                f"{log.path} was replaced or cut by somebody else; it is read from its start",
+                Severity.HIGH,
+            )
+        self._logs[name] = replace(log, position=chunk.position, progress=progress)
+        return chunk.drained, max(1, sum(len(line) + 1 for _, line in chunk.lines))
+
+    def _take(self, calls: list[Call], now: int) -> None:
+        self._calls += calls
+        self._totals = self._totals.count(calls)
+        if calls:
+            self._recent.append((now, len(calls)))
+        if (calls or self._rejected) and self._since is None:
+            self._since = now
+
+    def _reject(self, line: Rejected) -> None:
+        self._rejected.append(line)
+        self._totals = replace(self._totals, rejected_lines=self._totals.rejected_lines + 1)
+        self._say(
+            "record.rejected",
+            line.log,
+            f"the access log of {line.log} has lines that break the format ({line.reason}); "
+            "see rejected.jsonl",
+            Severity.MEDIUM,
+        )
+
+    def _full(self) -> bool:
+        return len(self._calls) + len(self._rejected) >= self._limits.part_rows
+
+    def _due(self, now: int) -> bool:
+        if self._full():
+            return True
+        if self._since is not None:
+            self._since = min(self._since, now)  # a clock that was set back
+            return now - self._since >= self._limits.part_age_s * SECOND
+        return any(
+            log.position.generation != self._stored[name].position.generation
+            for name, log in self._logs.items()
+            if name in self._stored
+        )
+
+    def _write(self) -> None:
+        """Write a part with all that was read; where the disk refuses, keep it and say so."""
+        if not self._calls and not self._rejected and self._logs == self._stored:
+            return
+        logs = {name: log for name, log in self._logs.items() if self._is_kept(name, log)}
+        checkpoint = Checkpoint(logs=logs, merge=self._merge, totals=self._totals)
+        try:
+            self._aside.keep(self._rejected)
+            self._rejected = []
+            self._writer.store(calls_to_table(self._calls), render_checkpoint(checkpoint))
+        except OSError as error:
+            self._fail(f"the record cannot be written: {error}")
+            return
+        self._calls, self._since, self._trouble = [], None, None
+        self._logs, self._stored = logs, dict(logs)
+        self._clean()
+
+    def _clean(self) -> None:
+        try:
+            while self._writer.compact() is not None:
+                pass
+            _, calls = self._writer.enforce_bound()
+            for log in self._stored.values():
+                LogTail(Path(log.path)).remove_before(log.position)
+        except (OSError, StateError) as error:
+            self._fail(f"the record cannot be tidied: {error}")
+            return
+        self._totals = replace(self._totals, dropped_calls=self._totals.dropped_calls + calls)
+
+    def _is_kept(self, name: str, log: Standing) -> bool:
+        return name in self._sources or Path(log.path).exists()
+
+    def _rotate(self, name: str, now: int) -> None:
+        log, source = self._logs[name], self._sources.get(name)
+        tail = LogTail(Path(log.path))
+        try:
+            self._give_up(name, log, tail)
+            if source is None or source.reopen is None:
+                return
+            if tail.size() >= self._limits.log_bytes:
+                tail.rotate(log.position)
+            elif not tail.unopened() or now - self._asked.get(name, 0) < _REOPEN_AGAIN_S * SECOND:
+                return
+            self._asked[name] = now
+            source.reopen()
+        except DependencyError:
+            return  # a sidecar that is down opens a new file when it starts; asked again anyhow
+        except OSError as error:
+            self._fail(f"{log.path} cannot be rotated: {error}")
+
+    def _give_up(self, name: str, log: Standing, tail: LogTail) -> None:
+        behind = tail.backlog(log.position)
+        if behind <= self._limits.backlog_bytes:
+            return
+        later = tail.oldest(log.position)
+        if later is None:
+            return
+        skipped = behind - tail.backlog(later)
+        self._logs[name] = replace(log, position=later)
+        self._totals = replace(self._totals, skipped_bytes=self._totals.skipped_bytes + skipped)
+        self._say(
+            "record.flood",
+            name,
+            f"the access log of {name} grows faster than it can be recorded; "
+            f"{self._totals.skipped_bytes} octets of it were given up so far",
+            Severity.HIGH,
+        )
+
+    def _fail(self, trouble: str) -> None:
+        self._trouble = trouble
+        self._say("record.trouble", "record", trouble, Severity.HIGH)
+
+    def _say(self, code: str, subject: str, sentence: str, severity: Severity) -> None:
+        now = self._now()
+        last = self._said.get((code, subject))
+        if last is not None and 0 <= now - last < _SAY_AGAIN_S * SECOND:
+            return
+        self._said[(code, subject)] = now
+        self._report(
+            Finding(time=now, code=code, subject=subject, severity=severity, sentence=sentence)
+        )
+
+    def _now(self) -> int:
+        now = self._clock.now()
+        return int(now.timestamp()) * SECOND + now.microsecond * 1000

@@ -1,0 +1,79 @@
+"""Counters of the record: totals that survive restarts, and the snapshot that others look at."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from meshwarden.kernel import EXTERNAL, Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Since the record began; stored in each checkpoint.
+
+    Attributes:
+        calls: recorded calls.
+        denied: those refused.
+        allowed_in_mesh: allowed calls to a service of the mesh, as its own sidecar reported them,
+            but for those that came in at an edge.
+        mutual_tls: those of `allowed_in_mesh` whose both sides proved who they are.
+        rejected_lines: lines that broke the format and were kept aside.
+        skipped_bytes: octets of log that were given up because the flood was too large.
+        restarted_logs: logs that somebody else replaced or cut.
+        dropped_calls: recorded calls that the bound of the record pushed out.
+    """
+
+    calls: int = 0
+    denied: int = 0
+    allowed_in_mesh: int = 0
+    mutual_tls: int = 0
+    rejected_lines: int = 0
+    skipped_bytes: int = 0
+    restarted_logs: int = 0
+    dropped_calls: int = 0
+
+    def count(self, calls: Iterable[Call]) -> "Totals":
+        """Return the totals with `calls` counted in."""
+        rows = list(calls)
+        inside = [call for call in rows if _allowed_in_mesh(call)]
+        return replace(
+            self,
+            calls=self.calls + len(rows),
+            denied=self.denied + sum(call.denied for call in rows),
+            allowed_in_mesh=self.allowed_in_mesh + len(inside),
+            mutual_tls=self.mutual_tls + sum(call.mtls is True for call in inside),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What the recorder knows at one moment.
+
+    Attributes:
+        totals: since the record began.
+        rate_per_s: calls per second over the last seconds.
+        held: callers' reports that wait for the callee's.
+        late: callees' reports that came too late to be recorded.
+        evicted: what the merge gave up early because a bound was reached.
+        behind_bytes: octets of log that are not read yet.
+        trouble: why nothing can be written at the moment; None where all is well.
+    """
+
+    totals: Totals
+    rate_per_s: float
+    held: int
+    late: int
+    evicted: int
+    behind_bytes: int
+    trouble: str | None
+
+    @property
+    def mtls_share(self) -> float | None:
+        """Share of the allowed calls inside the mesh under mutual TLS; None without calls."""
+        inside = self.totals.allowed_in_mesh
+        return self.totals.mutual_tls / inside if inside else None
+
+
+def _allowed_in_mesh(call: Call) -> bool:
+    return (
+        not call.denied and call.reporter == "destination" and not call.source.startswith(EXTERNAL)
+    )

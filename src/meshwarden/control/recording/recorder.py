@@ -1,0 +1,106 @@
+"""The recorder's loop: follows the logs of all sidecars and keeps the record up to date.
+
+It polls the logs' sizes every tenth of a second (some stat calls) and works in a thread, so that
+what else runs on the event loop is not held up.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from meshwarden.adapters.envoy.accesslog_call import Naming
+from meshwarden.control.recording.engine import Engine, Limits, LogSource
+from meshwarden.control.recording.figures import Figures
+from meshwarden.kernel import Clock, Finding
+
+_POLL_S: Final = 0.1
+
+
+class Recorder:
+    """Records calls while `run` runs.
+
+    Args:
+        folder: where the parts go (`calls/` of the state directory).
+        clock: time of day.
+        naming: host names and routes of the mesh.
+        limits: bounds.
+        report: takes findings about the recording itself; called from a thread.
+
+    Raises:
+        StateError: another process records there.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        clock: Clock,
+        naming: Naming | None = None,
+        limits: Limits | None = None,
+        report: Callable[[Finding], None] = lambda _: None,
+    ) -> None:
+        self._engine = Engine(
+            folder=folder,
+            clock=clock,
+            naming=naming or Naming(),
+            limits=limits or Limits(),
+            report=report,
+        )
+        self._busy = asyncio.Lock()
+        self._new: list[LogSource] = []
+        self._closed = asyncio.Event()
+        self._figures = self._engine.figures()
+
+    def follow(self, source: LogSource) -> None:
+        """Record this sidecar's log too; its file need not exist yet."""
+        self._new.append(source)
+
+    def rename(self, naming: Naming) -> None:
+        """Use `naming` for what is read from now on (the policy changed)."""
+        self._engine.naming = naming
+
+    def figures(self) -> Figures:
+        """Return the figures of the last cycle."""
+        return self._figures
+
+    async def run(self) -> None:
+        """Record until `close`, or until cancelled."""
+        while not self._closed.is_set():
+            if await self._cycle():
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), _POLL_S)
+
+    async def flush(self, *, settle: bool = False) -> Figures:
+        """Read all that the logs hold, write it durably, and return the figures.
+
+        Args:
+            settle: the sidecars are gone: callers' reports are recorded without waiting for the
+                callee's.
+        """
+        while await self._cycle(write=True, settle=settle):
+            pass
+        return self._figures
+
+    async def close(self) -> None:
+        """Flush, stop `run`, and let another process record."""
+        if self._closed.is_set():
+            return
+        await self.flush()
+        self._closed.set()
+        async with self._busy:
+            self._engine.close()
+
+    async def _cycle(self, *, write: bool = False, settle: bool = False) -> bool:
+        async with self._busy:
+            if self._closed.is_set():
+                return False
+            while self._new:
+                self._engine.follow(self._new.pop(0))
+            more, self._figures = await asyncio.to_thread(self._work, write, settle)
+            return more
+
+    def _work(self, write: bool, settle: bool) -> tuple[bool, Figures]:
+        return self._engine.cycle(write=write, settle=settle), self._engine.figures()
