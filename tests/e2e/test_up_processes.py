@@ -60,6 +60,7 @@ while True:
 """
 
 WAIT = "import signal; signal.sigwait([signal.SIGTERM])"
+CHILD = f"print('child up', flush=True); {WAIT}"
 FAST = RestartPolicy(first_s=0.01, factor=2, cap_s=0.1)
 
 
@@ -170,6 +171,10 @@ def world(tmp_path: Path) -> Iterator[World]:
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left
+
+
+def child_of(world: World) -> list[str]:
+    return [*PYTHON, CHILD, str(world.directory)]
 
 
 def free_port() -> int:
@@ -345,15 +350,12 @@ async def test_service_that_ignores_sigterm_is_killed_after_the_grace(world: Wor
 
 
 async def test_descendants_of_a_service_end_with_it(world: World) -> None:
-    script = (
-        f"import os, signal, subprocess; subprocess.Popen({[*PYTHON, WAIT, str(world.directory)]!r});"
-        f" print('up', flush=True)\n{WAIT}"
-    )
+    script = f"import subprocess; subprocess.Popen({child_of(world)!r})\n{WAIT}"
+    up = ("worker", "child up")
     async with world.supervisor(world.service("worker", script, listens=False)) as supervisor:
-        await world.recorder.until(lambda: ("worker", "up") in world.recorder.lines)
+        await world.recorder.until(lambda: up in world.recorder.lines)
         os.kill(supervisor.pids["worker"], signal.SIGKILL)
-        await world.recorder.until_count(EventKind.STARTED, "worker", 2)
-        await world.recorder.until(lambda: world.recorder.lines.count(("worker", "up")) == 2)
+        await world.recorder.until(lambda: world.recorder.lines.count(up) == 2)
         assert len(world.processes()) == 4  # control plane, sidecar, worker, and its one child
     world.assert_nothing_left()
 
@@ -504,12 +506,10 @@ async def test_second_signal_does_not_wait_for_the_stubborn(world: World) -> Non
 
 
 async def test_supervisor_that_is_killed_leaves_no_process(world: World) -> None:
-    with_child = (
-        f"import subprocess; subprocess.Popen({[*PYTHON, WAIT]!r} + [{str(world.directory)!r}])"
-        f"\n{SERVE}"
-    )
+    with_child = f"import subprocess; subprocess.Popen({child_of(world)!r})\n{SERVE}"
     async with up(world, with_child) as running:
-        await running.read_until(running.stdout, "SERVICE")
+        await running.read_until(running.stdout, "child up")
+        await running.read_until(running.stderr, "all healthy")
         ends = [os.pidfd_open(pid) for pid in world.processes() - {running.process.pid}]
         assert len(ends) == 4  # control plane, sidecar, service, and the service's own child
         running.process.kill()
