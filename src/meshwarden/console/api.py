@@ -8,7 +8,7 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -34,8 +34,8 @@ def build_api(plane: ControlPlane) -> Starlette:
         return JSONResponse({"policy": plane.status().policy})
 
     async def _flush(_: Request) -> JSONResponse:
-        await plane.recorder.flush()
-        return JSONResponse({"calls": plane.status().calls.calls})
+        figures = await plane.recorder.flush()
+        return JSONResponse({"calls": figures.totals.calls})
 
     return Starlette(
         routes=[
@@ -46,6 +46,15 @@ def build_api(plane: ControlPlane) -> Starlette:
     )
 
 
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the program it is part of."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
 @contextlib.asynccontextmanager
 async def serving(plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
     """Serve the API of `plane` on `socket` while the context lasts."""
@@ -53,8 +62,7 @@ async def serving(plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
     config = uvicorn.Config(
         build_api(plane), uds=str(socket), log_config=None, access_log=False, lifespan="off"
     )
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # ours to handle
+    server = _Server(config)
     task = asyncio.create_task(server.serve())
     try:
         yield

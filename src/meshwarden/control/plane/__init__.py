@@ -4,7 +4,8 @@
 sidecars run, `status` is what the plane says about itself.
 """
 
+from meshwarden.control.plane.opening import open_plane
 from meshwarden.control.plane.plane import ControlPlane
 from meshwarden.control.plane.status import Status
 
-__all__ = ["ControlPlane", "Status"]
+__all__ = ["ControlPlane", "Status", "open_plane"]

@@ -6,7 +6,7 @@ keep what they have, the failure is told once, and the next look tries again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -34,13 +34,11 @@ class Certificates:
 
     Attributes:
         authority: signs them.
-        identities: SPIFFE ID by service.
         lifetime_s: of each SVID; short ones are renewed more often.
         failed: told once when renewing begins to fail.
     """
 
     authority: Authority
-    identities: Mapping[str, SpiffeId]
     clock: Clock
     chance: Chance
     lifetime_s: int
@@ -53,9 +51,19 @@ class Certificates:
         """The trust domain's roots."""
         return self.authority.bundle.pem
 
-    def issue_all(self) -> None:
-        """Issue an SVID to every service; the authority's errors as in `identity.issue_svid`."""
-        self._issue(self.identities)
+    def keep(self, identities: Mapping[str, SpiffeId]) -> None:
+        """Hold an SVID for each service: issued where it has none, or one of another identity.
+
+        Raises:
+            MeshwardenError: as `identity.issue_svid`; what was held before is held still.
+        """
+        self._issue(
+            {
+                name: identity
+                for name, identity in identities.items()
+                if name not in self._held or self._held[name].svid.identity != identity
+            }
+        )
 
     def current(self, service: str) -> Svid:
         """Return the SVID that `service` should present."""
@@ -69,7 +77,9 @@ class Certificates:
     def renew_due(self) -> list[str]:
         """Renew what is due now; return the services that have a new SVID."""
         now = self.clock.now()
-        due = [name for name, held in self._held.items() if now >= held.renew_at]
+        due = {
+            name: held.svid.identity for name, held in self._held.items() if now >= held.renew_at
+        }
         try:
             self._issue(due)
         except MeshwardenError as error:
@@ -79,7 +89,7 @@ class Certificates:
             self._failing = True
             return []
         self._failing = False
-        return due
+        return list(due)
 
     async def run(self, renewed: Callable[[str], None]) -> None:
         """Renew what is due until cancelled; `renewed` is told each service."""
@@ -88,12 +98,12 @@ class Certificates:
             for name in self.renew_due():
                 renewed(name)
 
-    def _issue(self, services: Iterable[str]) -> None:
+    def _issue(self, identities: Mapping[str, SpiffeId]) -> None:
         now = self.clock.now()
-        for name in services:
+        for name, identity in identities.items():
             svid = issue_svid(
                 self.authority,
-                self.identities[name],
+                identity,
                 now=now,
                 serial=self.chance.serial(),
                 lifetime_s=self.lifetime_s,

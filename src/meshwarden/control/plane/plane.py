@@ -11,15 +11,16 @@ What holds whatever happens:
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
+from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
 from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.delta import Acknowledgement
 from meshwarden.adapters.envoy.snapshot import build_snapshot
@@ -27,9 +28,15 @@ from meshwarden.adapters.envoy.tls import bundle_secret, svid_secret
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.certificates import Certificates
-from meshwarden.control.plane.published import Published, digest_of, load_published
+from meshwarden.control.plane.naming import naming_of
+from meshwarden.control.plane.published import (
+    Published,
+    digest_of,
+    load_published,
+    store_accepted,
+)
 from meshwarden.control.plane.status import SidecarStatus, Status
-from meshwarden.control.recording import Recorder
+from meshwarden.control.recording import LogSource, Recorder
 from meshwarden.identity import Svid
 from meshwarden.kernel import Clock, Finding, FindingStore, MeshwardenError, Severity
 
@@ -48,6 +55,8 @@ class ControlPlane:
         certificates: the authority and what it has issued to the sidecars.
         recorder: access logs into recorded calls.
         findings: where findings go.
+        published: the policy in force.
+        rejected: why the policy file was passed over for the last accepted one; None if it was not.
     """
 
     mesh: Mesh
@@ -56,21 +65,27 @@ class ControlPlane:
     certificates: Certificates
     recorder: Recorder
     findings: FindingStore
+    published: Published
+    rejected: MeshwardenError | None
     _server: DiscoveryServer = field(init=False)
-    _published: Published = field(init=False)
     _policy_error: str | None = field(init=False, default=None)
-    _seen: str = field(init=False, default="")
+    _seen: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self._seen = digest_of(self.mesh.policy_path)
         self._server = DiscoveryServer(self._answered)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; the loops' failures end it."""
-        self._published = self._first_policy()
-        self.certificates.issue_all()
+        if self.rejected is not None:
+            self._refuse_policy(self.rejected)
+        self._certify(self.published)
+        self._follow_logs()
         for name in self.mesh.services:
             self._publish(name)
+            directory = self.layout.service_run_dir(name)
+            await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
             await self._server.open(name, self.layout.xds_socket(name))
         try:
             async with asyncio.TaskGroup() as loops:
@@ -93,13 +108,15 @@ class ControlPlane:
             published = await asyncio.to_thread(
                 load_published, self.mesh.policy_path, self.mesh, self.layout
             )
+            self._certify(published)
         except MeshwardenError as error:
             self._refuse_policy(error)
             return self._policy_error
         self._policy_error = None
-        if published.digest != self._published.digest:
-            self._published = published
-            self._keep_accepted()
+        if published.digest != self.published.digest:
+            self.published = published
+            self.recorder.rename(naming_of(published.policy))
+            store_accepted(self.mesh, self.layout)
             for name in self.mesh.services:
                 self._publish(name)
             _log.info("policy_published", sha256=published.digest)
@@ -112,32 +129,29 @@ class ControlPlane:
     def status(self) -> Status:
         """Return the plane's state as it is now."""
         return Status(
-            trust_domain=self._published.policy.trust_domain,
-            policy=self._published.digest,
+            trust_domain=self.published.policy.trust_domain,
+            policy=self.published.digest,
             policy_error=self._policy_error,
             sidecars=tuple(self._sidecar_status(name) for name in self.mesh.services),
             calls=self.recorder.figures(),
         )
 
-    def _first_policy(self) -> Published:
-        """Return the policy file's content, or the last accepted one where the file is unusable."""
-        accepted = self.layout.accepted_policy
-        self._seen = digest_of(self.mesh.policy_path)
-        try:
-            self._published = load_published(self.mesh.policy_path, self.mesh, self.layout)
-        except MeshwardenError as error:
-            if not accepted.exists():
-                raise
-            self._published = load_published(accepted, self.mesh, self.layout)
-            self._refuse_policy(error)
-        else:
-            self._keep_accepted()
-        return self._published
+    def _follow_logs(self) -> None:
+        for name in self.mesh.services:
+            admin = self.layout.admin_socket(name)
+            self.recorder.follow(
+                LogSource(
+                    name=name,
+                    owner=str(self.published.policy.services[name].identity),
+                    path=self.layout.access_log(name),
+                    reopen=partial(reopen_logs, admin),
+                )
+            )
 
-    def _keep_accepted(self) -> None:
-        temporary = self.layout.accepted_policy.with_suffix(".new")
-        shutil.copyfile(self.mesh.policy_path, temporary)
-        temporary.replace(self.layout.accepted_policy)
+    def _certify(self, published: Published) -> None:
+        """Hold an SVID for every service under the identity that the policy gives it."""
+        services = published.policy.services
+        self.certificates.keep({name: services[name].identity for name in self.mesh.services})
 
     def _publish(self, name: str) -> None:
         secrets = [
@@ -145,7 +159,7 @@ class ControlPlane:
             bundle_secret(self.certificates.bundle_pem),
         ]
         snapshot = build_snapshot(
-            self._published.sidecars[name], self._published.filters[name], secrets
+            self.published.sidecars[name], self.published.filters[name], secrets
         )
         self._server.publish(name, snapshot)
 

@@ -5,6 +5,7 @@ last good policy stays in force, and the error is kept to be shown.
 """
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from meshwarden.adapters.yaml import load_document
 from meshwarden.control.fabric import compile_filters, plan_sidecars
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh, check_against
+from meshwarden.kernel import MeshwardenError
 from meshwarden.policy import AccessPolicy, parse_policy
 
 
@@ -49,6 +51,32 @@ def load_published(path: Path, mesh: Mesh, layout: Layout) -> Published:
         sidecars=plan_sidecars(policy, mesh, layout),
         filters={name: compile_filters(policy, name) for name in mesh.services},
     )
+
+
+def load_first(mesh: Mesh, layout: Layout) -> tuple[Published, MeshwardenError | None]:
+    """Return the policy to begin with, and why it is not the policy file's, where it is not.
+
+    A control plane that is started again must not stop at a file that was broken meanwhile: it goes
+    on with the last one that was accepted.
+
+    Raises:
+        MeshwardenError: as `load_published`, where none was accepted before.
+    """
+    try:
+        published = load_published(mesh.policy_path, mesh, layout)
+    except MeshwardenError as error:
+        if not layout.accepted_policy.exists():
+            raise
+        return load_published(layout.accepted_policy, mesh, layout), error
+    store_accepted(mesh, layout)
+    return published, None
+
+
+def store_accepted(mesh: Mesh, layout: Layout) -> None:
+    """Keep the policy file as the one that was accepted last."""
+    temporary = layout.accepted_policy.with_suffix(".new")
+    shutil.copyfile(mesh.policy_path, temporary)
+    temporary.replace(layout.accepted_policy)
 
 
 def digest_of(path: Path) -> str:

@@ -1,0 +1,61 @@
+"""`meshwarden serve`: the control plane of one mesh, until SIGTERM or Ctrl-C.
+
+`meshwarden up` starts it by itself, and starts it again when it dies.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+from cyclopts import App
+
+from meshwarden.adapters.chance import SystemChance
+from meshwarden.adapters.clock import SystemClock
+from meshwarden.adapters.yaml import load_document
+from meshwarden.console.api import serving
+from meshwarden.control.layout import Layout, layout_of
+from meshwarden.control.mesh import parse_mesh
+from meshwarden.control.plane import ControlPlane, open_plane
+
+app = App(
+    name="serve",
+    help="Run the control plane alone: policy, certificates, recorded calls.",
+    help_epilogue="Example: meshwarden serve mesh.yaml --state /var/lib/meshwarden",
+    help_format="plaintext",
+    result_action="return_value",
+)
+
+
+@app.default
+def serve(mesh: Path, *, state: Path = Path(".meshwarden")) -> int:
+    """Serve the sidecars of the mesh that a file describes.
+
+    Args:
+        mesh: the mesh file, see docs/reference/mesh.md.
+        state: directory for keys, sockets, logs and recorded calls.
+    """
+    os.umask(0o077)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    parsed = parse_mesh(load_document(mesh), mesh.absolute().parent)
+    layout = layout_of(parsed, state)
+    plane = open_plane(parsed, layout, clock=SystemClock(), chance=SystemChance())
+    asyncio.run(_serve(plane, layout))
+    return 0
+
+
+async def _serve(plane: ControlPlane, layout: Layout) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with plane.running(), serving(plane, layout.api_socket):
+        await stopped.wait()

@@ -1,0 +1,39 @@
+"""Names that the record of calls takes from the policy: services by host, routes by rule."""
+
+from meshwarden.adapters.envoy.accesslog_call import Naming
+from meshwarden.adapters.envoy.accesslog_route import generic_route
+from meshwarden.policy import AccessPolicy, PathPattern, normalize_path
+
+
+def naming_of(policy: AccessPolicy) -> Naming:
+    """Return how calls under `policy` are named.
+
+    A call that a rule allowed has the route of the rule's pattern; any other has its path, with
+    what looks like an identifier replaced.
+    """
+    patterns = {
+        rule.name: rule.paths
+        for service in policy.services.values()
+        for rule in service.accepts
+        if rule.paths
+    }
+
+    def _route(destination: str, rule: str | None, path: str) -> str:  # noqa: ARG001  # the port's
+        clean = normalize_path(path)
+        for pattern in patterns.get(rule or "", ()):
+            if clean is not None and pattern.matches(clean):
+                return _template(pattern)
+        return generic_route(path)
+
+    services = {name: str(service.identity) for name, service in policy.services.items()}
+    return Naming(services=services, route=_route)
+
+
+def _template(pattern: PathPattern) -> str:
+    """Return the pattern with its placeholders unnamed.
+
+    >>> _template(PathPattern.parse("/v1/accounts/{id}/**"))
+    '/v1/accounts/{}/**'
+    """
+    segments = ("{}" if segment is None else segment for segment in pattern.segments)
+    return "/" + "/".join(segments) + ("/**" if pattern.rest else "")

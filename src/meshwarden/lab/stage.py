@@ -1,0 +1,200 @@
+"""The sample bank, running: its mesh, the card network outside, and a view of both from above.
+
+`Stage` starts everything on one state directory and stops it again. What the control plane knows is
+asked over its API; what the ledger holds is asked on the ledger's own socket, as the operator may.
+"""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import secrets
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from meshwarden.adapters.process import Child, Guard, Program, accepts
+from meshwarden.adapters.yaml import load_document
+from meshwarden.control.layout import Layout, layout_of
+from meshwarden.control.mesh import Mesh, check_against, parse_mesh
+from meshwarden.control.supervision import Event, Supervisor
+from meshwarden.control.supervision.wiring import wire
+from meshwarden.kernel import DependencyError
+from meshwarden.lab.bank.ledger_db import find_binaries
+from meshwarden.lab.mesh import render_mesh
+from meshwarden.policy import AccessPolicy, parse_policy
+
+CUSTOMERS: Final = 200
+SEED: Final = "meshwarden"
+CARD_NETWORK_TIMEOUT_S: Final = 20.0
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """A running bank.
+
+    Attributes:
+        mesh: its mesh file, parsed.
+        policy: its access policy.
+        layout: where it keeps its files.
+        supervisor: its processes.
+        edge: the base URL at which customers reach it.
+        database: `postgresql` or `sqlite`.
+    """
+
+    mesh: Mesh
+    policy: AccessPolicy
+    layout: Layout
+    supervisor: Supervisor
+    edge: str
+    database: str
+    _api: httpx.AsyncClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        transport = httpx.AsyncHTTPTransport(uds=str(self.layout.api_socket))
+        self._api = httpx.AsyncClient(transport=transport, base_url="http://api", timeout=10)
+
+    async def status(self) -> dict[str, Any]:
+        """Return the control plane's status; DependencyError where it does not answer."""
+        return await self._ask("GET", "/v1/status")
+
+    async def flush(self) -> None:
+        """Have every call that is known by now written to the store."""
+        await self._ask("POST", "/v1/calls/flush")
+
+    async def ledger_report(self) -> dict[str, Any]:
+        """Return the ledger's own account of its books."""
+        transport = httpx.AsyncHTTPTransport(uds=str(self.layout.app_socket("ledger")))
+        async with httpx.AsyncClient(transport=transport, timeout=10) as client:
+            found: dict[str, Any] = (await client.get("http://ledger/v1/report")).json()
+        return found
+
+    async def _ask(self, method: str, path: str) -> dict[str, Any]:
+        try:
+            response = await self._api.request(method, path)
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise DependencyError(
+                "lab.api", f"the control plane does not answer {method} {path}: {error}"
+            ) from error
+        found: dict[str, Any] = response.json()
+        return found
+
+
+@contextlib.asynccontextmanager
+async def staged(
+    state: Path,
+    *,
+    environment: Mapping[str, str],
+    on_line: Callable[[str, str], None] = lambda _name, _line: None,
+    on_event: Callable[[Event], None] = lambda _event: None,
+    postgresql: bool = True,
+) -> AsyncIterator[Stage]:
+    """Run the bank on the directory `state` while the context lasts.
+
+    Args:
+        state: an existing private directory.
+        environment: variables that every process inherits.
+        on_line: takes each line of output.
+        on_event: takes each start, exit and restart.
+        postgresql: keep the ledger in PostgreSQL where its programs are on the machine.
+
+    Raises:
+        ConfigError: where something cannot be started.
+        DependencyError: where something never becomes healthy.
+    """
+    edge, card_network = _free_ports(2)
+    database = _database_settings() if postgresql else {}
+    mesh_file = state / "mesh.yaml"
+    text = render_mesh(
+        python=sys.executable,
+        edge_port=edge,
+        card_network=f"127.0.0.1:{card_network}",
+        customers=CUSTOMERS,
+        seed=SEED,
+        **database,
+    )
+    mesh_file.touch(mode=0o600)
+    mesh_file.write_text(text)
+    mesh = parse_mesh(load_document(mesh_file), state)
+    policy = parse_policy(load_document(mesh.policy_path))
+    check_against(mesh, policy)
+    layout = layout_of(mesh, state)
+    supervisor = Supervisor(
+        mesh,
+        layout,
+        wire(mesh_file, mesh, policy, layout),
+        environment=environment,
+        on_line=on_line,
+        on_event=on_event,
+    )
+    async with _card_network(card_network, state, environment, on_line), supervisor:
+        yield Stage(
+            mesh=mesh,
+            policy=policy,
+            layout=layout,
+            supervisor=supervisor,
+            edge=f"http://127.0.0.1:{edge}",
+            database="postgresql" if database else "sqlite",
+        )
+
+
+@contextlib.asynccontextmanager
+async def _card_network(
+    port: int, directory: Path, environment: Mapping[str, str], on_line: Callable[[str, str], None]
+) -> AsyncIterator[None]:
+    """Run the card network, another company's machine, outside the mesh."""
+    program = Program(
+        name="cardnetwork",
+        command=(sys.executable, "-P", "-m", "meshwarden.lab.bank.cardnetwork", str(port)),
+        environment=dict(environment),
+        directory=directory,
+    )
+    with contextlib.closing(Guard()) as guard:
+        child = await Child.start(program, guard=guard, sink=on_line)
+        try:
+            async with asyncio.timeout(CARD_NETWORK_TIMEOUT_S):
+                while not await accepts(("127.0.0.1", port)):
+                    await asyncio.sleep(0.05)  # another process has no event
+            yield
+        except TimeoutError as error:
+            raise DependencyError("lab.cardnetwork", "the card network never answered") from error
+        finally:
+            await child.stop(grace_s=5)
+
+
+def _database_settings() -> dict[str, str]:
+    """Return the settings of a ledger on PostgreSQL; empty where it cannot run here."""
+    if find_binaries() is None:
+        return {}
+    settings = {"database_password": secrets.token_urlsafe(24)}
+    if os.geteuid() != 0:
+        return settings
+    try:
+        pwd.getpwnam("postgres")
+    except KeyError:
+        return {}
+    if not all(map(_open_to_others, (Path(sys.executable), Path(__file__)))):
+        return {}  # as another user the database's launcher could not even be started
+    return settings | {"database_user": "postgres"}
+
+
+def _open_to_others(path: Path) -> bool:
+    """Return whether an unprivileged user can reach `path` (a clone below /root hides it)."""
+    places = {*path.absolute().parents, *path.resolve().parents}
+    return all(place.stat().st_mode & stat.S_IXOTH for place in places)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
