@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from meshwarden.lab.bank.directory import SANCTIONED, STEP_UP_MINOR
+from meshwarden.lab.bank.directory import SANCTIONED
 from meshwarden.lab.bank.fields import read_fields
+from meshwarden.lab.bank.rules import STEP_UP_MINOR
 from meshwarden.lab.bank.service import build_service, call, outbound_client, serve
 
 REPORTING_MINOR: Final = 10_000_00

@@ -11,9 +11,9 @@ import asyncpg
 
 from meshwarden.lab.bank import books
 from meshwarden.lab.bank.books import Account, Transfer
+from meshwarden.lab.bank.rules import QUERIES_PER_CONNECTION
 from meshwarden.lab.bank.service import Json, ProblemError
 
-QUERIES_PER_CONNECTION: Final = 1000
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS accounts (
   id text PRIMARY KEY, currency text NOT NULL, may_overdraw boolean NOT NULL,

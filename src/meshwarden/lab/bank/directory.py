@@ -19,7 +19,6 @@ CARD_SETTLEMENT: Final = "acc-00000000-0000-4000-8000-000000000002"
 LENDING: Final = "acc-00000000-0000-4000-8000-000000000003"
 MAY_OVERDRAW: Final = (EQUITY, LENDING)
 SANCTIONED: Final = ("Orlan Trading Ltd", "Miro Vasek", "Halvard Skane", "Port Cassel Shipping")
-STEP_UP_MINOR: Final = 1_000_00  # from this amount on: second factor, and a closer screening
 ACCOUNTS_EACH: Final = 2
 
 _FIRST = (

@@ -25,8 +25,8 @@ from meshwarden.lab.bank.access_token import (
     bearer_token,
     verify_access_token,
 )
-from meshwarden.lab.bank.directory import STEP_UP_MINOR
 from meshwarden.lab.bank.fields import path_id
+from meshwarden.lab.bank.rules import KEYS_LIFE_S, STEP_UP_MINOR
 from meshwarden.lab.bank.service import (
     Json,
     ProblemError,
@@ -41,7 +41,6 @@ from meshwarden.lab.bank.service import (
     setting,
 )
 
-KEYS_LIFE_S: Final = 300
 _KEYS_PAUSE_S: Final = 5
 _IDP_GET: Final = (".well-known/openid-configuration", "jwks", "authorize", "userinfo")
 _IDP_POST: Final = ("authorize", "token")

@@ -4,8 +4,6 @@ The rule is plain on purpose, so that a refusal can be explained: the instalment
 the amount against the income, and an account that is not in debt.
 """
 
-from typing import Final
-
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,10 +12,8 @@ from starlette.routing import Route
 
 from meshwarden.lab.bank.directory import CURRENCY
 from meshwarden.lab.bank.fields import customer_of, read_fields
+from meshwarden.lab.bank.rules import INCOMES, INSTALMENT_SHARE
 from meshwarden.lab.bank.service import ProblemError, build_service, call, outbound_client, serve
-
-INSTALMENT_SHARE: Final = 0.3
-INCOMES: Final = 10
 
 
 def affordable(*, amount_minor: int, months: int, income_minor: int) -> bool:

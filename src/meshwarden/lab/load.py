@@ -1,0 +1,294 @@
+"""Plays the customer model against a running bank: real logins, tokens, devices, money.
+
+Open loop: an action starts when the model says, whether or not earlier ones have been answered;
+only a session's own login is waited for, and never more than `concurrency` are under way. `speed`
+compresses the model's time. A business refusal (a sanctioned payee) is `refused`; anything that a
+customer would call broken is `failed`.
+"""
+
+import asyncio
+import base64
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+
+from meshwarden.lab.bank import provider
+from meshwarden.lab.bank.cardnetwork import CLOSED_MERCHANT
+from meshwarden.lab.bank.directory import CURRENCY, SANCTIONED, Customer, Directory
+from meshwarden.lab.bank.service import now_s
+from meshwarden.lab.bank.totp import STEP_S, code_at
+from meshwarden.lab.customers import Action, CustomerModel, Kind
+
+_REFUSALS: Final = frozenset({409, 422})
+_SESSIONS_KEPT: Final = 10_000
+_MERCHANTS: Final = ("Corner Bakery", "City Grocer", "Rail Tickets", "Book Shop", "Fuel Station")
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the actions of one kind."""
+
+    sent: int = 0
+    ok: int = 0
+    refused: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class LoadReport:
+    """What a run did so far.
+
+    Attributes:
+        kinds: counts by kind of action.
+        requests: HTTP requests sent to the edge; a login takes four.
+        skipped: actions not sent: their session's login had failed, or no one-time code was left.
+        late_s: the most that an action started after its time.
+        failures: the newest reasons for a failure, by kind.
+    """
+
+    kinds: dict[Kind, Counts] = field(default_factory=lambda: {kind: Counts() for kind in Kind})
+    requests: int = 0
+    skipped: int = 0
+    late_s: float = 0.0
+    failures: dict[Kind, str] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Counts:
+        """The sum over all kinds."""
+        counts = self.kinds.values()
+        return Counts(
+            sent=sum(c.sent for c in counts),
+            ok=sum(c.ok for c in counts),
+            refused=sum(c.refused for c in counts),
+            failed=sum(c.failed for c in counts),
+        )
+
+
+class FailedError(Exception):
+    """The bank did not answer as a customer may expect."""
+
+
+class Load:
+    """One run against the edge at `base_url`; `report` is up to date at any moment."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        model: CustomerModel,
+        directory: Directory,
+        concurrency: int = 64,
+        now: Callable[[], float] = now_s,
+    ) -> None:
+        self.report = LoadReport()
+        self._model = model
+        self._directory = directory
+        self._slots = asyncio.Semaphore(concurrency)
+        self._now = now
+        self._client = httpx.AsyncClient(
+            base_url=base_url,
+            timeout=10.0,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+        )
+        self._sessions: OrderedDict[int, asyncio.Future[str | None]] = OrderedDict()
+        self._steps: dict[int, int] = {}
+
+    async def run(
+        self,
+        actions: Iterable[Action],
+        *,
+        speed: float = 1.0,
+        seconds: float | None = None,
+        count: int | None = None,
+    ) -> LoadReport:
+        """Play the actions and return the report, when all that were sent are answered.
+
+        Args:
+            actions: earliest first, as the model's timeline gives them.
+            speed: model seconds per second.
+            seconds: stop sending after so long.
+            count: stop sending after so many actions.
+        """
+        clock = asyncio.get_running_loop().time
+        begin = clock()
+        end = begin + seconds if seconds is not None else float("inf")
+        async with self._client, asyncio.TaskGroup() as tasks:
+            for number, action in enumerate(actions):
+                due = begin + action.at_s / speed
+                if due >= end or (count is not None and number >= count):
+                    break
+                await asyncio.sleep(max(0.0, due - clock()))
+                await self._slots.acquire()
+                if clock() >= end:
+                    self._slots.release()
+                    break
+                self.report.late_s = max(self.report.late_s, clock() - due)
+                tasks.create_task(self._play(action))
+        return self.report
+
+    async def _play(self, action: Action) -> None:
+        """Carry out one action and count what became of it."""
+        counts = self.report.kinds[action.kind]
+        try:
+            step = await self._prepare(action)
+            if step is None:
+                self.report.skipped += 1
+                return
+            counts.sent += 1
+            response = await step
+            if response.status_code in _REFUSALS:
+                counts.refused += 1
+            else:
+                _expect(response, 200, 201)
+                counts.ok += 1
+        except (FailedError, httpx.HTTPError) as error:
+            counts.failed += 1
+            self.report.failures[action.kind] = f"{type(error).__name__}: {error}"
+        finally:
+            self._slots.release()
+
+    async def _prepare(self, action: Action) -> Awaitable[httpx.Response] | None:
+        """Return what sends the action; None where its session has no login to build on."""
+        if action.kind is not Kind.LOGIN:
+            login = self._sessions.get(action.session)
+            token = None if login is None else await asyncio.shield(login)
+            return None if token is None else self._ask(action, token)
+        customer = self._directory.customer(action.customer)
+        one_time_code = self._one_time_code(customer) if action.second_factor else ""
+        return None if one_time_code is None else self._login(action, customer, one_time_code)
+
+    def _one_time_code(self, customer: Customer) -> str | None:
+        """Return a code that was not used before; None where compressed time has used them up.
+
+        The identity provider accepts a code once, and no more than one step ahead of its clock.
+        """
+        now = int(self._now()) // STEP_S
+        step = max(self._steps.get(customer.number, 0) + 1, now)
+        if step > now + 1:
+            return None
+        self._steps[customer.number] = step
+        return code_at(customer.otp_key, step)
+
+    async def _login(
+        self, action: Action, customer: Customer, one_time_code: str
+    ) -> httpx.Response:
+        done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._sessions[action.session] = done
+        if len(self._sessions) > _SESSIONS_KEPT:
+            self._sessions.popitem(last=False)
+        token = None
+        try:
+            response = await self._sign_in(action, customer, one_time_code)
+            token = str(response.json()["access_token"])
+            return await self._get(action, "/idp/userinfo", token)
+        finally:
+            done.set_result(token)
+
+    async def _sign_in(
+        self, action: Action, customer: Customer, one_time_code: str
+    ) -> httpx.Response:
+        """Return the token response: authorization code with PKCE, as the bank's app does it."""
+        verifier = secrets.token_urlsafe(32)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
+        asked = {
+            "response_type": "code",
+            "client_id": provider.CLIENT_ID,
+            "redirect_uri": provider.REDIRECT_URI,
+            "scope": " ".join(provider.SCOPES),
+            "state": secrets.token_urlsafe(16),
+            "nonce": secrets.token_urlsafe(16),
+            "code_challenge": challenge.rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        }
+        if action.second_factor:
+            asked["acr_values"] = provider.MFA
+        form = await self._send(action, "GET", f"/idp/authorize?{urlencode(asked)}")
+        _expect(form, 200)
+        proof = {"username": customer.user_name, "password": customer.password}
+        if one_time_code:
+            proof["otp"] = one_time_code
+        signed_in = await self._send(action, "POST", "/idp/authorize", data=asked | proof)
+        _expect(signed_in, 302)
+        answer = parse_qs(urlsplit(signed_in.headers["location"]).query)
+        if answer.get("state") != [asked["state"]] or "code" not in answer:
+            raise FailedError("the login answered no code for this state")
+        redeem = {
+            "grant_type": "authorization_code",
+            "client_id": provider.CLIENT_ID,
+            "redirect_uri": provider.REDIRECT_URI,
+            "code": answer["code"][0],
+            "code_verifier": verifier,
+        }
+        tokens = await self._send(action, "POST", "/idp/token", data=redeem)
+        _expect(tokens, 200)
+        return tokens
+
+    async def _ask(self, action: Action, token: str) -> httpx.Response:
+        account = self._directory.account_id(action.customer, action.account)
+        if action.kind is Kind.ACCOUNTS:
+            return await self._get(action, "/v1/accounts", token)
+        if action.kind is Kind.BALANCE:
+            return await self._get(action, f"/v1/accounts/{account}/balance", token)
+        if action.kind is Kind.STATEMENT:
+            return await self._get(action, f"/v1/accounts/{account}/statement", token)
+        path, body = self._order(action, account)
+        body["key"] = secrets.token_urlsafe(16)
+        return await self._send(action, "POST", path, token=token, json=body)
+
+    def _order(self, action: Action, account: str) -> tuple[str, dict[str, Any]]:
+        """Return path and body of an action that moves money or asks for it."""
+        if action.kind is Kind.CREDIT:
+            return "/v1/credit-applications", {
+                "account": account,
+                "amount_minor": action.amount_minor,
+                "months": action.months,
+                "income_minor": action.income_minor,
+            }
+        money = {"debit": account, "amount_minor": action.amount_minor, "currency": CURRENCY}
+        if action.kind is Kind.CARD_PAYMENT:
+            merchant = _MERCHANTS[action.payee % len(_MERCHANTS)]
+            return "/v1/card-payments", money | {
+                "merchant": CLOSED_MERCHANT if action.marked else merchant
+            }
+        payee = self._directory.customer(action.payee)
+        listed = SANCTIONED[action.payee % len(SANCTIONED)]
+        return "/v1/transfers", money | {
+            "credit": payee.accounts[action.payee_account],
+            "beneficiary": listed if action.marked else payee.name,
+        }
+
+    async def _get(self, action: Action, path: str, token: str) -> httpx.Response:
+        return await self._send(action, "GET", path, token=token)
+
+    async def _send(
+        self, action: Action, method: str, path: str, *, token: str | None = None,
+        data: dict[str, str] | None = None, json: dict[str, Any] | None = None,
+    ) -> httpx.Response:  # fmt: skip
+        self.report.requests += 1
+        headers = {"user-agent": self._model.user_agent(action.customer, action.device)}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        return await self._client.request(method, path, headers=headers, data=data, json=json)
+
+
+def _expect(response: httpx.Response, *statuses: int) -> None:
+    if response.status_code not in statuses:
+        raise FailedError(f"{response.status_code} {_code(response)}")
+
+
+def _code(response: httpx.Response) -> str:
+    """Return the code of a problem or the error of a grant, never what else stands in the body."""
+    try:
+        found = response.json()
+    except ValueError:
+        return "without a reason"
+    if not isinstance(found, dict):
+        return "without a reason"
+    return str(found.get("code") or found.get("error") or "without a reason")[:60]

@@ -1,0 +1,223 @@
+"""Writes the calls of a simulated span, without running anything, as a table of CALL_SCHEMA.
+
+The customer model gives the actions, the call graph what each one causes, the calibration how big
+and how long each call is. Columns are made a hop at a time for all actions that take the same
+course, so that a week of two million calls takes seconds. The same arguments give the same table.
+Not simulated: failures, overload, attacks.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshwarden.adapters.yaml import load_document
+from meshwarden.kernel import CALL_SCHEMA
+from meshwarden.lab.bank.rules import (
+    INCOMES,
+    INSTALMENT_SHARE,
+    KEYS_LIFE_S,
+    QUERIES_PER_CONNECTION,
+    STEP_UP_MINOR,
+)
+from meshwarden.lab.calibration import HopSizes, draw, load_calibration
+from meshwarden.lab.callgraph import COURSES, KEYS_HOP, Hop
+from meshwarden.lab.customers import Bools, Ints, Kind, Timeline
+from meshwarden.lab.mesh import ACCESS_POLICY
+
+_QUERIES_PER_CALL: Final = 3.2  # statements and transaction control, mean over the ledger's calls
+_QUERY_BYTES: Final = (190, 240)  # to and from the database, mean per query
+_PAUSE_NS: Final = 1_500_000  # between a customer's requests that follow at once
+_NS: Final = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Columns:
+    """What is written of all hops, hop by hop."""
+
+    hops: list[Hop] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    time: list[Ints] = field(default_factory=list)
+    request_bytes: list[Ints] = field(default_factory=list)
+    response_bytes: list[Ints] = field(default_factory=list)
+    duration: list[Ints] = field(default_factory=list)
+
+
+def synthesize(
+    timeline: Timeline,
+    *,
+    start: datetime,
+    seed: int,
+    speed: float = 1.0,
+    postgres: bool = False,
+    calibration: Mapping[str, HopSizes] | None = None,
+    policy: Path = ACCESS_POLICY,
+) -> pa.Table:
+    """Return the calls that the actions cause, by time.
+
+    Args:
+        timeline: from `CustomerModel.timeline`, all of one run of the bank.
+        start: the time of its second 0.
+        seed: chance of sizes and durations.
+        speed: model seconds per second, as the load generator's.
+        postgres: whether the ledger's connections to its database are written as well.
+        calibration: sizes and durations; by default those that come with the package.
+        policy: where the services' SPIFFE IDs stand.
+    """
+    sizes = load_calibration() if calibration is None else calibration
+    chance = np.random.default_rng([seed, 2])
+    begin_ns = int(start.timestamp()) * _NS
+    at_ns = begin_ns + (timeline.at_s / speed * _NS).astype(np.int64)
+    columns = _Columns()
+    course = _courses(timeline)
+    for kind, courses in COURSES.items():
+        for number, hops in enumerate(courses):
+            taken = at_ns[(timeline.kind == kind) & (course == number)]
+            for hop in hops:
+                _, taken = _write(columns, hop, taken, sizes, chance)
+                taken = taken + _PAUSE_NS
+    if len(timeline):
+        span_ns = int(at_ns.max()) - begin_ns
+        fetched = begin_ns + np.arange(0, span_ns + 1, KEYS_LIFE_S * _NS)
+        _write(columns, KEYS_HOP, fetched, sizes, chance)
+    identities = load_identities(policy)
+    table = _table(columns, identities)
+    if postgres:
+        table = pa.concat_tables([table, _connections(table, identities)], promote_options="none")
+    return table.sort_by("time")
+
+
+@cache
+def load_identities(policy: Path) -> dict[str, str]:
+    """Return each service's SPIFFE ID by its name, as the policy has them."""
+    services = load_document(policy).mapping()["services"].mapping()
+    return {name: node.mapping()["identity"].text() for name, node in services.items()}
+
+
+def _courses(timeline: Timeline) -> Ints:
+    """Return the number, in COURSES, of the course that each action takes."""
+    large = timeline.amount_minor >= STEP_UP_MINOR
+    instalment = timeline.amount_minor / timeline.months
+    approved = (instalment <= INSTALMENT_SHARE * timeline.income_minor) & (
+        timeline.amount_minor <= INCOMES * timeline.income_minor
+    )
+    by_kind: dict[Kind, Ints | Bools] = {
+        Kind.LOGIN: _first_seen(timeline),
+        Kind.TRANSFER: large + 2 * timeline.marked,
+        Kind.CARD_PAYMENT: timeline.marked,
+        Kind.CREDIT: approved,
+    }
+    course = np.zeros(len(timeline), dtype=np.int64)
+    for kind, number in by_kind.items():
+        course = np.where(timeline.kind == kind, number, course)
+    return course
+
+
+def _first_seen(timeline: Timeline) -> Bools:
+    """Return which logins come from a device that the customer did not use before."""
+    logins = np.flatnonzero(timeline.kind == Kind.LOGIN)
+    devices = timeline.customer[logins] * 8 + timeline.device[logins]
+    first = np.zeros(len(timeline), dtype=np.bool_)
+    first[logins[np.unique(devices, return_index=True)[1]]] = True
+    return first
+
+
+def _write(
+    columns: _Columns, hop: Hop, begin: Ints, sizes: Mapping[str, HopSizes],
+    chance: np.random.Generator,
+) -> tuple[Ints, Ints]:  # fmt: skip
+    """Write one hop and all below it; return when each began and ended.
+
+    A hop's own time is cut into equal parts, before, between and after the calls that it waits for.
+    """
+    size = sizes[hop.key]
+    own = draw(size.own_ns, chance.random(len(begin)))
+    part = own // (len(hop.causes) + 1)
+    end = begin + part
+    for cause in hop.causes:
+        _, end = _write(columns, cause, end, sizes, chance)
+        end = end + part
+    columns.hops.append(hop)
+    columns.rows.append(len(begin))
+    columns.time.append(begin)
+    columns.request_bytes.append(draw(size.request_bytes, chance.random(len(begin))))
+    columns.response_bytes.append(draw(size.response_bytes, chance.random(len(begin))))
+    columns.duration.append(end - begin)
+    return begin, end
+
+
+def _table(columns: _Columns, identities: dict[str, str]) -> pa.Table:
+    hops, rows = columns.hops, columns.rows
+    total = sum(rows)
+    inner = [hop.source in identities and hop.destination in identities for hop in hops]
+    given: dict[str, pa.Array] = {
+        "time": pa.array(_joined(columns.time)).cast(CALL_SCHEMA.field("time").type),
+        "source": _names([identities.get(hop.source, hop.source) for hop in hops], rows),
+        "destination": _names(
+            [identities.get(hop.destination, hop.destination) for hop in hops], rows
+        ),
+        "protocol": _names(["http"] * len(hops), rows),
+        "method": _names([hop.method for hop in hops], rows),
+        "route": _names([hop.route for hop in hops], rows),
+        "status": pa.array(np.repeat([hop.status for hop in hops], rows), type=pa.int16()),
+        "request_bytes": pa.array(_joined(columns.request_bytes)),
+        "response_bytes": pa.array(_joined(columns.response_bytes)),
+        "duration": pa.array(_joined(columns.duration)).cast(pa.duration("ns")),
+        "mtls": pa.array(np.repeat(inner, rows)),
+        "reporter": _names(
+            ["destination" if hop.destination in identities else "source" for hop in hops], rows
+        ),
+    }
+    return _complete(given, total)
+
+
+def _connections(table: pa.Table, identities: dict[str, str]) -> pa.Table:
+    """Return the ledger's connections to its database: each ends after so many queries."""
+    ledger = pc.equal(table["destination"].cast(pa.string()), identities["ledger"])
+    asked = np.sort(table.filter(ledger)["time"].cast(pa.int64()).to_numpy(zero_copy_only=False))
+    each = round(QUERIES_PER_CONNECTION / _QUERIES_PER_CALL)
+    begins, ends = asked[::each][:-1], asked[::each][1:]
+    rows = len(begins)
+    to_server, from_server = (QUERIES_PER_CONNECTION * size for size in _QUERY_BYTES)
+    given: dict[str, pa.Array] = {
+        "time": pa.array(begins).cast(CALL_SCHEMA.field("time").type),
+        "source": _names([identities["ledger"]], [rows]),
+        "destination": _names([identities["ledger-db"]], [rows]),
+        "destination_port": pa.array(np.full(rows, 5432), type=pa.int32()),
+        "protocol": _names(["tcp"], [rows]),
+        "request_bytes": pa.array(np.full(rows, to_server)),
+        "response_bytes": pa.array(np.full(rows, from_server)),
+        "duration": pa.array(ends - begins).cast(pa.duration("ns")),
+        "mtls": pa.array(np.full(rows, fill_value=True)),
+        "reporter": _names(["destination"], [rows]),
+    }
+    return _complete(given, rows)
+
+
+def _complete(given: dict[str, pa.Array], rows: int) -> pa.Table:
+    """Return the table with every column that was not given empty, and nothing denied."""
+    given["denied"] = pa.array(np.zeros(rows, dtype=np.bool_))
+    arrays: Iterator[Any] = (
+        given[column.name].cast(column.type)
+        if column.name in given
+        else pa.nulls(rows, type=column.type)
+        for column in CALL_SCHEMA
+    )
+    return pa.Table.from_arrays(list(arrays), schema=CALL_SCHEMA)
+
+
+def _names(names: list[str], rows: list[int]) -> pa.DictionaryArray:
+    """Return each name repeated as often as its rows say, as a dictionary column."""
+    known = sorted(set(names))
+    indices = np.repeat([known.index(name) for name in names], rows).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(known))
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
