@@ -1,0 +1,245 @@
+"""Reads calls: the record's parts, other Parquet files, CSV and gzipped CSV.
+
+Whatever comes in leaves in `CALL_SCHEMA`, with the number that each row had in its source. Rows
+that break the format are left out, counted by reason, and the first few are named; nothing is
+guessed. Reading goes in batches of bounded size; `load_calls` puts them together.
+"""
+
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from meshwarden.adapters.storage.calls_columns import conform
+from meshwarden.adapters.storage.parts import Part, list_parts
+from meshwarden.kernel import CALL_SCHEMA, InputError
+
+IMPORTED_TRUST_DOMAIN: Final = "imported.invalid"
+_BATCH_ROWS: Final = 65_536
+_SHOWN: Final = 10
+_TRIES: Final = 3
+_NEEDED: Final = ("time", "source", "destination")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallBatch:
+    """Some calls of one source.
+
+    Attributes:
+        table: of CALL_SCHEMA.
+        numbers: int64, the 0-based number of each row in its source.
+        rejected: numbers of rows that were left out, by reason.
+        source: the file.
+    """
+
+    table: pa.Table
+    numbers: pa.Array
+    rejected: dict[str, list[int]]
+    source: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedCalls:
+    """All calls of some sources.
+
+    Attributes:
+        table: of CALL_SCHEMA.
+        numbers: int64, the 0-based number of each row in its source.
+        rejected: how many rows were left out, by reason.
+        examples: the first of them: `file, row N: reason`.
+    """
+
+    table: pa.Table
+    numbers: pa.ChunkedArray
+    rejected: dict[str, int] = field(default_factory=dict)
+    examples: tuple[str, ...] = ()
+
+
+def load_calls(
+    paths: Sequence[Path],
+    *,
+    trust_domain: str = IMPORTED_TRUST_DOMAIN,
+    max_rows: int = 50_000_000,
+) -> LoadedCalls:
+    """Return the calls of all `paths`, in their order.
+
+    Args:
+        paths: files (`.parquet`, `.csv`, `.csv.gz`) and folders of parts.
+        trust_domain: for names that are no SPIFFE ID: `spiffe://<trust_domain>/<name>`.
+        max_rows: more is refused.
+
+    Raises:
+        InputError: `calls.missing`, `calls.format` (unknown or broken format, column missing),
+            `calls.too_many`.
+    """
+    tables, numbers, examples = [CALL_SCHEMA.empty_table()], [], []
+    rejected: Counter[str] = Counter()
+    total = 0
+    for batch in read_calls(paths, trust_domain=trust_domain):
+        tables.append(batch.table)
+        numbers.append(batch.numbers)
+        for reason, rows in batch.rejected.items():
+            rejected[reason] += len(rows)
+            examples += [f"{batch.source}, row {row}: {reason}" for row in rows[:_SHOWN]]
+        total += batch.table.num_rows
+        if total > max_rows:
+            raise InputError(
+                "calls.too_many", f"more than {max_rows} calls", where=str(batch.source)
+            )
+    return LoadedCalls(
+        table=pa.concat_tables(tables).unify_dictionaries(),
+        numbers=pa.chunked_array(numbers, pa.int64()),
+        rejected=dict(rejected),
+        examples=tuple(examples[:_SHOWN]),
+    )
+
+
+def read_calls(
+    paths: Sequence[Path], *, trust_domain: str = IMPORTED_TRUST_DOMAIN
+) -> Iterator[CallBatch]:
+    """Return the calls of all `paths` in batches; arguments and errors as for `load_calls`."""
+    for path in paths:
+        try:
+            if path.is_dir():
+                yield from _folder(path)
+            elif path.name.endswith(".parquet"):
+                yield from _parquet(path, trust_domain)
+            elif path.name.endswith((".csv", ".csv.gz")):
+                yield from _csv(path, trust_domain)
+            else:
+                raise InputError(
+                    "calls.format",
+                    "not a known format of calls",
+                    where=str(path),
+                    hint="known: .parquet, .csv, .csv.gz, or a state's folder of calls",
+                )
+        except FileNotFoundError as error:
+            raise InputError("calls.missing", "no such file", where=str(path)) from error
+        except (pa.ArrowInvalid, OSError, EOFError, zlib.error) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                "calls.format", f"cannot be read: {reason}", where=str(path)
+            ) from error
+
+
+def _folder(folder: Path) -> Iterator[CallBatch]:
+    """Read a record while its writer goes on: parts may be merged under the reader's hands.
+
+    A merged part holds the rows of its parts in their order, so what was read already is skipped.
+    """
+    read: list[tuple[Part, int]] = []
+    tries = 0
+    while (part := _next_part(folder, read)) is not None:
+        try:
+            table = pq.read_table(part.path, schema=CALL_SCHEMA)
+        except FileNotFoundError:
+            tries += 1
+            if tries > _TRIES:
+                raise
+            continue
+        known = sum(rows for earlier, rows in read if earlier.first >= part.first)
+        read.append((part, table.num_rows - known))
+        yield _own(table.slice(known), part.path)
+
+
+def _next_part(folder: Path, read: list[tuple[Part, int]]) -> Part | None:
+    done = read[-1][0].last if read else 0
+    return next((part for part in list_parts(folder) if part.last > done), None)
+
+
+def _parquet(path: Path, trust_domain: str) -> Iterator[CallBatch]:
+    with pq.ParquetFile(path) as file:
+        own = file.schema_arrow.remove_metadata().equals(CALL_SCHEMA)
+        _require(file.schema_arrow.names, path)
+        first = 0
+        for batch in file.iter_batches(_BATCH_ROWS):
+            table = pa.Table.from_batches([batch])
+            numbers = pa.array(range(first, first + table.num_rows), pa.int64())
+            first += table.num_rows
+            if own:
+                yield CallBatch(table=table, numbers=numbers, rejected={}, source=path)
+            else:
+                yield _conformed(table, numbers, path, trust_domain, {})
+
+
+def _csv(path: Path, trust_domain: str) -> Iterator[CallBatch]:
+    broken: list[int] = []
+
+    def note(row: pa_csv.InvalidRow) -> str:
+        broken.append(row.number - 2)  # counted from 1, with the header
+        return "skip"
+
+    names = _header(path)
+    _require(names, path)
+    reader = pa_csv.open_csv(
+        path,
+        read_options=pa_csv.ReadOptions(use_threads=False),
+        parse_options=pa_csv.ParseOptions(invalid_row_handler=note),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )
+    first = 0
+    for batch in reader:
+        table = pa.Table.from_batches([batch])
+        candidates = np.arange(first, first + table.num_rows + len(broken))
+        numbers = np.setdiff1d(candidates, broken, assume_unique=True)[: table.num_rows]
+        last = int(numbers[-1]) + 1 if len(numbers) else first
+        passed = [row for row in broken if row < last]
+        broken[:] = [row for row in broken if row >= last]
+        first = last
+        columns = {"wrong number of columns": passed} if passed else {}
+        yield _conformed(table, pa.array(numbers), path, trust_domain, columns)
+    if broken:
+        empty = CALL_SCHEMA.empty_table()
+        rejected = {"wrong number of columns": list(broken)}
+        yield CallBatch(
+            table=empty, numbers=pa.array([], pa.int64()), rejected=rejected, source=path
+        )
+
+
+def _header(path: Path) -> list[str]:
+    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+        line = file.readline(65_536)
+    try:
+        return [name.strip().strip('"') for name in line.decode("utf-8-sig").strip().split(",")]
+    except UnicodeDecodeError as error:
+        raise InputError("calls.format", "the header is no UTF-8", where=str(path)) from error
+
+
+def _require(names: Sequence[str], path: Path) -> None:
+    missing = [name for name in _NEEDED if name not in names]
+    if missing:
+        raise InputError(
+            "calls.format",
+            f"column {missing[0]!r} is missing",
+            where=str(path),
+            hint=f"at least {', '.join(_NEEDED)}",
+        )
+
+
+def _own(table: pa.Table, source: Path) -> CallBatch:
+    numbers = pa.array(range(table.num_rows), pa.int64())
+    return CallBatch(
+        table=table.replace_schema_metadata(None), numbers=numbers, rejected={}, source=source
+    )
+
+
+def _conformed(
+    table: pa.Table, numbers: pa.Array, path: Path, trust_domain: str, broken: dict[str, list[int]]
+) -> CallBatch:
+    good = conform(table, numbers, trust_domain=trust_domain)
+    return CallBatch(
+        table=good.table,
+        numbers=good.numbers.cast(pa.int64()),
+        rejected=broken | good.rejected,
+        source=path,
+    )
