@@ -13,13 +13,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from meshwarden.kernel import ConfigError, Node
 from meshwarden.kernel.document import Fields
-
-if TYPE_CHECKING:
-    from meshwarden.policy.model import AccessPolicy
+from meshwarden.policy import AccessPolicy
 
 API_VERSION: Final = "meshwarden.dev/v1"
 DEFAULT_START_TIMEOUT_S: Final = 30.0
@@ -123,7 +121,7 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
     )
 
 
-def check_against(mesh: Mesh, policy: "AccessPolicy") -> None:
+def check_against(mesh: Mesh, policy: AccessPolicy) -> None:
     """Refuse a mesh that its policy does not know.
 
     Raises:
