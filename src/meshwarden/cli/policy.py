@@ -197,7 +197,7 @@ def _usage(where: str, message: str) -> InputError:
 
 
 def _write_all(folder: Path, documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Write all files or none (each beside its place first, then moved there); return their paths."""
+    """Write all files or none (first beside their places, then moved); return their paths."""
     ready: list[tuple[Path, Path]] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -238,7 +238,7 @@ def _distinct(node: Node, parse: Callable[[Node], _Key]) -> tuple[_Key, ...]:
         if value in found:
             item.refuse(
                 "policy.duplicate_entry",
-                f"{_shown(item)} stands twice in {node.path}",
+                f"{_shown(item)} says in {node.path} what {_shown(found[value])} says",
                 hint=f"remove it; the first is at {found[value].where}",
             )
         found[value] = item
