@@ -165,7 +165,9 @@ def _edge(entry: Entry, owner: str, naming: Naming) -> Report:
 
 def _outbound(entry: Entry, owner: str, naming: Naming) -> Report:
     host, port = _host(entry.authority)
-    destination = entry.destination or naming.services.get(host) or _external(host)
+    # A route that refuses every other host does not know which: the authority names it.
+    known = entry.destination if entry.destination != EXTERNAL else None
+    destination = known or naming.services.get(host) or _external(host)
     reached = entry.upstream_remote is not None
     denied, rule = _own_refusal(entry)
     return Report(
