@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from meshwarden.identity import LIFETIME_S, MAX_LIFETIME_S
 from meshwarden.kernel import ConfigError, Node
 from meshwarden.kernel.document import Fields
 from meshwarden.policy import AccessPolicy
 
 API_VERSION: Final = "meshwarden.dev/v1"
 DEFAULT_START_TIMEOUT_S: Final = 30.0
+MIN_LIFETIME_S: Final = 5  # less leaves no time between issuance and renewal
 MAX_SERVICES: Final = 240  # each has one host number of its own in 127.A.B.0/24
 RESERVED_NAMES: Final = frozenset({"control-plane", "meshwarden"})  # they name our own log lines
 PROXY_VARIABLES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
@@ -80,15 +82,36 @@ class MeshService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mesh:
-    """The services in the order of the file, their policy, and fixed addresses of outside hosts.
+class AuthoritySettings:
+    """What signs the mesh's certificates, and for how long.
 
-    `directory` is the mesh file's own; `policy_path` is absolute.
+    Attributes:
+        certificates: PEM file of the CA that the user brings, with its chain; None: one is made.
+        key: PEM file of its key; given with `certificates` or not at all.
+        svid_lifetime_s: life of each SVID; renewed at about half of it.
+    """
+
+    certificates: Path | None = None
+    key: Path | None = None
+    svid_lifetime_s: int = LIFETIME_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mesh:
+    """The services in the order of the file, their policy, and what they share.
+
+    Attributes:
+        policy_path: the access policy, absolute.
+        services: by name, in the order of the file.
+        outside: fixed addresses of outside hosts.
+        authority: what signs certificates.
+        directory: the mesh file's own.
     """
 
     policy_path: Path
     services: Mapping[str, MeshService]
     outside: Mapping[str, Address] = field(default_factory=dict)
+    authority: AuthoritySettings = field(default_factory=AuthoritySettings)
     directory: Path
 
 
@@ -98,7 +121,9 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
     Raises:
         InputError: with file, line and hint, where the document contradicts the format or itself.
     """
-    top = document.fields(required=["apiVersion", "policy", "services"], optional=["outside"])
+    top = document.fields(
+        required=["apiVersion", "policy", "services"], optional=["outside", "authority"]
+    )
     if top["apiVersion"].value != API_VERSION:
         top["apiVersion"].refuse(
             "mesh.api_version", "unknown apiVersion", hint=f"write {API_VERSION}"
@@ -117,6 +142,7 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         policy_path=directory / _plain(top["policy"]),
         services=services,
         outside={} if outside is None else _outside(outside),
+        authority=_authority(top.get("authority"), directory),
         directory=directory,
     )
 
@@ -294,6 +320,23 @@ def _check_ports(nodes: Mapping[str, Node], services: Mapping[str, MeshService])
                     hint=f"{taken[port].path} has it at {taken[port].where}",
                 )  # fmt: skip
             taken[port] = node
+
+
+def _authority(node: Node | None, directory: Path) -> AuthoritySettings:
+    if node is None:
+        return AuthoritySettings()
+    fields = node.fields(optional=["certificates", "key", "svid_lifetime_s"])
+    certificates, key = fields.get("certificates"), fields.get("key")
+    if (certificates is None) != (key is None):
+        node.refuse(
+            "mesh.authority", "certificates and key belong together", hint="give both or neither"
+        )
+    life = fields.get("svid_lifetime_s")
+    return AuthoritySettings(
+        certificates=directory / _plain(certificates) if certificates else None,
+        key=directory / _plain(key) if key else None,
+        svid_lifetime_s=life.integer(MIN_LIFETIME_S, MAX_LIFETIME_S) if life else LIFETIME_S,
+    )
 
 
 def _outside(node: Node) -> dict[str, Address]:

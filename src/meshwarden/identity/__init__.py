@@ -12,7 +12,7 @@ hands SVIDs out).
 """
 
 from meshwarden.identity.authority import create_authority, create_root, verify_authority
-from meshwarden.identity.issue import LIFETIME_S, issue_svid
+from meshwarden.identity.issue import LIFETIME_S, MAX_LIFETIME_S, issue_svid
 from meshwarden.identity.model import Authority, Root, Svid, TrustBundle
 from meshwarden.identity.pem import parse_certificates, parse_private_key, render_private_key
 from meshwarden.identity.renewal import renewal_time
@@ -21,6 +21,7 @@ from meshwarden.identity.verify import verify_svid
 
 __all__ = [
     "LIFETIME_S",
+    "MAX_LIFETIME_S",
     "Authority",
     "Root",
     "Secret",

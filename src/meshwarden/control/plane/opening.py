@@ -1,15 +1,15 @@
 """Opens a control plane on a state directory: its policy, its authority, its stores."""
 
-from meshwarden.adapters.storage.authority import load_or_create_authority
+from meshwarden.adapters.storage.authority import load_brought_authority, load_or_create_authority
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.control.layout import Layout
-from meshwarden.control.mesh import Mesh
+from meshwarden.control.mesh import AuthoritySettings, Mesh
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.plane import ControlPlane
 from meshwarden.control.plane.published import load_first
 from meshwarden.control.recording import Recorder
-from meshwarden.identity import LIFETIME_S
+from meshwarden.identity import Authority
 from meshwarden.kernel import Chance, Clock
 
 
@@ -20,11 +20,8 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         MeshwardenError: where policy, authority or stores cannot be used.
     """
     published, rejected = load_first(mesh, layout)
-    authority = load_or_create_authority(
-        layout.authority_dir,
-        published.policy.trust_domain,
-        now=clock.now(),
-        draw_serial=chance.serial,
+    authority = _open_authority(
+        mesh.authority, layout, published.policy.trust_domain, clock=clock, chance=chance
     )
     findings = FileFindingStore(layout.findings)
     recorder = Recorder(
@@ -38,10 +35,26 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         layout=layout,
         clock=clock,
         certificates=Certificates(
-            authority=authority, clock=clock, chance=chance, lifetime_s=LIFETIME_S
+            authority=authority,
+            clock=clock,
+            chance=chance,
+            lifetime_s=mesh.authority.svid_lifetime_s,
         ),
         recorder=recorder,
         findings=findings,
         published=published,
         rejected=rejected,
+    )
+
+
+def _open_authority(
+    settings: AuthoritySettings, layout: Layout, trust_domain: str, *, clock: Clock, chance: Chance
+) -> Authority:
+    """Return the authority that the user brings, or else our own, made at the first start."""
+    if settings.certificates and settings.key:
+        return load_brought_authority(
+            trust_domain, certificates=settings.certificates, key=settings.key, now=clock.now()
+        )
+    return load_or_create_authority(
+        layout.authority_dir, trust_domain, now=clock.now(), draw_serial=chance.serial
     )
