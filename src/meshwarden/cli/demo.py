@@ -81,25 +81,28 @@ async def _run(state: Path, seconds: float) -> Outcome:
     console.print("starting the bank: nine services, each behind an Envoy of its own ...")
     try:
         async with staged(state, environment=os.environ) as stage:  # noqa: TID251  # entry point
-            return await _play(stage, seconds, console)
+            play = await _play(stage, seconds, console)
+        return await asyncio.to_thread(play.outcome)
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
 
 
-async def _play(stage: Stage, seconds: float, console: Console) -> Outcome:
+async def _play(stage: Stage, seconds: float, console: Console) -> Play:
     names = ", ".join(stage.mesh.services)
-    console.print(f"up: {names} (ledger on {stage.database}); customers at {stage.edge}")
+    console.print(f"up: {names}; ledger on {stage.database}; edge at {stage.edge}", soft_wrap=True)
     clock = SystemClock()
     authority = load_or_create_authority(
         stage.layout.authority_dir, stage.policy.trust_domain, now=clock.now()
     )
     play = Play(stage=stage, authority=authority, clock=clock, seconds=seconds)
 
-    async def _announce() -> None:
+    def _announce() -> None:
         console.print("the customers go on; now what must fail ...")
 
     async with _watching(stage, play, console):
-        return await play.perform(_announce)
+        await play.perform(_announce)
+    console.print("stopping ...")
+    return play
 
 
 @contextlib.asynccontextmanager
@@ -124,7 +127,7 @@ async def _watch(stage: Stage, play: Play, console: Console) -> None:
             if shown is not None:
                 shown.update(line)
             else:
-                console.print(line, highlight=False)
+                console.print(line, highlight=False, soft_wrap=True)
             await asyncio.sleep(LOOK_S if live else PLAIN_LOOK_S)
 
 
@@ -136,9 +139,9 @@ def _figures(status: dict[str, Any], play: Play) -> str:
     rotation = min(sidecar["renews_in_s"] for sidecar in status["sidecars"])
     counts = play.load.total
     return (
-        f"{calls['rate_per_s']:6.1f} calls/s, {totals['calls']:,} recorded, mutual TLS {share},"
-        f" {totals['denied']} refused; customers: {counts.ok:,} served, {counts.failed} failed;"
-        f" next rotation in {rotation / 60:.0f} min"
+        f"{calls['rate_per_s']:6.1f} calls/s  {totals['calls']:7,} calls  mutual TLS {share:>6}"
+        f"  {totals['denied']:3} refused  customers {counts.ok:,} ok, {counts.failed} failed"
+        f"  next rotation in {rotation / 60:.0f} min"
     )
 
 

@@ -1,15 +1,15 @@
 """The demonstration: a bank under load, what must fail, and what the record says of both.
 
-A play of four acts on a running `Stage`: load by the customer model; the attempts, while the load
-goes on; the books; the record. The outcome is computed from the record of calls and from the
-ledger's own report, never from what the players believe.
+A play of three acts on a running `Stage`: load by the customer model; the attempts, while the load
+goes on; the books. The outcome is read from the record of calls when everything has stopped, and
+from the ledger's own report, never from what the players believe.
 """
 
 import asyncio
 import secrets
 import tempfile
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +77,9 @@ class Play:
     clock: Clock
     seconds: float
 
+    _tried: list[Attempt] = field(init=False, default_factory=list)
+    _books: dict[str, Any] = field(init=False, default_factory=dict)
+
     def __post_init__(self) -> None:
         model = CustomerModel(seed=1, customers=CUSTOMERS)
         span = self.seconds * SPEED
@@ -88,21 +91,31 @@ class Play:
         """What the customers have seen so far."""
         return self._load.report
 
-    async def perform(self, on_attempts: Callable[[], Awaitable[None]]) -> Outcome:
-        """Play all acts; `on_attempts` is awaited before the attempts begin, late in the load."""
+    async def perform(self, on_attempts: Callable[[], None]) -> None:
+        """Play all acts; `on_attempts` is called before the attempts begin, late in the load."""
         loading = asyncio.create_task(
             self._load.run(self._timeline.actions(), speed=SPEED, seconds=self.seconds)
         )
         try:
             await asyncio.wait({loading}, timeout=self.seconds * 0.6)
-            await on_attempts()
-            attempts = await self._attempts()
+            on_attempts()
+            self._tried = await self._attempts()
             await loading
         finally:
             loading.cancel()
-        report = await self.stage.ledger_report()
-        await self.stage.flush()
-        return await asyncio.to_thread(self._outcome, attempts, report)
+        self._books = await self.stage.ledger_report()
+
+    def outcome(self) -> Outcome:
+        """Return what the record says; to be called when the stage has stopped."""
+        calls = load_calls([self.stage.layout.calls_dir]).table
+        return Outcome(
+            services=len(self.stage.mesh.services),
+            calls=calls.num_rows,
+            mtls_share=mtls_share(calls),
+            attempts=tuple(_judged(attempt, calls) for attempt in self._tried),
+            ledger_balanced=bool(self._books["balanced"]),
+            load=self._load.report,
+        )
 
     async def _attempts(self) -> list[Attempt]:
         layout = self.stage.layout
@@ -115,17 +128,6 @@ class Play:
                 **steal(Path(stolen), self.stage, self.authority, now=self.clock.now()),
             )
             return await try_everything(target)
-
-    def _outcome(self, attempts: list[Attempt], report: dict[str, Any]) -> Outcome:
-        calls = load_calls([self.stage.layout.calls_dir]).table
-        return Outcome(
-            services=len(self.stage.mesh.services),
-            calls=calls.num_rows,
-            mtls_share=mtls_share(calls),
-            attempts=tuple(_judged(attempt, calls) for attempt in attempts),
-            ledger_balanced=bool(report["balanced"]),
-            load=self._load.report,
-        )
 
 
 def mtls_share(calls: pa.Table) -> float:

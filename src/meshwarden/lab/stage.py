@@ -30,7 +30,7 @@ from meshwarden.lab.bank.ledger_db import find_binaries
 from meshwarden.lab.mesh import render_mesh
 from meshwarden.policy import AccessPolicy, parse_policy
 
-CUSTOMERS: Final = 200
+CUSTOMERS: Final = 2000
 SEED: Final = "meshwarden"
 CARD_NETWORK_TIMEOUT_S: Final = 20.0
 
@@ -110,7 +110,7 @@ async def staged(
         DependencyError: where something never becomes healthy.
     """
     edge, card_network = _free_ports(2)
-    database = _database_settings() if postgresql else {}
+    database = _database_settings(state) if postgresql else {}
     mesh_file = state / "mesh.yaml"
     text = render_mesh(
         python=sys.executable,
@@ -169,8 +169,12 @@ async def _card_network(
             await child.stop(grace_s=5)
 
 
-def _database_settings() -> dict[str, str]:
-    """Return the settings of a ledger on PostgreSQL; empty where it cannot run here."""
+def _database_settings(state: Path) -> dict[str, str]:
+    """Return the settings of a ledger on PostgreSQL; empty where it cannot run here.
+
+    PostgreSQL refuses to run as root: there it needs an account of its own, which has to reach its
+    launcher and its directory below `state`.
+    """
     if find_binaries() is None:
         return {}
     settings = {"database_password": secrets.token_urlsafe(24)}
@@ -180,8 +184,8 @@ def _database_settings() -> dict[str, str]:
         pwd.getpwnam("postgres")
     except KeyError:
         return {}
-    if not all(map(_open_to_others, (Path(sys.executable), Path(__file__)))):
-        return {}  # as another user the database's launcher could not even be started
+    if not all(map(_open_to_others, (Path(sys.executable), Path(__file__), state))):
+        return {}
     return settings | {"database_user": "postgres"}
 
 

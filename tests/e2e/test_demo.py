@@ -1,0 +1,165 @@
+"""`meshwarden demo`, as a user runs it: the outcome, the record, and nothing left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from tests.e2e.small_mesh import rows_of
+
+from meshwarden.adapters.storage.calls import load_calls
+from meshwarden.lab.agreement import compare
+from meshwarden.lab.customers import CustomerModel
+from meshwarden.lab.demo import SPEED, START
+from meshwarden.lab.stage import CUSTOMERS
+from meshwarden.lab.synthesize import synthesize
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+SECONDS = 15
+MESHWARDEN = [str(Path(sys.executable).with_name("meshwarden")), "demo"]
+MUST_FAIL = {
+    "wrong caller": "default-deny",
+    "wrong method": "default-deny",
+    "wrong path": "default-deny",
+    "path through dot segments": "default-deny",
+    "no certificate": "tls:no-certificate",
+    "foreign authority that names the ledger": "tls:foreign-authority",
+    "expired SVID": "tls:expired",
+    "plaintext": "tls:plaintext",
+    "unlisted outside host": "egress:not-listed",
+    "the service's own port around the sidecar": "no port",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performance:
+    """What one run printed, left in its state directory, and which processes it had started."""
+
+    exit_code: int
+    outcome: dict[str, object]
+    errors: str
+    calls: pa.Table
+    state: Path
+    left: list[str]
+
+
+@pytest.fixture(scope="module")
+def performance() -> Iterator[Performance]:
+    # Not below pytest's own folder: PostgreSQL runs as another user, who cannot pass that.
+    with tempfile.TemporaryDirectory(prefix="mw-") as folder:
+        yield perform(Path(folder))
+
+
+def perform(state: Path) -> Performance:
+    run = subprocess.run(
+        [*MESHWARDEN, "--seconds", str(SECONDS), "--json", "--state", str(state)],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert run.stdout, run.stderr
+    return Performance(
+        exit_code=run.returncode,
+        outcome=json.loads(run.stdout),
+        errors=run.stderr,
+        calls=load_calls([state / "calls"]).table,
+        state=state,
+        left=list(processes_that_mention(str(state))),
+    )
+
+
+def processes_that_mention(text: str) -> Iterator[str]:
+    """Yield the command lines of live processes that hold `text`, this one's left out."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            environment = (folder / "environ").read_bytes().decode(errors="replace")
+        except OSError:  # ended meanwhile
+            continue
+        if (text in command or text in environment) and folder.name != str(os.getpid()):
+            yield command
+
+
+def test_everything_that_must_fail_was_refused_by_what_should_refuse_it(
+    performance: Performance,
+) -> None:
+    attempts = performance.outcome["attempts"]
+    assert isinstance(attempts, list)
+    assert {attempt["name"]: attempt["by"] for attempt in attempts} == MUST_FAIL
+    assert all(attempt["refused"] for attempt in attempts)
+    assert performance.exit_code == 0, performance.errors
+
+
+def test_every_allowed_call_in_the_mesh_was_under_mutual_tls(performance: Performance) -> None:
+    assert performance.outcome["mtls_share"] == 1.0
+    assert performance.outcome["services"] in {8, 9}
+    assert performance.outcome["calls"] == performance.calls.num_rows > 500
+
+
+def test_the_ledger_balances_and_no_customer_was_failed(performance: Performance) -> None:
+    assert performance.outcome["ledger_balanced"] is True
+    customers = performance.outcome["customers"]
+    assert isinstance(customers, dict)
+    assert customers["failed"] == 0
+    assert customers["ok"] > 100
+
+
+def test_a_forged_certificate_that_names_the_ledger_is_never_taken_for_the_ledger(
+    performance: Performance,
+) -> None:
+    ledger = "spiffe://bank.example/ns/core/sa/ledger"
+    [forged] = rows_of(performance.calls, claimed=ledger)
+    assert forged["source"] == "unknown"
+    assert forged["mtls"] is False
+    as_source = rows_of(performance.calls, source=ledger)
+    assert {call["destination"] for call in as_source} <= {f"{ledger}-db"}
+
+
+def test_the_model_and_the_real_run_agree_in_distribution(performance: Performance) -> None:
+    model = CustomerModel(seed=1, customers=CUSTOMERS)
+    timeline = model.timeline(start=START, span_s=SECONDS * SPEED)
+    postgres = performance.outcome["services"] == 9
+    written = synthesize(timeline, start=START, seed=1, speed=SPEED, postgres=postgres)
+    agreement = compare(performance.calls, written)
+    assert agreement.passed, agreement.render()
+
+
+def test_nothing_runs_any_more_and_only_the_record_is_left(performance: Performance) -> None:
+    assert performance.left == []
+    assert not (performance.state / "run").exists()
+
+
+def test_interrupted_it_stops_everything_and_removes_its_directory() -> None:
+    with tempfile.TemporaryDirectory(prefix="mw-") as folder:
+        interrupt_below(Path(folder))
+
+
+def interrupt_below(folder: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    process = subprocess.Popen(
+        [*MESHWARDEN, "--seconds", "60"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    with process.stderr as lines:
+        assert any(line.startswith("up:") for line in lines)
+        process.send_signal(signal.SIGINT)
+        rest = lines.read()
+    assert process.wait(timeout=30) == 130, rest
+    assert list(processes_that_mention(str(folder))) == []
+    assert list(folder.iterdir()) == []
+
+
+def test_a_length_out_of_range_is_refused_in_one_line() -> None:
+    run = subprocess.run(
+        [*MESHWARDEN, "--seconds", "1"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert run.stderr == "meshwarden: --seconds is 1 (from 5 to 3600)\n"
