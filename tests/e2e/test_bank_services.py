@@ -1,214 +1,30 @@
 """The bank's services as real processes, without a mesh: a plain forward proxy takes its place."""
 
 import asyncio
-import base64
-import os
-import pwd
 import shutil
-import signal
-import socket
-import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pyarrow as pa
 import pytest
-import yaml
+from tests.e2e.plain_bank import CUSTOMERS_COUNT, SEED, PlainBank, running_bank
 
-from meshwarden.kernel import Call, calls_to_table
-from meshwarden.lab.agreement import normalize_route
+from meshwarden.kernel import calls_to_table
+from meshwarden.lab.agreement import compare
 from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.bank.ledger_db import find_binaries
 from meshwarden.lab.callgraph import CARD_NETWORK, CUSTOMERS
-from meshwarden.lab.customers import CustomerModel, Kind
+from meshwarden.lab.customers import CustomerModel, Kind, Timeline
 from meshwarden.lab.load import Load, LoadReport
-from meshwarden.lab.mesh import ACCESS_POLICY, CARD_NETWORK_HOST, render_mesh
-from meshwarden.lab.synthesize import load_identities
+from meshwarden.lab.synthesize import synthesize
 
 pytestmark = pytest.mark.e2e
 
-CUSTOMERS_COUNT = 300
-SEED = "e2e"
 MONDAY_NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-SPEED = 120.0
-PASSWORD = "a-password-for-tests-only"
-
-
-@dataclass
-class PlainBank:
-    """The running bank: its edge, its sockets, and what was called."""
-
-    directory: Path
-    sockets: dict[str, Path] = field(default_factory=dict)
-    calls: list[Call] = field(default_factory=list)
-    base_url: str = ""
-    card_network_port: int = 0
-
-    async def proxy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass one request to the service that its URL names, record it, hang up."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            begin_ns = time.time_ns()
-            (method, target, _), headers = parse_head(head)
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-            source = caller(headers.pop("proxy-authorization", ""))
-            host, path = "gateway", target
-            if target.startswith("http://"):
-                host, _, path = target.removeprefix("http://").partition("/")
-                path = f"/{path}"
-            lines = "".join(f"{k}: {v}\r\n" for k, v in (headers | {"connection": "close"}).items())
-            far_reader, far_writer = await self.connect(host)
-            far_writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body)
-            answer = await far_reader.read(-1)
-            far_writer.close()
-            writer.write(answer)
-            answer_head, _, answer_body = answer.partition(b"\r\n\r\n")
-            identities = load_identities(ACCESS_POLICY)
-            self.calls.append(
-                Call(
-                    time=begin_ns,
-                    source=identities.get(source, CUSTOMERS),
-                    destination=identities.get(host, f"external:{host}"),
-                    protocol="http",
-                    method=method,
-                    route=normalize_route(path),
-                    status=int(answer_head.split(b" ", 2)[1]),
-                    request_bytes=len(body),
-                    response_bytes=len(answer_body),
-                    duration=time.time_ns() - begin_ns,
-                    reporter="destination",
-                )
-            )
-        writer.close()
-
-    async def connect(self, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if host == CARD_NETWORK_HOST:
-            return await asyncio.open_connection("127.0.0.1", self.card_network_port)
-        return await asyncio.open_unix_connection(self.sockets[host])
-
-    async def database(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Join a connection on loopback with the database's socket."""
-        try:
-            far_reader, far_writer = await self.connect("ledger-db")
-        except OSError:  # it is still starting
-            writer.close()
-            return
-        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
-
-    async def ask(self, service: str, path: str) -> httpx.Response:
-        transport = httpx.AsyncHTTPTransport(uds=str(self.sockets[service]))
-        async with httpx.AsyncClient(transport=transport) as client:
-            return await client.get(f"http://{service}{path}")
-
-
-def parse_head(head: str) -> tuple[list[str], dict[str, str]]:
-    lines = head.rstrip().split("\r\n")
-    pairs = (line.partition(":") for line in lines[1:])
-    return lines[0].split(" "), {name.lower(): value.strip() for name, _, value in pairs}
-
-
-def caller(authorization: str) -> str:
-    return base64.b64decode(authorization.partition(" ")[2]).decode().partition(":")[0]
-
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    writer.close()
-
-
-@asynccontextmanager
-async def running_bank(directory: Path, *, postgres: bool) -> AsyncIterator[PlainBank]:
-    """Start what `mesh.yaml` names, in its order, and stop it in reverse."""
-    bank = PlainBank(directory=directory)
-    async with AsyncExitStack() as stack:
-        proxy = await asyncio.start_server(bank.proxy, "127.0.0.1", 0)
-        database = await asyncio.start_server(bank.database, "127.0.0.1", 0)
-        for server in (proxy, database):
-            stack.callback(server.close)
-        bank.base_url = f"http://127.0.0.1:{port_of(proxy)}"
-        bank.card_network_port = free_port()
-        document = render_mesh(
-            python=sys.executable,
-            edge_port=port_of(proxy),
-            card_network=f"127.0.0.1:{bank.card_network_port}",
-            customers=CUSTOMERS_COUNT,
-            seed=SEED,
-            database_password=PASSWORD if postgres else None,
-        )
-        cardnetwork = [sys.executable, "-m", "meshwarden.lab.bank.cardnetwork"]
-        await start(stack, [*cardnetwork, str(bank.card_network_port)], {}, user=None)
-        for name, service in yaml.safe_load(document)["services"].items():
-            home = directory / name
-            home.mkdir(mode=0o700)
-            user = None
-            if name == "ledger-db" and os.geteuid() == 0:
-                user = "postgres" if user_exists("postgres") else "nobody"
-                shutil.chown(home, user)
-            bank.sockets[name] = home / "app.sock"
-            environment = {
-                "MESHWARDEN_SOCKET": str(bank.sockets[name]),
-                "HTTP_PROXY": f"http://{name}@127.0.0.1:{port_of(proxy)}",
-                **service.get("environment", {}),
-            }
-            if postgres and name == "ledger":
-                environment["MESHWARDEN_TCP_LEDGER_DB_5432"] = f"127.0.0.1:{port_of(database)}"
-            await start(stack, service["command"], environment, user=user)
-        async with asyncio.timeout(60):
-            for name in bank.sockets.keys() - {"ledger-db"}:
-                await healthy(bank, name)
-        yield bank
-
-
-async def start(
-    stack: AsyncExitStack, command: list[str], environment: dict[str, str], *, user: str | None
-) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *command, env={"PATH": os.defpath, **environment}, user=user, group=user
-    )
-
-    async def stop() -> None:
-        interrupt = signal.SIGINT if "ledger_db" in command[-1] else signal.SIGTERM
-        process.send_signal(interrupt)
-        try:
-            await asyncio.wait_for(process.wait(), 10)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-
-    stack.push_async_callback(stop)
-
-
-async def healthy(bank: PlainBank, name: str) -> None:
-    while True:
-        with suppress(httpx.HTTPError):
-            if (await bank.ask(name, "/healthz")).status_code == 200:
-                return
-        await asyncio.sleep(0.05)
-
-
-def port_of(server: asyncio.Server) -> int:
-    port: int = server.sockets[0].getsockname()[1]
-    return port
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def user_exists(name: str) -> bool:
-    return any(entry.pw_name == name for entry in pwd.getpwall())
+SPEED = 150.0
 
 
 @pytest.fixture
@@ -220,9 +36,13 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-async def play(bank: PlainBank, *, seconds: float, stream: int = 0) -> LoadReport:
+def timeline_of(model: CustomerModel, *, seconds: float, stream: int) -> Timeline:
+    return model.timeline(start=MONDAY_NOON, span_s=seconds * SPEED, stream=stream)
+
+
+async def play(bank: PlainBank, *, seconds: float) -> LoadReport:
     model = CustomerModel(seed=1, customers=CUSTOMERS_COUNT)
-    timeline = model.timeline(start=MONDAY_NOON, span_s=seconds * SPEED, stream=stream)
+    timeline = timeline_of(model, seconds=seconds, stream=0)
     load = Load(bank.base_url, model=model, directory=Directory(SEED, CUSTOMERS_COUNT))
     return await load.run(timeline.actions(), speed=SPEED, seconds=seconds)
 
@@ -233,7 +53,7 @@ def recorded(bank: PlainBank) -> pa.Table:
 
 async def test_customers_are_served_and_the_books_balance_on_sqlite(directory: Path) -> None:
     async with running_bank(directory, postgres=False) as bank:
-        report = await play(bank, seconds=12.0)
+        report = await play(bank, seconds=20.0)
         books = (await bank.ask("ledger", "/v1/report")).json()
         calls = recorded(bank)
     assert report.failures == {}
@@ -245,15 +65,53 @@ async def test_customers_are_served_and_the_books_balance_on_sqlite(directory: P
     at_edge = [call for call in bank.calls if call.source == CUSTOMERS]
     assert len(at_edge) == report.requests
     assert CARD_NETWORK in calls["destination"].to_pylist()
+    # The same population on another course of events, written without running anything.
+    other = timeline_of(CustomerModel(seed=1, customers=CUSTOMERS_COUNT), seconds=20.0, stream=1)
+    agreement = compare(calls, synthesize(other, start=MONDAY_NOON, seed=2, speed=SPEED))
+    assert agreement.passed, agreement.render()
 
 
 @pytest.mark.skipif(find_binaries() is None, reason="no PostgreSQL on this machine")
 async def test_customers_are_served_and_the_books_balance_on_postgresql(directory: Path) -> None:
     async with running_bank(directory, postgres=True) as bank:
         report = await play(bank, seconds=6.0)
+        await crossing_transfers_are_booked_once(bank)
+        await transfers_that_cannot_be_are_refused(bank)
         books = (await bank.ask("ledger", "/v1/report")).json()
     assert report.failures == {}
     assert report.total.sent == report.total.ok + report.total.refused
     assert books["balanced"]
     assert books["entries"] > 2 * 2 * CUSTOMERS_COUNT * 10
     assert not (directory / "ledger" / "ledger.sqlite").exists()
+
+
+def order(number: int, **changes: Any) -> dict[str, Any]:
+    """Return a transfer between two customers, back and forth by turns."""
+    directory = Directory(SEED, CUSTOMERS_COUNT)
+    pair = [directory.account_id(who, 0) for who in (0, 1)]
+    return {
+        "key": f"crossing-{number}",
+        "debit": pair[number % 2],
+        "credit": pair[(number + 1) % 2],
+        "amount_minor": 100 + number,
+        "currency": "EUR",
+    } | changes
+
+
+async def crossing_transfers_are_booked_once(bank: PlainBank) -> None:
+    tries = [bank.ask("ledger", "/v1/transfers", order(number % 20)) for number in range(60)]
+    statuses = [response.status_code for response in await asyncio.gather(*tries)]
+    assert sorted(statuses) == [200] * 40 + [201] * 20
+
+
+async def transfers_that_cannot_be_are_refused(bank: PlainBank) -> None:
+    unknown = "acc-00000000-0000-4000-8000-0000000000ff"
+    for changes, code in (
+        ({"amount_minor": 7}, "ledger.key_reused"),
+        ({"key": "too-much-1", "amount_minor": 10**11}, "ledger.insufficient_funds"),
+        ({"key": "no-credit", "credit": unknown}, "ledger.unknown_account"),
+        ({"key": "no-debit-", "debit": unknown}, "ledger.unknown_account"),
+        ({"key": "in-dollar", "currency": "USD"}, "ledger.unknown_account"),
+    ):
+        response = await bank.ask("ledger", "/v1/transfers", order(0, **changes))
+        assert response.json()["code"] == code

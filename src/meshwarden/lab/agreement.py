@@ -4,12 +4,13 @@ Three checks, each a statistic against a limit made of a margin (what difference
 and a term for chance that shrinks with the number of calls:
 
 1. Which calls: the total variation distance between the shares of (source, destination, method,
-   route, status); margin 0.04. Calls of one session come together, so chance counts sessions, as
-   calls divided by 25. A call with a share of 1 % on one side must occur on the other.
+   route, status); margin 0.03. Calls of one action come together, so chance counts actions, as
+   calls divided by 5. A call with a share of 1 % on one side must occur on the other.
 2. Sizes: per such call with at least 50 on both sides, the two-sample Kolmogorov-Smirnov distance
    of request and of response octets; margin 0.15, chance at the 1 % level.
 3. Arrivals: the same distance between the gaps of what customers begin at the edge, each divided by
-   its mean, so that speed cancels out; margin 0.10.
+   its mean, so that speed cancels out; margin 0.10. Below a twentieth of the mean all gaps count
+   as equal: there the machine decides, not the customers.
 
 Only HTTP calls that policy allowed are compared: connections depend on the pool, refusals on
 the attacker. Durations are left out: they tell of the machine.
@@ -27,11 +28,12 @@ import pyarrow.compute as pc
 from meshwarden.lab.callgraph import CUSTOMERS
 from meshwarden.lab.customers import Floats, Ints
 
-MIX_MARGIN: Final = 0.04
+MIX_MARGIN: Final = 0.03
 SIZE_MARGIN: Final = 0.15
 ARRIVAL_MARGIN: Final = 0.10
-_CALLS_PER_SESSION: Final = 25
+_CALLS_PER_ACTION: Final = 5
 _LEAST: Final = 50
+_SHORTEST_GAP: Final = 0.05
 _LEAST_SHARE: Final = 0.01
 _KS_1_PERCENT: Final = 1.63
 # What a login sends after its first request follows at once, at the machine's speed.
@@ -144,12 +146,12 @@ def _compare_mix(
     ]
     statistic = 0.5 * float(np.abs(shares[0] - shares[1]).sum())
     both = (shares[0] * len(one) + shares[1] * len(other)) / (len(one) + len(other))
-    sessions = _CALLS_PER_SESSION * (1 / len(one) + 1 / len(other))
-    chance = 0.5 * float(np.sqrt(2 / np.pi * both * (1 - both) * sessions).sum())
+    actions = _CALLS_PER_ACTION * (1 / len(one) + 1 / len(other))
+    chance = 0.5 * float(np.sqrt(2 / np.pi * both * (1 - both) * actions).sum())
     frequent = np.maximum(*shares) >= _LEAST_SHARE
     absent = np.minimum(*shares) == 0
     missing = tuple(name for name, gone in zip(names, frequent & absent, strict=True) if gone)
-    return Check(name="mix", statistic=statistic, limit=MIX_MARGIN + 1.5 * chance), missing
+    return Check(name="mix", statistic=statistic, limit=MIX_MARGIN + chance), missing
 
 
 def _compare_sizes(
@@ -183,7 +185,7 @@ def _gaps(calls: pa.Table, keys: npt.NDArray[np.object_]) -> Floats:
     gaps = np.diff(np.sort(times)).astype(np.float64)
     if len(gaps) < _LEAST:
         raise ValueError(f"nothing to compare: fewer than {_LEAST} requests at the edge")
-    scaled: Floats = gaps / gaps.mean()
+    scaled: Floats = np.maximum(gaps / gaps.mean(), _SHORTEST_GAP)
     return scaled
 
 

@@ -85,6 +85,7 @@ class Load:
         directory: Directory,
         concurrency: int = 64,
         now: Callable[[], float] = now_s,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.report = LoadReport()
         self._model = model
@@ -95,6 +96,7 @@ class Load:
             base_url=base_url,
             timeout=10.0,
             trust_env=False,
+            transport=transport,
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         )
         self._sessions: OrderedDict[int, asyncio.Future[str | None]] = OrderedDict()

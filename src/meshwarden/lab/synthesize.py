@@ -76,12 +76,19 @@ def synthesize(
     at_ns = begin_ns + (timeline.at_s / speed * _NS).astype(np.int64)
     columns = _Columns()
     course = _courses(timeline)
-    for kind, courses in COURSES.items():
+    signed_in = np.zeros(int(timeline.session.max(initial=-1)) + 1, dtype=np.int64)
+    for (
+        kind,
+        courses,
+    ) in COURSES.items():  # logins first: a session's other actions wait for its own
         for number, hops in enumerate(courses):
-            taken = at_ns[(timeline.kind == kind) & (course == number)]
+            rows = np.flatnonzero((timeline.kind == kind) & (course == number))
+            session = timeline.session[rows]
+            end = np.maximum(at_ns[rows], signed_in[session])
             for hop in hops:
-                _, taken = _write(columns, hop, taken, sizes, chance)
-                taken = taken + _PAUSE_NS
+                end = _write(columns, hop, end, sizes, chance) + _PAUSE_NS
+            if kind is Kind.LOGIN:
+                signed_in[session] = end
     if len(timeline):
         span_ns = int(at_ns.max()) - begin_ns
         fetched = begin_ns + np.arange(0, span_ns + 1, KEYS_LIFE_S * _NS)
@@ -131,8 +138,8 @@ def _first_seen(timeline: Timeline) -> Bools:
 def _write(
     columns: _Columns, hop: Hop, begin: Ints, sizes: Mapping[str, HopSizes],
     chance: np.random.Generator,
-) -> tuple[Ints, Ints]:  # fmt: skip
-    """Write one hop and all below it; return when each began and ended.
+) -> Ints:  # fmt: skip
+    """Write one hop and all below it, and return when each ended.
 
     A hop's own time is cut into equal parts, before, between and after the calls that it waits for.
     """
@@ -141,15 +148,14 @@ def _write(
     part = own // (len(hop.causes) + 1)
     end = begin + part
     for cause in hop.causes:
-        _, end = _write(columns, cause, end, sizes, chance)
-        end = end + part
+        end = _write(columns, cause, end, sizes, chance) + part
     columns.hops.append(hop)
     columns.rows.append(len(begin))
     columns.time.append(begin)
     columns.request_bytes.append(draw(size.request_bytes, chance.random(len(begin))))
     columns.response_bytes.append(draw(size.response_bytes, chance.random(len(begin))))
     columns.duration.append(end - begin)
-    return begin, end
+    return end
 
 
 def _table(columns: _Columns, identities: dict[str, str]) -> pa.Table:

@@ -1,0 +1,140 @@
+"""The edge: tokens, scopes, step-up, and what of the inside it lets out."""
+
+import httpx
+import pytest
+from tests.unit.lab.whole_bank import Bank, bearer, redeem, sign_in, transfer
+
+from meshwarden.lab.bank.provider import TOKEN_LIFE_S
+
+
+async def test_customer_sees_own_accounts_balance_and_statement(
+    bank: Bank, client: httpx.AsyncClient
+) -> None:
+    headers = await bearer(bank, client)
+    listed = (await client.get("http://gateway/v1/accounts", headers=headers)).json()["accounts"]
+    assert [entry["account"] for entry in listed] == list(bank.ada.accounts)
+    account = f"http://gateway/v1/accounts/{bank.ada.accounts[0]}"
+    balance = (await client.get(f"{account}/balance", headers=headers)).json()
+    statement = (await client.get(f"{account}/statement", headers=headers)).json()
+    assert balance["balance_minor"] == sum(row["amount_minor"] for row in statement["entries"])
+
+
+async def test_another_customers_account_does_not_exist(
+    bank: Bank, client: httpx.AsyncClient
+) -> None:
+    url = f"http://gateway/v1/accounts/{bank.bob.accounts[0]}/balance"
+    response = await client.get(url, headers=await bearer(bank, client))
+    assert (response.status_code, response.json()["code"]) == (404, "accounts.unknown")
+
+
+@pytest.mark.parametrize(
+    "authorization", ["", "Basic eDp5", "Bearer", "Bearer not-a-token", "Bearer a.b.c"]
+)
+async def test_request_without_a_good_token_is_challenged(
+    client: httpx.AsyncClient, authorization: str
+) -> None:
+    headers = {"authorization": authorization} if authorization else {}
+    response = await client.get("http://gateway/v1/accounts", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_identity_token_is_no_access_token(bank: Bank, client: httpx.AsyncClient) -> None:
+    tokens = (await redeem(client, await sign_in(bank, client))).json()
+    headers = {"authorization": f"Bearer {tokens['id_token']}"}
+    response = await client.get("http://gateway/v1/accounts", headers=headers)
+    assert response.status_code == 401
+
+
+async def test_token_is_refused_after_its_life(bank: Bank, client: httpx.AsyncClient) -> None:
+    headers = await bearer(bank, client)
+    bank.now += TOKEN_LIFE_S + 31
+    assert (await client.get("http://gateway/v1/accounts", headers=headers)).status_code == 401
+
+
+async def test_token_without_the_scope_is_refused(bank: Bank, client: httpx.AsyncClient) -> None:
+    headers = await bearer(bank, client, scope="openid accounts:read")
+    response = await client.post(
+        "http://gateway/v1/transfers", json=transfer(bank), headers=headers
+    )
+    assert response.status_code == 403
+    assert 'error="insufficient_scope"' in response.headers["www-authenticate"]
+
+
+async def test_large_transfer_demands_a_second_factor(
+    bank: Bank, client: httpx.AsyncClient
+) -> None:
+    order = transfer(bank, amount_minor=1_000_00)
+    url = "http://gateway/v1/transfers"
+    refused = await client.post(url, json=order, headers=await bearer(bank, client))
+    booked = await client.post(url, json=order, headers=await bearer(bank, client, otp=True))
+    assert (refused.status_code, booked.status_code) == (401, 201)
+    challenge = refused.headers["www-authenticate"]
+    assert 'error="insufficient_user_authentication", acr_values="mfa"' in challenge
+
+
+async def test_keys_are_fetched_once_and_again_for_an_unknown_key(
+    bank: Bank, client: httpx.AsyncClient
+) -> None:
+    old = await bearer(bank, client)
+    for _ in range(3):
+        await client.get("http://gateway/v1/accounts", headers=old)
+    assert bank.asked.count(("idp", "GET", "/jwks")) == 1
+    gateway = bank.apps["gateway"]
+    async with httpx.AsyncClient(transport=bank) as inner:
+        bank.start(inner)  # the identity provider starts anew, with a new key
+        bank.apps["gateway"] = gateway
+        new = await bearer(bank, client)
+        bank.now += 6
+        assert (await client.get("http://gateway/v1/accounts", headers=new)).status_code == 200
+    assert bank.asked.count(("idp", "GET", "/jwks")) == 2
+
+
+@pytest.mark.parametrize("path", ["healthz", "v1/anything", "authorize/x", "../v1/report"])
+async def test_only_known_pages_of_the_identity_provider_are_relayed(
+    bank: Bank, client: httpx.AsyncClient, path: str
+) -> None:
+    response = await client.get(f"http://gateway/idp/{path}")
+    assert response.status_code == 404
+    assert all(host == "gateway" for host, _, _ in bank.asked)
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (httpx.ConnectError("x"), 503, "upstream.unavailable"),
+        (httpx.ReadTimeout("x"), 504, "upstream.timeout"),
+        (httpx.RemoteProtocolError("x"), 502, "upstream.protocol"),
+        (httpx.Response(200, text="no json"), 502, "upstream.protocol"),
+        (httpx.Response(200, json=[]), 502, "upstream.protocol"),
+        (httpx.Response(500, text="Traceback: secret"), 502, "upstream.failed"),
+        (httpx.Response(403, text="RBAC: access denied"), 502, "upstream.failed"),
+        (httpx.Response(503), 503, "upstream.failed"),
+        (httpx.Response(404, text="no json"), 502, "upstream.protocol"),
+    ],
+)
+async def test_failure_inside_is_a_clear_problem_outside(
+    bank: Bank,
+    client: httpx.AsyncClient,
+    failure: Exception | httpx.Response,
+    status: int,
+    code: str,
+) -> None:
+    headers = await bearer(bank, client)
+    bank.down["accounts"] = failure
+    response = await client.get("http://gateway/v1/accounts", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert "secret" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b"[]", 422), (b"\xff", 400), (b"[" * 9000, 400), (b" " * 20_000, 413)],
+)
+async def test_body_that_is_no_order_is_refused(
+    bank: Bank, client: httpx.AsyncClient, body: bytes, status: int
+) -> None:
+    headers = await bearer(bank, client)
+    response = await client.post("http://gateway/v1/transfers", content=body, headers=headers)
+    assert response.status_code == status
+    assert ("payments", "POST", "/v1/transfers") not in bank.asked
