@@ -1,5 +1,6 @@
 """`meshwarden policy`: policy as code: check it, ask it, have it explained, compile it."""
 
+import errno
 import json as jsonlib
 import sys
 from collections.abc import Mapping
@@ -203,6 +204,8 @@ def _write_all(folder: Path, documents: Mapping[str, Mapping[str, Any]]) -> list
         folder.mkdir(parents=True, exist_ok=True)
         for name, document in documents.items():
             aside = folder / f".{name}.new"
+            if (folder / name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
             ready.append((aside, folder / name))
             aside.write_text(jsonlib.dumps(document, indent=1) + "\n", encoding="utf-8")
         for aside, path in ready:

@@ -1,7 +1,8 @@
 """The smallest change of a policy that would allow what it refuses.
 
 One condition away from a rule: that rule's list gets one entry; of several such rules the one that
-opens least beside what was asked. Further away: a new rule that allows exactly what was asked.
+opens least beside what was asked. Further away, or where the entry would open any method or any
+path: a new rule that allows exactly what was asked.
 """
 
 from meshwarden.policy.match import Claims, Miss, misses
@@ -36,7 +37,8 @@ def suggest_fix(
     nearest = nearest_rule(callee, asked, claims)
     if nearest is not None:
         rule, missed = nearest
-        if len(missed) == 1 and (miss := next(iter(missed))) in _EDITS:
+        miss = next(iter(missed))
+        if len(missed) == 1 and miss in _EDITS and not _opens_any(rule, miss):
             return _edit(policy, rule, miss, asked)
     return f"add {_minimal_rule(policy, asked)} to {callee.name}.accepts"
 
@@ -58,6 +60,15 @@ def nearest_rule(
 
 def _can_be_written(asked: HttpRequest) -> bool:
     return is_method(asked.method) and len(_pattern_text(asked.path)) <= MAX_PATTERN_LENGTH
+
+
+def _opens_any(rule: Rule, miss: Miss) -> bool:
+    """Return whether one more entry would open any method or any path to someone."""
+    if rule.tcp is not None or miss is Miss.TOKEN:
+        return False
+    return (rule.methods is None and miss is not Miss.METHOD) or (
+        rule.paths is None and miss is not Miss.PATH
+    )
 
 
 def _weight(rule: Rule, missed: frozenset[Miss]) -> int:
