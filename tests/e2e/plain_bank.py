@@ -167,7 +167,8 @@ async def start(
 
     async def stop() -> None:
         interrupt = signal.SIGINT if "ledger_db" in command[-1] else signal.SIGTERM
-        process.send_signal(interrupt)
+        with suppress(ProcessLookupError):  # a test ended it
+            process.send_signal(interrupt)
         try:
             await asyncio.wait_for(process.wait(), 10)
         except TimeoutError:

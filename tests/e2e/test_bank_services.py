@@ -1,7 +1,9 @@
 """The bank's services as real processes, without a mesh: a plain forward proxy takes its place."""
 
 import asyncio
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -78,6 +80,10 @@ async def test_customers_are_served_and_the_books_balance_on_postgresql(director
         await crossing_transfers_are_booked_once(bank)
         await transfers_that_cannot_be_are_refused(bank)
         books = (await bank.ask("ledger", "/v1/report")).json()
+        postmaster = (directory / "ledger-db" / "data" / "postmaster.pid").read_text()
+        os.kill(int(postmaster.split()[0]), signal.SIGKILL)
+        without = await bank.ask("ledger", "/v1/transfers", order(100))
+    assert (without.status_code, without.json()["code"]) == (503, "ledger.database")
     assert report.failures == {}
     assert report.total.sent == report.total.ok + report.total.refused
     assert books["balanced"]

@@ -59,6 +59,7 @@ WHERE a.balance <> COALESCE(e.total, 0)
 _UNREACHABLE: Final = (
     OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError, asyncpg.AdminShutdownError, asyncpg.InterfaceError,
+    asyncpg.InvalidAuthorizationSpecificationError,
 )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ class PostgresBooks:
         try:
             self._pool = await asyncpg.create_pool(
                 host=host, port=int(port), user="ledger", password=self._password,
-                database="ledger", ssl=False, min_size=1, max_size=8, timeout=5, command_timeout=5,
+                database="ledger", ssl=False, min_size=0, max_size=8, timeout=5, command_timeout=5,
                 max_queries=QUERIES_PER_CONNECTION, server_settings={"application_name": "ledger"},
             )  # fmt: skip
             await self._pool.execute(_SCHEMA)
