@@ -1,5 +1,5 @@
 """YAML files into `kernel.Node` trees that know their lines, within bounds."""
 
-from meshwarden.adapters.yaml.codec import load_document, parse_document
+from meshwarden.adapters.yaml.codec import load_bytes, load_document, parse_document
 
-__all__ = ["load_document", "parse_document"]
+__all__ = ["load_bytes", "load_document", "parse_document"]

@@ -29,19 +29,27 @@ def load_document(path: Path) -> Node:
     """Return the document in the file `path`.
 
     Raises:
-        ConfigError: `file.unreadable` where the file cannot be read.
+        ConfigError: as `load_bytes`.
         InputError: where its bytes are no single, bounded YAML document.
+    """
+    return parse_document(load_bytes(path), name=str(path))
+
+
+def load_bytes(path: Path) -> bytes:
+    """Return what is in the file `path`, cut off after one byte more than is accepted.
+
+    Raises:
+        ConfigError: `file.unreadable` where the file cannot be read.
     """
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
             "file.unreadable",
             f"cannot read {path}: {error.strerror}",
             hint="check the path and its permissions",
         ) from error
-    return parse_document(raw, name=str(path))
 
 
 def parse_document(raw: bytes, *, name: str) -> Node:

@@ -1,8 +1,9 @@
 """Keeps an SVID for every sidecar: issued at the start, renewed at half-life with jitter.
 
 The clock may jump: what is due is judged by the time of day at each look, and the looks are never
-further apart than `LOOK_S`. Where the authority cannot issue (its clock, its end), the sidecars
-keep what they have, the failure is told once, and the next look tries again.
+further apart than `LOOK_S`. An SVID from the future is replaced: the clock was set back, and it may
+not be valid yet, and would be for too long. Where the authority cannot issue (its clock, its end),
+the sidecars keep what they have, the failure is told once, and the next look tries again.
 """
 
 import asyncio
@@ -78,7 +79,9 @@ class Certificates:
         """Renew what is due now; return the services that have a new SVID."""
         now = self.clock.now()
         due = {
-            name: held.svid.identity for name, held in self._held.items() if now >= held.renew_at
+            name: held.svid.identity
+            for name, held in self._held.items()
+            if now >= held.renew_at or now < held.svid.issued_at
         }
         try:
             self._issue(due)
@@ -88,6 +91,8 @@ class Certificates:
                 self.failed(error)
             self._failing = True
             return []
+        if self._failing:
+            _log.info("renewal_recovered")
         self._failing = False
         return list(due)
 
@@ -99,7 +104,9 @@ class Certificates:
                 renewed(name)
 
     def _issue(self, identities: Mapping[str, SpiffeId]) -> None:
+        """Issue all of `identities`, or none."""
         now = self.clock.now()
+        issued: dict[str, _Held] = {}
         for name, identity in identities.items():
             svid = issue_svid(
                 self.authority,
@@ -109,7 +116,9 @@ class Certificates:
                 lifetime_s=self.lifetime_s,
             )
             renew_at = renewal_time(svid, uniform=self.chance.uniform())
-            self._held[name] = _Held(svid=svid, renew_at=renew_at)
+            issued[name] = _Held(svid=svid, renew_at=renew_at)
+        for name, held in issued.items():
+            svid = held.svid
             _log.info(
                 "svid_issued",
                 service=name,
@@ -117,3 +126,4 @@ class Certificates:
                 sha256=svid.sha256,
                 not_after=svid.not_after.isoformat(),
             )
+        self._held.update(issued)

@@ -8,6 +8,7 @@ from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.plane import ControlPlane
 from meshwarden.control.plane.published import load_first
+from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import Recorder
 from meshwarden.identity import Authority
 from meshwarden.kernel import Chance, Clock
@@ -23,12 +24,12 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
     authority = _open_authority(
         mesh.authority, layout, published.policy.trust_domain, clock=clock, chance=chance
     )
-    findings = FileFindingStore(layout.findings)
+    teller = Teller(FileFindingStore(layout.findings))
     recorder = Recorder(
         folder=layout.calls_dir,
         clock=clock,
         naming=naming_of(published.policy),
-        report=findings.store_finding,
+        report=teller.tell,
     )
     return ControlPlane(
         mesh=mesh,
@@ -41,7 +42,7 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
             lifetime_s=mesh.authority.svid_lifetime_s,
         ),
         recorder=recorder,
-        findings=findings,
+        teller=teller,
         published=published,
         rejected=rejected,
     )

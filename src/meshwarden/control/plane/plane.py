@@ -4,14 +4,17 @@ What holds whatever happens:
 
 - Started again after a kill, it serves the same sockets; sidecars reconnect and are sent only what
   changed. A policy file that has become unusable meanwhile is replaced by the last accepted one.
-- A policy change is compiled whole before anything is pushed; an error pushes nothing.
+- A policy change is compiled whole before anything is pushed; an error pushes nothing. Changes are
+  taken one after the other: an older one that took longer never replaces a newer one.
 - What a sidecar refuses stays as it was there, and becomes a finding that names sidecar, resource
   and reason.
+- At the end, what the sidecars wrote last is still recorded: where they go down at the same time,
+  the end waits for them a little.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -25,6 +28,7 @@ from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.delta import Acknowledgement
 from meshwarden.adapters.envoy.snapshot import build_snapshot
 from meshwarden.adapters.envoy.tls import bundle_secret, svid_secret
+from meshwarden.adapters.process import accepts
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.certificates import Certificates
@@ -36,11 +40,14 @@ from meshwarden.control.plane.published import (
     store_accepted,
 )
 from meshwarden.control.plane.status import SidecarStatus, Status
+from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import LogSource, Recorder
 from meshwarden.identity import Svid
-from meshwarden.kernel import Clock, Finding, FindingStore, MeshwardenError, Severity
+from meshwarden.kernel import Clock, Finding, MeshwardenError, Severity
 
 POLICY_LOOK_S: Final = 0.5
+LAST_LINES_LOOK_S: Final = 0.05
+LAST_LINES_LOOKS: Final = 20  # a second; a sidecar needs a tenth of it to end
 _log = structlog.get_logger()
 
 
@@ -54,7 +61,7 @@ class ControlPlane:
         clock: the time of day.
         certificates: the authority and what it has issued to the sidecars.
         recorder: access logs into recorded calls.
-        findings: where findings go.
+        teller: takes findings.
         published: the policy in force.
         rejected: why the policy file was passed over for the last accepted one; None if it was not.
     """
@@ -64,21 +71,25 @@ class ControlPlane:
     clock: Clock
     certificates: Certificates
     recorder: Recorder
-    findings: FindingStore
+    teller: Teller
     published: Published
     rejected: MeshwardenError | None
     _server: DiscoveryServer = field(init=False)
     _policy_error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
+    _changing: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
+        self.certificates.failed = self._renewal_failed
         self._seen = digest_of(self.mesh.policy_path)
         self._server = DiscoveryServer(self._answered)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; the loops' failures end it."""
-        if self.rejected is not None:
+        if self.rejected is None:
+            self._keep_accepted()
+        else:
             self._refuse_policy(self.rejected)
         self._certify(self.published)
         self._follow_logs()
@@ -88,21 +99,27 @@ class ControlPlane:
             await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
             await self._server.open(name, self.layout.xds_socket(name))
         try:
-            async with asyncio.TaskGroup() as loops:
-                tasks = [
-                    loops.create_task(self.certificates.run(self._renewed)),
-                    loops.create_task(self.recorder.run()),
-                    loops.create_task(self._watch_policy()),
-                ]
-                yield
-                for task in tasks:
-                    task.cancel()
+            with _first_failure():
+                async with asyncio.TaskGroup() as loops:
+                    tasks = [
+                        loops.create_task(self.certificates.run(self._renewed)),
+                        loops.create_task(self.recorder.run()),
+                        loops.create_task(self._watch_policy()),
+                    ]
+                    yield
+                    for task in tasks:
+                        task.cancel()
         finally:
             await self._server.close()
-            await self.recorder.close()
+            await self.recorder.close(settle=await self._sidecars_ended())
+            self.teller.retry()
 
     async def reload_policy(self) -> str | None:
         """Push the policy file as it stands now; return the error that kept it out, if any."""
+        async with self._changing:
+            return await self._reload_policy()
+
+    async def _reload_policy(self) -> str | None:
         self._seen = digest_of(self.mesh.policy_path)
         try:
             published = await asyncio.to_thread(
@@ -116,7 +133,7 @@ class ControlPlane:
         if published.digest != self.published.digest:
             self.published = published
             self.recorder.rename(naming_of(published.policy))
-            store_accepted(self.mesh, self.layout)
+            self._keep_accepted()
             for name in self.mesh.services:
                 self._publish(name)
             _log.info("policy_published", sha256=published.digest)
@@ -148,6 +165,26 @@ class ControlPlane:
                 )
             )
 
+    def _keep_accepted(self) -> None:
+        """Keep the policy in force for a start while the file is broken; no condition of it."""
+        try:
+            store_accepted(self.published, self.layout)
+        except OSError as error:
+            self._raise(
+                code="policy.not_kept",
+                subject=str(self.layout.accepted_policy),
+                sentence=f"The policy is in force, but cannot be kept for the next start: {error}",
+            )
+
+    async def _sidecars_ended(self) -> bool:
+        """Return whether all sidecars have ended, at once or in the second that this takes."""
+        sockets = [self.layout.admin_socket(name) for name in self.mesh.services]
+        for _ in range(LAST_LINES_LOOKS):
+            if not any([await accepts(socket) for socket in sockets]):
+                return True
+            await asyncio.sleep(LAST_LINES_LOOK_S)
+        return False
+
     def _certify(self, published: Published) -> None:
         """Hold an SVID for every service under the identity that the policy gives it."""
         services = published.policy.services
@@ -170,15 +207,28 @@ class ControlPlane:
     async def _watch_policy(self) -> None:
         while True:
             await asyncio.sleep(POLICY_LOOK_S)
+            self.teller.retry()
             if digest_of(self.mesh.policy_path) != self._seen:
                 await self.reload_policy()
 
     def _refuse_policy(self, error: MeshwardenError) -> None:
+        if self._policy_error == str(error):
+            return
         self._policy_error = str(error)
         self._raise(
             code="policy.refused",
             subject=str(self.mesh.policy_path),
             sentence=f"The changed policy is not in force, the last good one is: {error}",
+        )
+
+    def _renewal_failed(self, error: MeshwardenError) -> None:
+        self._raise(
+            code="identity.renewal_failed",
+            subject=self.published.policy.trust_domain,
+            sentence=(
+                "No certificate is issued, the sidecars run on those that they have until these"
+                f" expire: {error}"
+            ),
         )
 
     def _answered(self, answer: Acknowledgement) -> None:
@@ -198,16 +248,16 @@ class ControlPlane:
     def _raise(
         self, *, code: str, subject: str, sentence: str, evidence: tuple[str, ...] = ()
     ) -> None:
-        finding = Finding(
-            time=_nanoseconds(self.clock.now()),
-            code=code,
-            subject=subject,
-            severity=Severity.HIGH,
-            sentence=sentence,
-            evidence=evidence,
+        self.teller.tell(
+            Finding(
+                time=_nanoseconds(self.clock.now()),
+                code=code,
+                subject=subject,
+                severity=Severity.HIGH,
+                sentence=sentence,
+                evidence=evidence,
+            )
         )
-        self.findings.store_finding(finding)
-        _log.warning("finding", code=code, subject=subject, sentence=sentence)
 
     def _sidecar_status(self, name: str) -> SidecarStatus:
         svid = self.certificates.current(name)
@@ -223,6 +273,18 @@ class ControlPlane:
             expires=svid.not_after.isoformat().replace("+00:00", "Z"),
             renews_in_s=self.certificates.renews_in_s(name),
         )
+
+
+@contextlib.contextmanager
+def _first_failure() -> Iterator[None]:
+    """Raise the error that ended a loop as itself, so that it becomes one line."""
+    try:
+        yield
+    except ExceptionGroup as failures:
+        known = failures.subgroup(MeshwardenError)
+        if known is None:
+            raise
+        raise known.exceptions[0] from failures
 
 
 def _secret_of(svid: Svid) -> Secret:

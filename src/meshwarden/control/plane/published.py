@@ -1,16 +1,17 @@
 """The policy that the sidecars run: loaded, checked, compiled, and replaced only by a better one.
 
 A file that cannot be read, parsed or compiled, or that does not fit the mesh, changes nothing: the
-last good policy stays in force, and the error is kept to be shown.
+last good policy stays in force, and the error is kept to be shown. What is parsed, what the digest
+is of, and what is kept as accepted are the same bytes, read once: the file may change at any time.
 """
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from meshwarden.adapters.envoy.model import Filters, Sidecar
-from meshwarden.adapters.yaml import load_document
+from meshwarden.adapters.storage.durable import write_whole
+from meshwarden.adapters.yaml import load_bytes, parse_document
 from meshwarden.control.fabric import compile_filters, plan_sidecars
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh, check_against
@@ -24,12 +25,14 @@ class Published:
 
     Attributes:
         policy: as parsed.
-        digest: SHA-256 of the file's bytes.
+        raw: the file's bytes.
+        digest: their SHA-256, hexadecimal.
         sidecars: by service.
         filters: by service.
     """
 
     policy: AccessPolicy
+    raw: bytes
     digest: str
     sidecars: dict[str, Sidecar]
     filters: dict[str, Filters]
@@ -42,12 +45,13 @@ def load_published(path: Path, mesh: Mesh, layout: Layout) -> Published:
         ConfigError: where the file cannot be read, or does not fit the mesh.
         InputError: where it is no valid policy.
     """
-    digest = digest_of(path)  # before the reading: a change in between is seen at the next look
-    policy = parse_policy(load_document(path))
+    raw = load_bytes(path)
+    policy = parse_policy(parse_document(raw, name=str(path)))
     check_against(mesh, policy)
     return Published(
         policy=policy,
-        digest=digest,
+        raw=raw,
+        digest=hashlib.sha256(raw).hexdigest(),
         sidecars=plan_sidecars(policy, mesh, layout),
         filters={name: compile_filters(policy, name) for name in mesh.services},
     )
@@ -63,20 +67,20 @@ def load_first(mesh: Mesh, layout: Layout) -> tuple[Published, MeshwardenError |
         MeshwardenError: as `load_published`, where none was accepted before.
     """
     try:
-        published = load_published(mesh.policy_path, mesh, layout)
+        return load_published(mesh.policy_path, mesh, layout), None
     except MeshwardenError as error:
         if not layout.accepted_policy.exists():
             raise
         return load_published(layout.accepted_policy, mesh, layout), error
-    store_accepted(mesh, layout)
-    return published, None
 
 
-def store_accepted(mesh: Mesh, layout: Layout) -> None:
-    """Keep the policy file as the one that was accepted last."""
-    temporary = layout.accepted_policy.with_suffix(".new")
-    shutil.copyfile(mesh.policy_path, temporary)
-    temporary.replace(layout.accepted_policy)
+def store_accepted(published: Published, layout: Layout) -> None:
+    """Keep `published` as what was accepted last; OSError where the disk refuses."""
+
+    def _write(draft: Path) -> None:
+        draft.write_bytes(published.raw)
+
+    write_whole(layout.accepted_policy, _write)
 
 
 def digest_of(path: Path) -> str:

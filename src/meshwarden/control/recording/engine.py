@@ -41,7 +41,6 @@ from meshwarden.kernel import (
 _RATE_WINDOW_S: Final = 5
 _SAY_AGAIN_S: Final = 60
 _REOPEN_AGAIN_S: Final = 1
-_FOREVER: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,9 +196,12 @@ class Engine:
             budget -= used
             if drained:
                 waiting.discard(name)
-        horizon = _FOREVER if settle else now - self._limits.slack_ns
+        horizon = now - self._limits.slack_ns
         watermark = min([horizon, *(self._logs[name].progress for name in waiting)])
-        self._merge, calls = step(self._merge, reports, watermark, self._limits.merge)
+        settled = settle and not waiting
+        self._merge, calls = step(
+            self._merge, reports, watermark, self._limits.merge, settle=settled
+        )
         self._take(calls, now)
         return bool(waiting)
 

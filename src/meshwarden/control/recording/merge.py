@@ -57,7 +57,12 @@ class MergeState:
 
 
 def step(
-    state: MergeState, reports: Iterable[Report], watermark: int, limits: MergeLimits
+    state: MergeState,
+    reports: Iterable[Report],
+    watermark: int,
+    limits: MergeLimits,
+    *,
+    settle: bool = False,
 ) -> tuple[MergeState, list[Call]]:
     """Return the state after `reports`, and the calls that are now certain.
 
@@ -67,11 +72,13 @@ def step(
         watermark: nanoseconds since the epoch; every report of a call that ended before it has
             been handed in. It may fall: a clock that is set back delays releases, no more.
         limits: bounds.
+        settle: callers' reports wait no longer. Their keys are remembered all the same, so that a
+            callee's report that does come is late, not a second record.
     """
     work = _Work(state)
     for report in reports:
         work.take(report)
-    work.release(watermark, limits)
+    work.release(watermark, limits, settle=settle)
     work.expire(watermark, limits)
     return work.state(), work.calls
 
@@ -120,8 +127,12 @@ class _Work:
             self.calls.append(earlier.call)
         self.held[key] = report
 
-    def release(self, watermark: int, limits: MergeLimits) -> None:
-        due = [k for k, held in self.held.items() if held.end + limits.grace_ns <= watermark]
+    def release(self, watermark: int, limits: MergeLimits, *, settle: bool) -> None:
+        due = [
+            key
+            for key, held in self.held.items()
+            if settle or held.end + limits.grace_ns <= watermark
+        ]
         excess = len(self.held) - len(due) - limits.max_held
         if excess > 0:
             chosen = set(due)

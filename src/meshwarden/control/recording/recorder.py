@@ -84,11 +84,11 @@ class Recorder:
             pass
         return self._figures
 
-    async def close(self) -> None:
-        """Flush, stop `run`, and let another process record."""
+    async def close(self, *, settle: bool = False) -> None:
+        """Flush, `settle` as there, stop `run`, and let another process record."""
         if self._closed.is_set():
             return
-        await self.flush()
+        await self.flush(settle=settle)
         self._closed.set()
         async with self._busy:
             self._engine.close()
@@ -99,7 +99,13 @@ class Recorder:
                 return False
             while self._new:
                 self._engine.follow(self._new.pop(0))
-            more, self._figures = await asyncio.to_thread(self._work, write, settle)
+            work = asyncio.create_task(asyncio.to_thread(self._work, write, settle))
+            try:
+                more, self._figures = await asyncio.shield(work)
+            except asyncio.CancelledError:
+                # The thread goes on whatever happens here; the engine takes one at a time.
+                await asyncio.wait({work})
+                raise
             return more
 
     def _work(self, write: bool, settle: bool) -> tuple[bool, Figures]:

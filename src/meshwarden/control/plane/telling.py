@@ -1,0 +1,45 @@
+"""Tells findings: logged at once, stored as soon as the disk takes them.
+
+A full disk is often what a finding is about; it must not end the program that says so. What cannot
+be stored waits, bounded, in its order; beyond the bound the oldest stays in the log alone.
+"""
+
+from collections import deque
+from typing import Final
+
+import structlog
+
+from meshwarden.kernel import DependencyError, Finding, FindingStore
+
+MAX_WAITING: Final = 1000
+_log = structlog.get_logger()
+
+
+class Teller:
+    """Hands findings to `store`, now or later; called from any thread, by one at a time."""
+
+    def __init__(self, store: FindingStore) -> None:
+        self._store = store
+        self._waiting: deque[Finding] = deque(maxlen=MAX_WAITING)
+        self._failing = False
+
+    def tell(self, finding: Finding) -> None:
+        """Log `finding` and store it, after those that wait."""
+        _log.warning(
+            "finding", code=finding.code, subject=finding.subject, sentence=finding.sentence
+        )
+        self._waiting.append(finding)
+        self.retry()
+
+    def retry(self) -> None:
+        """Store what waits, as far as the store takes it."""
+        while self._waiting:
+            try:
+                self._store.store_finding(self._waiting[0])
+            except DependencyError as error:
+                if not self._failing:
+                    _log.error("finding_not_stored", error=str(error))
+                self._failing = True
+                return
+            self._failing = False
+            self._waiting.popleft()
