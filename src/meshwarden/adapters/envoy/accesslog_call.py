@@ -28,6 +28,7 @@ from meshwarden.kernel import EXTERNAL, UNKNOWN, Call, InputError, SpiffeId
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\]")
 _BRACKETS: Final = re.compile(r"\[(.{1,256})\]", re.DOTALL)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_MALFORMED: Final = ("http1.", "http2.", "path_normalization_failed", "missing_host_header")
 _HANDSHAKE_RULES: Final = (
     ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "tls:no-certificate"),
     ("certificate_has_expired", "tls:expired"),
@@ -311,6 +312,8 @@ def _decision(entry: Entry) -> tuple[bool, str | None]:
         return True, "token"
     if details.startswith("ext_authz_denied"):
         return True, "authorizer"
+    if details.startswith(_MALFORMED):
+        return True, "http:malformed"
     return False, entry.rule
 
 
@@ -318,6 +321,8 @@ def _own_refusal(entry: Entry) -> tuple[bool, str | None]:
     """Return whether the caller's own sidecar refused, and why."""
     if "CERTIFICATE_VERIFY_FAILED" in (entry.upstream_failure or ""):
         return True, "tls:callee-unproven"
+    if (entry.details or "").startswith(_MALFORMED):
+        return True, "http:malformed"
     if entry.details == "route_not_found":
         return True, "egress:unlisted"
     if entry.details == "direct_response" and (entry.status or 0) >= 400:

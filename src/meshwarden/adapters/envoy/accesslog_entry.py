@@ -121,10 +121,12 @@ def _entry(found: Mapping[str, object]) -> Entry:
 
 def _text(found: Mapping[str, object], name: str) -> str | None:
     value = found.get(name)
-    if value is None or value in {"", "-"}:
+    if value is None:
         return None
     if not isinstance(value, str):
         _refuse(f"{name} is no text")
+    if value in {"", "-"}:
+        return None
     if len(value) > _MAX_TEXT:
         _refuse(f"{name} is longer than {_MAX_TEXT} characters")
     # A lone surrogate (an escape such as \ud800) cannot be stored; what it stood for is unknown.

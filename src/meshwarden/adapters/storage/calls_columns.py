@@ -96,13 +96,13 @@ def _raw(table: pa.Table, name: str) -> pa.Array:
 def _read(field: pa.Field, raw: pa.Array, trust_domain: str) -> pa.Array:
     """Return `raw` in the plain type of `field`; null where it cannot be read."""
     if field.name in {"source", "destination"}:
-        return _by_value(raw, lambda name: _party(name, trust_domain))
+        return _by_value(raw, lambda name: _party(name, trust_domain), pa.string())
     if field.name == "protocol":
-        return _by_value(raw, lambda text: text.lower() if text.lower() in PROTOCOLS else None)
+        return _by_value(raw, _protocol, pa.string())
     if pa.types.is_dictionary(field.type) or pa.types.is_string(field.type):
         return raw.cast(pa.string())
     if pa.types.is_boolean(field.type):
-        return raw if pa.types.is_boolean(raw.type) else _by_value(raw, _BOOLEANS.get)
+        return raw if pa.types.is_boolean(raw.type) else _by_value(raw, _BOOLEANS.get, field.type)
     if pa.types.is_timestamp(field.type):
         return _times(raw).cast(field.type)
     if pa.types.is_duration(field.type):
@@ -110,12 +110,15 @@ def _read(field: pa.Field, raw: pa.Array, trust_domain: str) -> pa.Array:
     return _integers(raw, field.type)
 
 
-def _by_value(raw: pa.Array, convert: Callable[[str], Any]) -> pa.Array:
+def _by_value(raw: pa.Array, convert: Callable[[str], Any], kind: pa.DataType) -> pa.Array:
     """Convert each different text once."""
     encoded = raw.cast(pa.string()).dictionary_encode()
     values = [None if text is None else convert(text) for text in encoded.dictionary.to_pylist()]
-    kind = pa.bool_() if any(isinstance(value, bool) for value in values) else pa.string()
     return pa.array(values, kind).take(encoded.indices)
+
+
+def _protocol(text: str) -> str | None:
+    return text.lower() if text.lower() in PROTOCOLS else None
 
 
 def _party(name: str, trust_domain: str) -> str | None:

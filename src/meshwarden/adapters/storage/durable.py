@@ -7,20 +7,21 @@ from pathlib import Path
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, make it durable, give it its name.
+    """Make a new file: let `write` fill a temporary one beside it, make it durable, name it `path`.
 
-    OSError where the disk refuses; then nothing is left behind and `path` is as it was.
+    OSError where the disk refuses; then nothing is left behind, also no file that might vanish.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         write(temporary)
         _sync(temporary)
         temporary.replace(path)
+        sync_folder(path.parent)
     except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for left in (temporary, path):
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,0 +1,119 @@
+"""Calls from elsewhere: what is accepted, what becomes of names, what is refused and counted."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from meshwarden.adapters.storage.calls import LoadedCalls, load_calls
+from meshwarden.kernel import InputError
+
+HEAD = "time,source,destination,status,duration_ns,denied,protocol\n"
+
+
+def _load(folder: Path, text: str) -> LoadedCalls:
+    path = folder / "calls.csv"
+    path.write_text(text, encoding="utf-8")
+    return load_calls([path], trust_domain="mesh.example")
+
+
+def _value(loaded: LoadedCalls, name: str) -> object:
+    column = loaded.table[name]
+    return column[0].value if name in {"time", "duration"} else column[0].as_py()
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("1700000000123456789", 1_700_000_000_123_456_789),
+        ("2023-11-14T22:13:20.123456789Z", 1_700_000_000_123_456_789),
+        ("2023-11-15T00:13:20.5+02:00", 1_700_000_000_500_000_000),
+        ("2023-11-14t22:13:20z", 1_700_000_000_000_000_000),
+    ],
+)
+def test_times_are_rfc_3339_or_nanoseconds(tmp_path: Path, text: str, nanoseconds: int) -> None:
+    loaded = _load(tmp_path, f"{HEAD}{text},a,b,,,,\n")
+    assert _value(loaded, "time") == nanoseconds
+
+
+@pytest.mark.parametrize(
+    ("name", "party"),
+    [
+        ("ledger", "spiffe://mesh.example/ledger"),
+        ("ns/core/ledger", "spiffe://mesh.example/ns/core/ledger"),
+        ("spiffe://a.example/b", "spiffe://a.example/b"),
+        ("external:api.example", "external:api.example"),
+        ("unknown", "unknown"),
+        ("", "unknown"),
+        ("pay ments", "spiffe://mesh.example/pay_20ments"),
+    ],
+)
+def test_names_become_spiffe_ids(tmp_path: Path, name: str, party: str) -> None:
+    loaded = _load(tmp_path, f"{HEAD}1,{name},b,,,,\n")
+    assert _value(loaded, "source") == party
+
+
+def test_integral_floats_and_absent_columns_are_accepted(tmp_path: Path) -> None:
+    loaded = _load(tmp_path, "time,source,destination,status\n1,a,b,200.0\n")
+    assert _value(loaded, "status") == 200
+    assert _value(loaded, "protocol") == "other"
+    assert _value(loaded, "duration") is None
+    assert _value(loaded, "denied") is False
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("yesterday,a,b,,,,", "time cannot be read"),
+        (",a,b,,,,", "time cannot be read"),
+        ("-5,a,b,,,,", "time cannot be read"),
+        ("1,a,b,200.5,,,", "status cannot be read"),
+        ("1,a,b,70000,,,", "status cannot be read"),
+        ("1,a,b,,-1,,", "duration cannot be read"),
+        ("1,a,b,,NaN,,", "duration cannot be read"),
+        ("1,a,b,,,maybe,", "denied cannot be read"),
+        ("1,a,b,,,,carrier pigeon", "protocol cannot be read"),
+        ("1,spiffe://,b,,,,", "source cannot be read"),
+        ("1,a,b", "wrong number of columns"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_left_out_with_its_reason(
+    tmp_path: Path, row: str, reason: str
+) -> None:
+    loaded = _load(tmp_path, f"{HEAD}1,a,b,,,,\n{row}\n2,c,d,,,,\n")
+    assert loaded.rejected == {reason: 1}
+    assert loaded.numbers.to_pylist() == [0, 2]
+    assert loaded.examples == (f"{tmp_path / 'calls.csv'}, row 1: {reason}",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b""),
+        ("a.csv", b"time,source\n1,a\n"),
+        ("a.csv", b"\xff\xfe\x00"),
+        ("a.csv.gz", b"no gzip"),
+        ("a.csv.gz", gzip.compress(b"time,source,destination\n1,a,b\n" * 9)[:-9]),
+        ("a.parquet", b"no parquet"),
+        ("a.txt", b"text"),
+    ],
+    ids=["empty", "no column", "no UTF-8", "no gzip", "cut gzip", "no Parquet", "no format"],
+)
+def test_a_file_that_cannot_be_read_is_one_clear_error(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        load_calls([path])
+    assert refused.value.code == "calls.format"
+    assert refused.value.where == str(path)
+
+
+def test_a_missing_file_and_too_many_calls_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        load_calls([tmp_path / "none.csv"])
+    path = tmp_path / "a.csv"
+    path.write_text("time,source,destination\n1,a,b\n2,a,b\n")
+    with pytest.raises(InputError, match="more than 1 calls"):
+        load_calls([path], max_rows=1)
