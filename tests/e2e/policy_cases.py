@@ -26,7 +26,7 @@ CALLERS = [
 ]
 PORTS = (5432, 6379)
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
-ODD_METHODS = ("BREW", "GETT", "PROPFIND", "M-SEARCH", "get", "CONNECT", "TRACE")
+ODD_METHODS = ("BREW", "GETT", "PROPFIND", "M-SEARCH", "get", "CONNECT", "TRACE", "GET", "POST")
 _SEGMENTS = (
     "v1", "v2", "accounts", "account", "a", "b.c", "x~y", "..x", "...", "e;v=1", "c:cancel", "@me",
     "bank.Ledger", "Post", "(1)", "A",
@@ -106,9 +106,17 @@ class Cases:
         port = PORTS[self._number(0, len(PORTS))]
         return Connection(source=self._pick(CALLERS), destination=CALLEE, port=port)
 
-    def odd_method(self) -> str:
-        """Return a method that HTTP/1.1 parsers rarely know."""
-        return self._one(ODD_METHODS)
+    def odd_request(self, policy: AccessPolicy) -> HttpRequest:
+        """Return a request that only HTTP/2 can carry: odd methods, bytes beyond ASCII, no path."""
+        plain = self.request(policy)
+        method = self._one(ODD_METHODS)
+        path = self._insert(plain.path, ["\xe9", "\xff", "?\xc3", "", ""])
+        return HttpRequest(
+            source=plain.source,
+            destination=CALLEE,
+            method=method,
+            path="" if method == "CONNECT" else path,
+        )
 
     def _segment(self) -> str:
         return self._one([*_SEGMENTS, "7", "%20", "%c3%a9", "%252e%252e", "x" * 300, "**", "[1]"])

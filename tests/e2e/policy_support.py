@@ -9,6 +9,7 @@ import datetime as dt
 import json
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from google.protobuf.message import Message
 
 from meshwarden.adapters.envoy.ads import FILTERS, DiscoveryServer
 
-ENVOY = Path(".venv/bin/envoy").absolute()
+ENVOY = Path(sys.executable).with_name("envoy")
 TYPES = "type.googleapis.com/"
 EXTENSIONS = TYPES + "envoy.extensions."
 HTTP_RBAC = EXTENSIONS + "filters.http.rbac.v3.RBAC"
@@ -84,7 +85,7 @@ class Authority:
         return files
 
     def _builder(self, name: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        now = dt.datetime.now(dt.UTC)  # noqa: TID251  # a test's certificates live now
+        now = dt.datetime.now(dt.UTC)  # a test's certificates live now
         return (
             x509.CertificateBuilder()
             .subject_name(name)

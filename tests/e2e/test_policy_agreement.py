@@ -4,6 +4,7 @@ One proxy, its filters swapped by ECDS; callers with real certificates; requests
 """
 
 import asyncio
+import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +13,27 @@ from pathlib import Path
 import grpc
 import pytest
 from google.protobuf.message import Message
-from tests.e2e.policy_cases import CALLEE, CALLERS, METHODS, PORTS, PROBE, Cases
+from tests.e2e.policy_cases import CALLERS, METHODS, PORTS, PROBE, Cases
 from tests.e2e.policy_clients import Http1Client, ask_http2, client_context, echoes
 from tests.e2e.policy_support import Authority, Proxy, running_proxy
 
 from meshwarden.adapters.yaml import parse_document
 from meshwarden.kernel import SpiffeId
-from meshwarden.policy import AccessPolicy, Connection, HttpRequest, decide, parse_policy
+from meshwarden.policy import (
+    AccessPolicy,
+    Connection,
+    decide,
+    normalize_path,
+    parse_policy,
+)
 from meshwarden.policy.match import misses
 from meshwarden.policy.targets.envoy import compile_http_filter, compile_network_filter
 
-POLICIES = 120
+POLICIES = 90
 REQUESTS = 70
-ODD_REQUESTS = 5
+ODD_REQUESTS = 8
 CONNECTIONS = 6
+VECTORS = Path(__file__).parents[1] / "vectors" / "policy" / "paths.json"
 Files = tuple[Path, Path]
 
 pytestmark = [pytest.mark.e2e]
@@ -82,15 +90,12 @@ def _disagreements(
             agree = answer.rule in rules and not misses(rules[answer.rule], request)
         yield request, None if agree else (answer, decision)
     for _ in range(ODD_REQUESTS):
-        plain = cases.request(policy)
-        request = HttpRequest(
-            source=plain.source, destination=CALLEE, method=cases.odd_method(), path=plain.path
-        )
+        request = cases.odd_request(policy)
         fields = [(":method", request.method), (":scheme", "https"), (":authority", "callee")]
-        if request.method != "CONNECT":
+        if request.path:
             fields.append((":path", request.path))
         passed = ask_http2(proxy.http, callers.http2[request.source], fields)
-        allowed = decide(policy, request).allowed and request.method != "CONNECT"
+        allowed = decide(policy, request).allowed
         yield request, None if passed == allowed else (passed, allowed)
     for _ in range(CONNECTIONS):
         connection: Connection = cases.connection()
@@ -196,6 +201,28 @@ async def test_requests_without_a_path_or_with_two_identities_never_pass(
             return found
 
         assert await asyncio.to_thread(passed) == [False] * 7
+
+
+async def test_envoy_refuses_exactly_the_paths_that_have_no_normal_form(
+    tmp_path: Path, ledger: AccessPolicy
+) -> None:
+    vectors = json.loads(VECTORS.read_text("utf-8"))
+    # What HTTP/1.1 cannot carry, or carries in another form, is in the generated HTTP/2 requests.
+    raw_paths = [v["raw"] for v in vectors if v["raw"].isascii() and "://" not in v["raw"]]
+    async with running_proxy(tmp_path, _filters(ledger)) as proxy:
+        files = proxy.authority.issue(str(PROBE))  # whom any clean path is allowed
+
+        def passed() -> list[bool]:
+            client = Http1Client(proxy.http, client_context(files, alpn="http/1.1"))
+            found = [client.ask("GET", raw).status == 200 for raw in raw_paths]
+            client.close()
+            return found
+
+        wanted = [normalize_path(raw) is not None for raw in raw_paths]
+        found = await asyncio.to_thread(passed)
+        assert [
+            raw for raw, one, other in zip(raw_paths, wanted, found, strict=True) if one != other
+        ] == []
 
 
 async def test_an_odd_method_over_http1_is_refused_before_policy_or_by_it(
