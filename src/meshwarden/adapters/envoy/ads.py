@@ -2,7 +2,8 @@
 
 Each sidecar has a Unix socket of its own in a directory that only it and the control plane can
 open; the socket, not what the proxy says, decides whose configuration and private key it gets.
-A proxy that names another node is cut off. Nothing here knows what the resources mean.
+A proxy that names another node is cut off, and so is one that asks for what no sidecar of ours asks
+for (an unknown type, names without bounds). Nothing here knows what the resources mean.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+import structlog
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
@@ -40,6 +42,9 @@ LISTENERS: Final = type_url_of(Listener)
 ROUTES: Final = type_url_of(RouteConfiguration)
 # What is pointed at is sent before what points at it (make before break).
 ORDER: Final = (CLUSTERS, ENDPOINTS, SECRETS, FILTERS, LISTENERS, ROUTES)
+MAX_NAME_LENGTH: Final = 1024  # a host name has at most 253
+MAX_NAMES: Final = 20_000  # of one type; every name costs memory here
+_log = structlog.get_logger()
 
 Snapshot = Mapping[str, Mapping[str, Message]]
 """All resources of one proxy: messages by name, by type URL."""
@@ -210,9 +215,36 @@ class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
         async for request in requests:
             if request.node.id and request.node.id != self._node.name:
                 message = f"this socket serves {self._node.name} alone"
-                await context.abort(grpc.StatusCode.PERMISSION_DENIED, message)
-            if request.type_url not in ORDER:
-                continue
-            for answer in stream.conversation(request.type_url).receive(request):
+                await self._refuse(context, grpc.StatusCode.PERMISSION_DENIED, message)
+            if why := _malformed(request):
+                await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, why)
+            conversation = stream.conversation(request.type_url)
+            for answer in conversation.receive(request):
                 self._server.record(self._node, answer)
+            if len(conversation.wanted) + len(conversation.held) > MAX_NAMES:
+                message = f"more than {MAX_NAMES} names"
+                await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, message)
             stream.wake.set()
+
+    async def _refuse(
+        self,
+        context: grpc.aio.ServicerContext[DeltaDiscoveryRequest, DeltaDiscoveryResponse],
+        code: grpc.StatusCode,
+        why: str,
+    ) -> None:
+        _log.warning("xds_refused", node=self._node.name, why=why)
+        await context.abort(code, why)
+
+
+def _malformed(request: DeltaDiscoveryRequest) -> str | None:
+    """Return what is wrong with `request`; None where nothing is."""
+    if request.type_url not in ORDER:
+        return f"unknown type {request.type_url[:200]!r}"
+    names = (
+        *request.resource_names_subscribe,
+        *request.resource_names_unsubscribe,
+        *request.initial_resource_versions,
+    )
+    if any(len(name) > MAX_NAME_LENGTH for name in names):
+        return f"a name of more than {MAX_NAME_LENGTH} characters"
+    return None

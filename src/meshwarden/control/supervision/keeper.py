@@ -1,7 +1,7 @@
 """Keeps one program running: starts it, asks until it is healthy, starts it again when it ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,7 @@ from meshwarden.adapters.process import Child, Exit, Guard, Program
 from meshwarden.adapters.process.child import LineSink
 from meshwarden.control.supervision.model import Event, EventKind, EventSink
 from meshwarden.control.supervision.restarts import RestartPolicy, Restarts, next_restart
-from meshwarden.kernel import ConfigError, DependencyError
+from meshwarden.kernel import ConfigError, DependencyError, MeshwardenError
 
 FIRST_POLL_S: Final = 0.02
 LAST_POLL_S: Final = 0.5
@@ -36,6 +36,8 @@ class Keeper:
         program: returns what to start; called before each start.
         healthy: whether it serves; asked until it says yes, after each start.
         around: what all keepers share.
+        hopeless: where it ends before it was healthy: why starting it again is no use, from how it
+            ended and its last lines; None where it may be of use.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class Keeper:
         program: Callable[[], Program],
         healthy: Callable[[], Awaitable[bool]],
         around: Surroundings,
+        hopeless: Callable[[Exit, Sequence[str]], MeshwardenError | None] = lambda *_: None,
     ) -> None:
         self.name = name
         self.child: Child | None = None
         self._program = program
         self._healthy = healthy
         self._around = around
+        self._hopeless = hopeless
         self._first_healthy = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_exit: Exit | None = None
@@ -60,6 +64,7 @@ class Keeper:
 
         Raises:
             ConfigError: where its command, directory or user cannot be used.
+            MeshwardenError: what `hopeless` says.
             DependencyError: `supervision.never_healthy` after `timeout_s`.
         """
         self._task = asyncio.create_task(self._keep(), name=self.name)
@@ -93,6 +98,11 @@ class Keeper:
         restarts = Restarts()
         while True:
             ran_s = await self._run()
+            if not self._first_healthy.is_set() and self._last_exit is not None:
+                error = self._hopeless(self._last_exit, self._tail)
+                if error is not None:
+                    self._tell(EventKind.GAVE_UP, detail=error.message)
+                    raise error
             restarts, delay_s = next_restart(restarts, self._around.restarts, ran_s=ran_s)
             self._tell(EventKind.RESTARTING, after_s=delay_s)
             await asyncio.sleep(delay_s)

@@ -8,12 +8,13 @@ restarted one by one; services and sidecars outlive a killed control plane.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from meshwarden.adapters.process import (
+    Exit,
     Guard,
     OutputLog,
     Program,
@@ -28,11 +29,13 @@ from meshwarden.control.supervision import ground
 from meshwarden.control.supervision.keeper import Keeper, Surroundings
 from meshwarden.control.supervision.model import Event, EventKind, EventSink, Wiring
 from meshwarden.control.supervision.restarts import RestartPolicy
+from meshwarden.kernel import ConfigError, DependencyError, MeshwardenError
 
 CONTROL_PLANE_TIMEOUT_S: Final = 30.0
 SIDECAR_TIMEOUT_S: Final = 30.0
 STOP_GRACE_S: Final = 10.0
 PROXY_OPEN_FILES: Final = 65536  # two descriptors for each connection that passes
+_COMMAND: Final = "meshwarden: "  # how every error line of a command begins
 
 
 class Supervisor:
@@ -99,6 +102,7 @@ class Supervisor:
             ConfigError: before anything is started, where directory, addresses, commands or users
                 cannot be used.
             DependencyError: `supervision.never_healthy`, naming the process and what it said.
+            MeshwardenError: `supervision.control_plane`, what the control plane gave up with.
         """
         try:
             self._prepare()
@@ -154,7 +158,9 @@ class Supervisor:
         async def _listening() -> bool:
             return all([await accepts(socket) for socket in sockets])
 
-        keeper = self._keeper(CONTROL_PLANE, self._control_plane_program, _listening)
+        keeper = self._keeper(
+            CONTROL_PLANE, self._control_plane_program, _listening, hopeless=_own_error
+        )
         await keeper.start(timeout_s=CONTROL_PLANE_TIMEOUT_S)
 
     async def _start_services(self) -> None:
@@ -201,10 +207,14 @@ class Supervisor:
             await self._keepers[name].stop()
 
     def _keeper(
-        self, name: str, program: Callable[[], Program], healthy: Callable[[], Awaitable[bool]]
+        self,
+        name: str,
+        program: Callable[[], Program],
+        healthy: Callable[[], Awaitable[bool]],
+        **options: Callable[[Exit, Sequence[str]], MeshwardenError | None],
     ) -> Keeper:
         self._logs[name] = OutputLog(self.layout.output_log(name))
-        self._keepers[name] = Keeper(name, program, healthy, self._around)
+        self._keepers[name] = Keeper(name, program, healthy, self._around, **options)
         return self._keepers[name]
 
     def _sidecar(self, service: MeshService) -> Keeper:
@@ -270,3 +280,16 @@ class Supervisor:
         if event.kind in {EventKind.STARTED, EventKind.EXITED}:
             ground.store_processes(self.layout, self._pids)
         self._on_event(event)
+
+
+def _own_error(end: Exit, said: Sequence[str]) -> MeshwardenError | None:
+    """Return the error that the control plane ended with by itself, as one of this process.
+
+    Its exit codes are those of every command: 2 bad input, 3 the system failed; then its last words
+    are the error, in one line.
+    """
+    lines = [line for line in said if line.startswith(_COMMAND)]
+    if end.status not in {2, 3} or not lines:
+        return None
+    kind = ConfigError if end.status == 2 else DependencyError
+    return kind("supervision.control_plane", f"{CONTROL_PLANE}: {lines[-1].removeprefix(_COMMAND)}")
