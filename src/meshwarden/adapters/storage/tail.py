@@ -7,6 +7,7 @@ of the file's first octets: a file that somebody else replaced or cut is read fr
 """
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,6 +157,19 @@ class LogTail:
             return path.stat().st_size
         except FileNotFoundError:
             return 0
+
+
+def end_last_line(path: Path) -> None:
+    """End the last line of a log whose writer is gone, and may have been killed within it.
+
+    The next writer's first line would otherwise be lost with it. OSError where the disk refuses.
+    """
+    if not path.exists():
+        return
+    with path.open("ab+") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+            file.write(b"\n")
 
 
 def _digest(head: bytes, offset: int) -> str:

@@ -7,10 +7,17 @@ from pathlib import Path
 
 from meshwarden.adapters.envoy.bootstrap import envoy_command, render_bootstrap
 from meshwarden.adapters.process import answers
+from meshwarden.adapters.storage.tail import end_last_line
 from meshwarden.control.fabric import tcp_destinations
-from meshwarden.control.layout import Layout, inbound_tcp_port, service_environment
+from meshwarden.control.layout import (
+    Layout,
+    inbound_tcp_port,
+    service_environment,
+    sidecar_name,
+)
 from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.control.supervision.model import Claim, Wiring
+from meshwarden.kernel import DependencyError
 from meshwarden.policy import AccessPolicy
 
 _ENTRY = "from meshwarden.cli import main; main()"
@@ -21,7 +28,13 @@ def wire(mesh_file: Path, mesh: Mesh, policy: AccessPolicy, layout: Layout) -> W
 
     def _sidecar(service: MeshService) -> list[str]:
         bootstrap = layout.bootstrap(service.name)
-        _store_bootstrap(bootstrap, service.name, layout)
+        try:
+            end_last_line(layout.access_log(service.name))  # its predecessor may have been killed
+            _store_bootstrap(bootstrap, service.name, layout)
+        except OSError as error:
+            raise DependencyError(
+                "process.start", f"{sidecar_name(service.name)}: cannot be prepared: {error}"
+            ) from error
         return envoy_command(bootstrap)
 
     async def _ready(service: MeshService) -> bool:
@@ -53,7 +66,9 @@ def _store_bootstrap(path: Path, name: str, layout: Layout) -> None:
     document = render_bootstrap(
         node=name, xds_socket=layout.xds_socket(name), admin_socket=layout.admin_socket(name)
     )
-    path.write_text(json.dumps(document))
+    text = json.dumps(document)
+    if not path.exists() or path.read_text() != text:  # a full disk stops no restart
+        path.write_text(text)
 
 
 def _tcp_claims(mesh: Mesh, policy: AccessPolicy, layout: Layout) -> list[Claim]:
