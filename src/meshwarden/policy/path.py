@@ -17,6 +17,7 @@ True
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from meshwarden.kernel import InputError
@@ -50,6 +51,7 @@ _PLACEHOLDER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_-]*\}")
 _ESCAPED_BY_ENVOY = str.maketrans({character: f"%{ord(character):02X}" for character in '"<>^`{|}'})
 
 
+@lru_cache(maxsize=64)  # one request is compared with many rules
 def normalize_path(raw: str) -> str | None:
     """Return the path that rules are compared with; None where such a request is refused.
 
