@@ -113,6 +113,16 @@ def test_a_host_without_a_route_is_named_by_the_mesh_or_as_external() -> None:
     assert found == [LEDGER, "external:evil.example", "unknown"]
 
 
+def test_a_request_from_outside_has_the_address_as_its_source() -> None:
+    entry = replace(
+        parse_entry(inbound(1, "a")), kind=accesslog.Kind.EDGE, remote="[2001:db8::1]:4711"
+    )
+    report = report_of(entry, owner=GATEWAY, naming=Naming())
+    assert report is not None
+    assert (report.call.source, report.call.destination) == ("external:2001:db8::1", GATEWAY)
+    assert (report.call.mtls, report.call.claimed, report.key) == (False, None, None)
+
+
 def test_the_deciding_rule_names_the_route() -> None:
     naming = Naming(route=lambda destination, rule, path: f"{destination[-6:]} {rule} {path}")
     report = report_of(parse_entry(inbound(1, "a")), owner=LEDGER, naming=naming)

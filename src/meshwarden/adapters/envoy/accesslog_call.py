@@ -21,27 +21,23 @@ from functools import lru_cache
 from typing import Final, Protocol, TypedDict
 
 from meshwarden.adapters.envoy.accesslog import Kind
+from meshwarden.adapters.envoy.accesslog_address import (
+    address_of,
+    external,
+    host_of,
+    pair_of,
+    port_of,
+)
 from meshwarden.adapters.envoy.accesslog_entry import Entry
 from meshwarden.adapters.envoy.accesslog_route import generic_route
+from meshwarden.adapters.envoy.accesslog_rules import (
+    callee_decision,
+    caller_refusal,
+    handshake_rule,
+)
 from meshwarden.kernel import EXTERNAL, UNKNOWN, Call, InputError, SpiffeId
 
-_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,252})|\[[0-9a-f:.]{2,45}\]")
-_BRACKETS: Final = re.compile(r"\[(.{1,256})\]", re.DOTALL)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_MALFORMED: Final = ("http1.", "http2.", "path_normalization_failed", "missing_host_header")
-_HANDSHAKE_RULES: Final = (
-    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "tls:no-certificate"),
-    ("certificate_has_expired", "tls:expired"),
-    ("certificate_is_not_yet_valid", "tls:not-yet-valid"),
-    ("certificate_revoked", "tls:revoked"),
-    ("unable_to_get_local_issuer", "tls:foreign-authority"),
-    ("self_signed", "tls:foreign-authority"),
-    ("unable_to_verify_the_first", "tls:foreign-authority"),
-    ("HTTP_REQUEST", "tls:plaintext"),
-    ("WRONG_VERSION_NUMBER", "tls:plaintext"),
-    ("UNSUPPORTED_PROTOCOL", "tls:version"),
-    ("Connection_reset", "tls:unproven"),
-)
 
 
 class RouteNamer(Protocol):
@@ -114,14 +110,14 @@ def report_of(entry: Entry, *, owner: str, naming: Naming) -> Report | None:
 def _inbound(entry: Entry, owner: str, naming: Naming) -> Report:
     proven = entry.handshake and entry.failure is None
     source = _identity(entry.peer) if proven else None
-    denied, rule = _decision(entry)
+    denied, rule = callee_decision(entry)
     return Report(
         call=Call(
             time=entry.time,
             source=source or UNKNOWN,
             destination=owner,
-            source_instance=_address(entry.remote),
-            destination_instance=_address(entry.local),
+            source_instance=address_of(entry.remote),
+            destination_instance=address_of(entry.local),
             request_bytes=entry.received,
             response_bytes=entry.sent,
             duration=entry.duration,
@@ -140,15 +136,15 @@ def _inbound(entry: Entry, owner: str, naming: Naming) -> Report:
 
 
 def _edge(entry: Entry, owner: str, naming: Naming) -> Report:
-    denied, rule = _decision(entry)
-    address = _address(entry.remote)
+    denied, rule = callee_decision(entry)
+    address = address_of(entry.remote)
     return Report(
         call=Call(
             time=entry.time,
             source=f"{EXTERNAL}{address}" if address else UNKNOWN,
             destination=owner,
             source_instance=address,
-            destination_instance=_address(entry.local),
+            destination_instance=address_of(entry.local),
             request_bytes=entry.received,
             response_bytes=entry.sent,
             duration=entry.duration,
@@ -165,19 +161,19 @@ def _edge(entry: Entry, owner: str, naming: Naming) -> Report:
 
 
 def _outbound(entry: Entry, owner: str, naming: Naming) -> Report:
-    host, port = _host(entry.authority)
+    host, port = host_of(entry.authority)
     # A route that refuses every other host does not know which: the authority names it.
     known = entry.destination if entry.destination != EXTERNAL else None
-    destination = known or naming.services.get(host) or _external(host)
+    destination = known or naming.services.get(host) or external(host)
     reached = entry.upstream_remote is not None
-    denied, rule = _own_refusal(entry)
+    denied, rule = caller_refusal(entry)
     return Report(
         call=Call(
             time=entry.time,
             source=owner,
             destination=destination,
-            source_instance=_address(entry.remote),
-            destination_instance=_address(entry.upstream_remote),
+            source_instance=address_of(entry.remote),
+            destination_instance=address_of(entry.upstream_remote),
             destination_port=port if destination.startswith(EXTERNAL) else None,
             request_bytes=entry.received,
             response_bytes=entry.sent,
@@ -198,15 +194,15 @@ def _inbound_tcp(entry: Entry, owner: str) -> Report:
     source = _identity(entry.peer) if proven else None
     if source is None:
         return _refused_handshake(entry, owner)
-    denied, rule = _decision(entry)
+    denied, rule = callee_decision(entry)
     return Report(
         call=Call(
             time=entry.time,
             source=source,
             destination=owner,
-            source_instance=_address(entry.remote),
-            destination_instance=_address(entry.local),
-            source_port=_port(entry.remote),
+            source_instance=address_of(entry.remote),
+            destination_instance=address_of(entry.local),
+            source_port=port_of(entry.remote),
             destination_port=entry.port,
             protocol="tcp",
             request_bytes=entry.received,
@@ -219,23 +215,23 @@ def _inbound_tcp(entry: Entry, owner: str) -> Report:
             reporter="destination",
         ),
         side=Side.CALLEE,
-        key=_key("tcp", _pair(entry.remote, entry.local), source, owner),
+        key=_key("tcp", pair_of(entry.remote, entry.local), source, owner),
         end=entry.end,
     )
 
 
 def _outbound_tcp(entry: Entry, owner: str) -> Report:
     destination = entry.destination or UNKNOWN
-    denied, rule = _own_refusal(entry)
-    pair = _pair(entry.upstream_local, entry.upstream_remote)
+    denied, rule = caller_refusal(entry)
+    pair = pair_of(entry.upstream_local, entry.upstream_remote)
     return Report(
         call=Call(
             time=entry.time,
             source=owner,
             destination=destination,
-            source_instance=_address(entry.remote),
-            destination_instance=_address(entry.upstream_remote),
-            source_port=_port(entry.upstream_local),
+            source_instance=address_of(entry.remote),
+            destination_instance=address_of(entry.upstream_remote),
+            source_port=port_of(entry.upstream_local),
             destination_port=entry.port,
             protocol="tcp",
             request_bytes=entry.received,
@@ -258,16 +254,16 @@ def _refused_handshake(entry: Entry, owner: str) -> Report:
             time=entry.time,
             source=UNKNOWN,
             destination=owner,
-            source_instance=_address(entry.remote),
-            destination_instance=_address(entry.local),
-            source_port=_port(entry.remote),
+            source_instance=address_of(entry.remote),
+            destination_instance=address_of(entry.local),
+            source_port=port_of(entry.remote),
             destination_port=entry.port,
             protocol="tcp",
             request_bytes=entry.received,
             response_bytes=entry.sent,
             duration=entry.duration,
             denied=True,
-            rule=_handshake_rule(entry.failure),
+            rule=handshake_rule(entry.failure),
             mtls=False,
             claimed=entry.peer,
             reporter="destination",
@@ -302,40 +298,6 @@ def _http(entry: Entry, destination: str, rule: str | None, naming: Naming) -> _
     }
 
 
-def _decision(entry: Entry) -> tuple[bool, str | None]:
-    """Return whether the callee's sidecar refused, and the rule that decided."""
-    details = entry.details or ""
-    if details.startswith("rbac_access_denied"):
-        named = _BRACKETS.search(details)
-        return True, entry.rule or (named.group(1) if named else None) or "rbac"
-    if details.startswith("jwt_authn_access_denied"):
-        return True, "token"
-    if details.startswith("ext_authz_denied"):
-        return True, "authorizer"
-    if details.startswith(_MALFORMED):
-        return True, "http:malformed"
-    return False, entry.rule
-
-
-def _own_refusal(entry: Entry) -> tuple[bool, str | None]:
-    """Return whether the caller's own sidecar refused, and why."""
-    if "CERTIFICATE_VERIFY_FAILED" in (entry.upstream_failure or ""):
-        return True, "tls:callee-unproven"
-    if (entry.details or "").startswith(_MALFORMED):
-        return True, "http:malformed"
-    if entry.details == "route_not_found":
-        return True, "egress:unlisted"
-    if entry.details == "direct_response" and (entry.status or 0) >= 400:
-        return True, entry.refusal or "egress:unlisted"
-    return False, None
-
-
-def _handshake_rule(failure: str | None) -> str:
-    if failure is None:
-        return "tls:unproven"
-    return next((rule for mark, rule in _HANDSHAKE_RULES if mark in failure), "tls:refused")
-
-
 @lru_cache(maxsize=4096)
 def _identity(peer: str | None) -> str | None:
     """Return `peer` where it is one SPIFFE ID (several URIs come joined by commas)."""
@@ -352,32 +314,3 @@ def _digest(entry: Entry) -> str | None:
 
 def _key(kind: str, token: str | None, source: str | None, destination: str) -> str | None:
     return f"{kind} {token} {source} {destination}" if token and source else None
-
-
-def _pair(one: str | None, other: str | None) -> str | None:
-    return f"{one}>{other}" if one and other else None
-
-
-def _address(text: str | None) -> str | None:
-    """Return the address without its port; None for Unix sockets and internal listeners."""
-    if text is None or ":" not in text:
-        return None
-    return text.rpartition(":")[0].strip("[]") or None
-
-
-def _port(text: str | None) -> int | None:
-    port = (text or "").rpartition(":")[2]
-    return int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else None
-
-
-def _host(authority: str | None) -> tuple[str, int | None]:
-    host = (authority or "").lower()
-    port = None
-    if ":" in host and not host.endswith("]"):
-        host, _, _ = host.rpartition(":")
-        port = _port(authority)
-    return (host, port) if _HOST.fullmatch(host) else ("", port)
-
-
-def _external(host: str) -> str:
-    return f"{EXTERNAL}{host}" if host else UNKNOWN

@@ -4,8 +4,8 @@
 goes on after any crash where its `checkpoint` stands; `recorder` is the loop; `figures` counts.
 """
 
-from meshwarden.control.recording.engine import Limits, LogSource
 from meshwarden.control.recording.figures import Figures, Totals
+from meshwarden.control.recording.limits import Limits, LogSource
 from meshwarden.control.recording.merge import MergeLimits, MergeState, step
 from meshwarden.control.recording.recorder import Recorder
 

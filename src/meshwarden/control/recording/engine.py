@@ -10,7 +10,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,8 @@ from meshwarden.control.recording.checkpoint import (
     render_checkpoint,
 )
 from meshwarden.control.recording.figures import Figures
-from meshwarden.control.recording.merge import SECOND, MergeLimits, step
+from meshwarden.control.recording.limits import Limits, LogSource
+from meshwarden.control.recording.merge import SECOND, step
 from meshwarden.kernel import (
     Call,
     Clock,
@@ -41,50 +42,6 @@ from meshwarden.kernel import (
 _RATE_WINDOW_S: Final = 5
 _SAY_AGAIN_S: Final = 60
 _REOPEN_AGAIN_S: Final = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogSource:
-    """One sidecar's log.
-
-    Attributes:
-        name: unique and stable (the service's name).
-        owner: SPIFFE ID of the service.
-        path: the live file.
-        reopen: asks the sidecar to open its log anew; DependencyError where it does not answer.
-    """
-
-    name: str
-    owner: str
-    path: Path
-    reopen: Callable[[], None] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Bounds of the recorder.
-
-    Attributes:
-        part_rows: a part is written at this many calls.
-        part_age_s: a part is written this long after its first call: how stale readers can be.
-        record_bytes: of all parts; the oldest go.
-        log_bytes: a log is rotated at this size.
-        backlog_bytes: of one log that is unread; beyond it the oldest generation is given up.
-        chunk_bytes: read from one log at a time.
-        cycle_bytes: read in one cycle.
-        slack_ns: how long a sidecar may take from the end of a call to the line in its log.
-        merge: bounds of the merge.
-    """
-
-    part_rows: int = 20_000
-    part_age_s: float = 1.0
-    record_bytes: int = 2 * 1024**3
-    log_bytes: int = 64 * 1024**2
-    backlog_bytes: int = 512 * 1024**2
-    chunk_bytes: int = 256 * 1024
-    cycle_bytes: int = 1024**2
-    slack_ns: int = SECOND
-    merge: MergeLimits = field(default_factory=MergeLimits)
 
 
 class Engine:

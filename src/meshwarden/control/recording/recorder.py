@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from meshwarden.adapters.envoy.accesslog_call import Naming
-from meshwarden.control.recording.engine import Engine, Limits, LogSource
+from meshwarden.control.recording.engine import Engine
 from meshwarden.control.recording.figures import Figures
+from meshwarden.control.recording.limits import Limits, LogSource
 from meshwarden.kernel import Clock, Finding
 
 _POLL_S: Final = 0.1

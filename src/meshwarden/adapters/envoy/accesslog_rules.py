@@ -1,0 +1,61 @@
+"""Who refused, by which rule: what an entry's details and failures say.
+
+Names of our own: `tls:<why>` for handshakes, `egress:<why>` and `http:malformed` for refusals by
+the sidecar itself, `token` and `authorizer` for their filters. Any other rule is the policy's.
+"""
+
+import re
+from typing import Final
+
+from meshwarden.adapters.envoy.accesslog_entry import Entry
+
+_BRACKETS: Final = re.compile(r"\[(.{1,256})\]", re.DOTALL)
+_MALFORMED: Final = ("http1.", "http2.", "path_normalization_failed", "missing_host_header")
+_HANDSHAKE_RULES: Final = (
+    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "tls:no-certificate"),
+    ("certificate_has_expired", "tls:expired"),
+    ("certificate_is_not_yet_valid", "tls:not-yet-valid"),
+    ("certificate_revoked", "tls:revoked"),
+    ("unable_to_get_local_issuer", "tls:foreign-authority"),
+    ("self_signed", "tls:foreign-authority"),
+    ("unable_to_verify_the_first", "tls:foreign-authority"),
+    ("HTTP_REQUEST", "tls:plaintext"),
+    ("WRONG_VERSION_NUMBER", "tls:plaintext"),
+    ("UNSUPPORTED_PROTOCOL", "tls:version"),
+    ("Connection_reset", "tls:unproven"),
+)
+
+
+def callee_decision(entry: Entry) -> tuple[bool, str | None]:
+    """Return whether the callee's sidecar refused, and the rule that decided."""
+    details = entry.details or ""
+    if details.startswith("rbac_access_denied"):
+        named = _BRACKETS.search(details)
+        return True, entry.rule or (named.group(1) if named else None) or "rbac"
+    if details.startswith("jwt_authn_access_denied"):
+        return True, "token"
+    if details.startswith("ext_authz_denied"):
+        return True, "authorizer"
+    if details.startswith(_MALFORMED):
+        return True, "http:malformed"
+    return False, entry.rule
+
+
+def caller_refusal(entry: Entry) -> tuple[bool, str | None]:
+    """Return whether the caller's own sidecar refused, and why."""
+    if "CERTIFICATE_VERIFY_FAILED" in (entry.upstream_failure or ""):
+        return True, "tls:callee-unproven"
+    if (entry.details or "").startswith(_MALFORMED):
+        return True, "http:malformed"
+    if entry.details == "route_not_found":
+        return True, "egress:not-listed"
+    if entry.details == "direct_response" and (entry.status or 0) >= 400:
+        return True, entry.refusal or "egress:not-listed"
+    return False, None
+
+
+def handshake_rule(failure: str | None) -> str:
+    """Return the name of what ended a handshake; Envoy gives its reasons as text."""
+    if failure is None:
+        return "tls:unproven"
+    return next((rule for mark, rule in _HANDSHAKE_RULES if mark in failure), "tls:refused")
