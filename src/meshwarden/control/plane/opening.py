@@ -11,16 +11,18 @@ from meshwarden.control.plane.published import load_first
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import Recorder
 from meshwarden.identity import Authority
-from meshwarden.kernel import Chance, Clock
+from meshwarden.kernel import Chance, Clock, ConfigError
 
 
 def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> ControlPlane:
     """Return the control plane of `mesh` on its state directory; not yet running.
 
     Raises:
-        MeshwardenError: where policy, authority or stores cannot be used.
+        MeshwardenError: where policy, authority or stores cannot be used; nothing is created where
+            mesh and policy do not fit.
     """
     published, rejected = load_first(mesh, layout)
+    _make_directories(mesh, layout)
     authority = _open_authority(
         mesh.authority, layout, published.policy.trust_domain, clock=clock, chance=chance
     )
@@ -46,6 +48,21 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         published=published,
         rejected=rejected,
     )
+
+
+def _make_directories(mesh: Mesh, layout: Layout) -> None:
+    """Create what is not there yet; `meshwarden up` has, with the modes that accounts need."""
+    try:
+        for name in mesh.services:
+            for directory in (layout.service_run_dir(name), layout.service_logs_dir(name)):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            "state.unusable",
+            f"the state directory {layout.state} cannot be used: {error.filename}:"
+            f" {error.strerror}",
+            hint="check its permissions, or name another with --state",
+        ) from error
 
 
 def _open_authority(

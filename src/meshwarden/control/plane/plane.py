@@ -95,8 +95,6 @@ class ControlPlane:
         self._follow_logs()
         for name in self.mesh.services:
             self._publish(name)
-            directory = self.layout.service_run_dir(name)
-            await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
             await self._server.open(name, self.layout.xds_socket(name))
         try:
             with _first_failure():
