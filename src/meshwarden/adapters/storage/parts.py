@@ -75,15 +75,23 @@ class PartWriter:
         max_bytes: bound of the whole record; beyond it the oldest parts go.
 
     Raises:
-        StateError: `record.locked` where another process writes there.
+        StateError: `record.locked` where another process writes there, `record.unusable` where
+            the folder cannot be made or written to.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder
         self._max_bytes = max_bytes
-        self._lock = _locked(folder)
-        self._tidy()
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _locked(folder)
+            self._tidy()
+        except OSError as error:
+            raise StateError(
+                "record.unusable",
+                f"calls cannot be recorded in {folder}: {error.filename}: {error.strerror}",
+                hint="free space, and let the account that runs meshwarden write there",
+            ) from error
 
     def newest(self) -> Part | None:
         """Return the newest part; None where there is none."""

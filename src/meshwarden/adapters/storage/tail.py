@@ -146,7 +146,7 @@ class LogTail:
     def _numbers(self) -> list[int]:
         try:
             names = [entry.name for entry in self.path.parent.iterdir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         found = (self._numbered.fullmatch(name) for name in names)
         return sorted(int(match.group(1)) for match in found if match)
@@ -155,7 +155,7 @@ class LogTail:
     def _size(path: Path) -> int:
         try:
             return path.stat().st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return 0
 
 
