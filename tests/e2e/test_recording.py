@@ -89,7 +89,7 @@ async def test_the_query_is_in_no_log(pair: Pair) -> None:
 async def test_a_refused_request_names_the_rule(pair: Pair) -> None:
     assert await pair.get("/admin") == [403]
     (call,) = await _recorded(pair, lines=2)
-    assert (call["source"], call["denied"], call["rule"]) == (GATEWAY, True, "none")
+    assert (call["source"], call["denied"], call["rule"]) == (GATEWAY, True, "default-deny")
 
 
 async def test_a_host_that_is_not_listed_is_refused_by_the_callers_sidecar(pair: Pair) -> None:

@@ -20,14 +20,13 @@ import httpx
 
 from meshwarden.lab.bank import provider
 from meshwarden.lab.bank.cardnetwork import CLOSED_MERCHANT
-from meshwarden.lab.bank.directory import CURRENCY, SANCTIONED, Customer, Directory
+from meshwarden.lab.bank.directory import CURRENCY, MERCHANTS, SANCTIONED, Customer, Directory
 from meshwarden.lab.bank.service import now_s
 from meshwarden.lab.bank.totp import STEP_S, code_at
 from meshwarden.lab.customers import Action, CustomerModel, Kind
 
 _REFUSALS: Final = frozenset({409, 422})
 _SESSIONS_KEPT: Final = 10_000
-_MERCHANTS: Final = ("Corner Bakery", "City Grocer", "Rail Tickets", "Book Shop", "Fuel Station")
 
 
 @dataclass(slots=True)
@@ -255,7 +254,7 @@ class Load:
             }
         money = {"debit": account, "amount_minor": action.amount_minor, "currency": CURRENCY}
         if action.kind is Kind.CARD_PAYMENT:
-            merchant = _MERCHANTS[action.payee % len(_MERCHANTS)]
+            merchant = MERCHANTS[action.payee % len(MERCHANTS)]
             return "/v1/card-payments", money | {
                 "merchant": CLOSED_MERCHANT if action.marked else merchant
             }

@@ -23,7 +23,7 @@ def state(tmp_path: Path) -> Path:
         Call(time=base, source=A, mtls=True, method="GET", status=200, duration=2_000_000, **common),
         Call(time=base + 1, source=A, mtls=True, method="GET", status=200, duration=2_000_000,
              **common),
-        Call(time=base + 2, source=A, mtls=True, denied=True, rule="none", status=403, **common),
+        Call(time=base + 2, source=A, mtls=True, denied=True, rule="default-deny", status=403, **common),
         Call(time=base + 3, source="unknown", mtls=False, denied=True, rule="tls:expired",
              claimed="<b>\x1b[31m", **common),
         Call(time=base + 4, source=A, destination="external:evil\"<x>.example", protocol="http",
@@ -79,7 +79,7 @@ def test_control_characters_from_strangers_do_not_reach_the_terminal(
 def test_summary(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = _json(capsys, "summary", "--state", str(state))
     assert (found["calls"], found["refused"], found["mtls_share"]) == (5, 3, 1.0)
-    assert found["refused_by"] == {"none": 1, "tls:expired": 1, "egress:not-listed": 1}
+    assert found["refused_by"] == {"default-deny": 1, "tls:expired": 1, "egress:not-listed": 1}
     assert found["services"][B] == {"calls": 4, "refused": 2}
     assert found["duration_ns"]["p50"] == pytest.approx(2_000_000, rel=0.05)
 

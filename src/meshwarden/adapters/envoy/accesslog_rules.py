@@ -1,7 +1,8 @@
 """Who refused, by which rule: what an entry's details and failures say.
 
-Names of our own: `tls:<why>` for handshakes, `egress:<why>` and `http:malformed` for refusals by
-the sidecar itself, `token` and `authorizer` for their filters. Any other rule is the policy's.
+Names of our own: `default-deny` where no rule allows it, `tls:<why>` for handshakes, `egress:<why>`
+and `http:malformed` for refusals by the sidecar itself, `token` and `authorizer` for their filters.
+Any other rule is the policy's.
 """
 
 import re
@@ -9,6 +10,8 @@ from typing import Final
 
 from meshwarden.adapters.envoy.accesslog_entry import Entry
 
+DEFAULT_DENY: Final = "default-deny"
+_NO_MATCH: Final = "none"  # what Envoy writes where no rule matched
 _BRACKETS: Final = re.compile(r"\[(.{1,256})\]", re.DOTALL)
 _MALFORMED: Final = ("http1.", "http2.", "path_normalization_failed", "missing_host_header")
 _HANDSHAKE_RULES: Final = (
@@ -31,7 +34,8 @@ def callee_decision(entry: Entry) -> tuple[bool, str | None]:
     details = entry.details or ""
     if details.startswith("rbac_access_denied"):
         named = _BRACKETS.search(details)
-        return True, entry.rule or (named.group(1) if named else None) or "rbac"
+        rule = entry.rule or (named.group(1) if named else _NO_MATCH)
+        return True, DEFAULT_DENY if rule == _NO_MATCH else rule
     if details.startswith("jwt_authn_access_denied"):
         return True, "token"
     if details.startswith("ext_authz_denied"):

@@ -16,6 +16,7 @@ from meshwarden.lab.bank.directory import (
     CURRENCY,
     EQUITY,
     MAY_OVERDRAW,
+    MERCHANTS,
     Directory,
 )
 from meshwarden.lab.bank.service import Json, ProblemError
@@ -103,17 +104,17 @@ def opening(directory: Directory) -> tuple[list[Account], list[Transfer]]:
 
 
 def _history(account: str) -> Iterator[Transfer]:
-    """Yield a deposit that no simulated year spends, then salaries in and rents out."""
+    """Yield a deposit that no simulated year spends, then entries like those that will follow."""
     amounts = hashlib.sha256(account.encode()).digest()
     for row in range(HISTORY):
-        inward = row % 3 != 2
+        inward = row % 3 == 0
         yield Transfer(
             key=f"open-{row}-{account[4:]}",
             debit=EQUITY if inward else account,
             credit=account if inward else EQUITY,
             amount_minor=(amounts[row] + 1) * 1_000 + (_DEPOSIT_MINOR if row == 0 else 0),
             currency=CURRENCY,
-            reference="opening" if row == 0 else "salary" if inward else "rent",
+            reference="transfer" if inward else MERCHANTS[amounts[-row] % len(MERCHANTS)],
         )
 
 

@@ -18,6 +18,7 @@ EQUITY: Final = "acc-00000000-0000-4000-8000-000000000001"  # where opening bala
 CARD_SETTLEMENT: Final = "acc-00000000-0000-4000-8000-000000000002"
 LENDING: Final = "acc-00000000-0000-4000-8000-000000000003"
 MAY_OVERDRAW: Final = (EQUITY, LENDING)
+MERCHANTS: Final = ("Corner Bakery", "City Grocer", "Rail Tickets", "Book Shop", "Fuel Station")
 SANCTIONED: Final = ("Orlan Trading Ltd", "Miro Vasek", "Halvard Skane", "Port Cassel Shipping")
 ACCOUNTS_EACH: Final = 2
 
