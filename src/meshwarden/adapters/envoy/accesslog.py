@@ -154,5 +154,6 @@ def _log(path: str, kind: Kind, fields: dict[str, str]) -> AccessLog:
     file.log_format.omit_empty_values = True
     file.log_format.json_format.update({"kind": kind.value} | _COMMON | fields)
     log = AccessLog(name="envoy.access_loggers.file")
-    log.typed_config.Pack(file)
+    # A map in another order would be another version to discovery, and be sent again.
+    log.typed_config.Pack(file, deterministic=True)
     return log
