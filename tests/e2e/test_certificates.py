@@ -37,7 +37,7 @@ from meshwarden.kernel import SpiffeId
 
 pytestmark = pytest.mark.e2e
 
-NOW = datetime.now(UTC).replace(microsecond=0)  # noqa: TID251  # real verifiers read the real clock
+NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
 START, END = NOW - timedelta(minutes=1), NOW + HOUR
 AUTHORITY = make_authority(now=NOW)

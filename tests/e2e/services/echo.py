@@ -38,4 +38,4 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     request_queue_size = 128
 
 
-Server(os.environ["MESHWARDEN_SOCKET"], Handler).serve_forever()  # type: ignore[arg-type]
+Server(os.environ["MESHWARDEN_SOCKET"], Handler).serve_forever()

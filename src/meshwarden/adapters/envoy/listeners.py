@@ -161,7 +161,7 @@ def _manager(
     name: str, log: AccessLog, filters: list[hcm.HttpFilter] | None = None, **more: object
 ) -> Message:
     """Return a connection manager that normalizes paths the way policy compares them."""
-    return _Manager(
+    manager: Message = _Manager(
         stat_prefix=name,
         access_log=[log],
         http_filters=[*(filters or []), _router()],
@@ -173,6 +173,7 @@ def _manager(
         server_header_transformation=_Manager.PASS_THROUGH,
         **more,
     )
+    return manager
 
 
 def _router() -> hcm.HttpFilter:
