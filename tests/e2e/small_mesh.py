@@ -56,7 +56,7 @@ services:
   back: {{command: ["{python}", -I, -S, "{services}/echo.py"], socket: true, health: /healthz}}
   store: {{command: ["{python}", -I, -S, "{services}/echo_tcp.py"], socket: true}}
   stranger: {{command: ["{python}", -I, -S, "{services}/echo.py"], socket: true}}
-outside:
+{services_more}outside:
   listed.example: "{outside}"
 {more}
 """
@@ -91,6 +91,15 @@ class Running:
         (self.directory / "access.yaml").write_text(text)
         return await self.api("POST", "/v1/policy/reload")
 
+    async def settled(self) -> None:
+        """Return once every sidecar is connected and has answered all that is published."""
+
+        async def _done() -> bool:
+            status = (await self.api("GET", "/v1/status")).json()
+            return all(each["connected"] and not each["pending"] for each in status["sidecars"])
+
+        await eventually(_done, within_s=30, what="all sidecars up to date")
+
     async def calls(self) -> pa.Table:
         """Return all calls recorded by now."""
         response = await self.api("POST", "/v1/calls/flush")
@@ -117,16 +126,43 @@ def rows_of(table: pa.Table, **wanted: object) -> list[dict[str, object]]:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
-@contextlib.asynccontextmanager
-async def running_mesh(
-    directory: Path, *, policy: str = POLICY, outside: str = "127.0.0.1:9", more: str = ""
-) -> AsyncIterator[Running]:
-    """Run the small mesh below `directory` while the context lasts."""
+def write_mesh(
+    directory: Path,
+    *,
+    policy: str = POLICY,
+    outside: str = "127.0.0.1:9",
+    services: str = "",
+    more: str = "",
+) -> Path:
+    """Write the small mesh's files below `directory`; return the mesh file.
+
+    Args:
+        directory: where to.
+        policy: the access policy.
+        outside: address of `listed.example`.
+        services: lines of further services; `{python}` and `{services}` are filled in.
+        more: further top-level keys.
+    """
     (directory / "access.yaml").write_text(policy)
     mesh_file = directory / "mesh.yaml"
+    places = {"python": sys.executable, "services": SERVICES}
     mesh_file.write_text(
-        MESH.format(python=sys.executable, services=SERVICES, outside=outside, more=more)
+        MESH.format(**places, outside=outside, services_more=services.format(**places), more=more)
     )
+    return mesh_file
+
+
+@contextlib.asynccontextmanager
+async def running_mesh(
+    directory: Path,
+    *,
+    policy: str = POLICY,
+    outside: str = "127.0.0.1:9",
+    services: str = "",
+    more: str = "",
+) -> AsyncIterator[Running]:
+    """Run the small mesh below `directory` while the context lasts; arguments as `write_mesh`."""
+    mesh_file = write_mesh(directory, policy=policy, outside=outside, services=services, more=more)
     mesh = parse_mesh(load_document(mesh_file), directory)
     parsed = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, parsed)
