@@ -65,7 +65,14 @@ def demo(
 @contextlib.contextmanager
 def _state(given: Path | None) -> Iterator[Path]:
     if given is not None:
-        given.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            given.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                "state.unusable",
+                f"the state directory {given} cannot be used: {error.strerror}",
+                hint="name another with --state",
+            ) from error
         yield given.absolute()
         return
     with tempfile.TemporaryDirectory(prefix="meshwarden-") as temporary:
