@@ -61,8 +61,12 @@ def render_checkpoint(checkpoint: Checkpoint) -> bytes:
     ).encode()
 
 
-def parse_checkpoint(raw: bytes) -> Checkpoint:
-    """Return what `render_checkpoint` wrote; StateError `record.checkpoint` for anything else."""
+def parse_checkpoint(raw: bytes, *, where: str = "the newest part") -> Checkpoint:
+    """Return what `render_checkpoint` wrote, found in the part `where`.
+
+    Raises:
+        StateError: `record.checkpoint` for anything else.
+    """
     try:
         found = _known(json.loads(raw))
         held = [_parse_report(report) for report in found["held"]]
@@ -80,8 +84,8 @@ def parse_checkpoint(raw: bytes) -> Checkpoint:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(
             "record.checkpoint",
-            f"the newest part carries no usable checkpoint: {error}",
-            hint="was it written by another version?",
+            f"{where} carries no usable checkpoint: {error}",
+            hint="it is not ours, or another version's: move it away",
         ) from error
 
 

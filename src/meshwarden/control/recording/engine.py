@@ -139,7 +139,7 @@ class Engine:
                 self._writer.set_aside(part)
                 self._say("record.damaged", part.path.name, str(error), Severity.HIGH)
                 continue
-            return parse_checkpoint(raw)
+            return parse_checkpoint(raw, where=str(part.path))
         return Checkpoint()
 
     def _read(self, now: int, *, settle: bool) -> bool:
