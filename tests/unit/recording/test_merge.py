@@ -79,3 +79,10 @@ def test_the_state_handed_in_is_not_changed() -> None:
     state = MergeState(held={"k": _caller("a")})
     step(state, [_caller("b")], T + 9 * SECOND, LIMITS)
     assert list(state.held) == ["k"]
+
+
+def test_settling_records_what_waits_and_still_knows_it_when_the_callee_reports() -> None:
+    state, calls = step(MergeState(), [_caller("a")], T, LIMITS, settle=True)
+    assert [call.reporter for call in calls] == ["source"]
+    state, calls = step(state, [_callee("a")], T, LIMITS)
+    assert (calls, state.late) == ([], 1)
