@@ -12,7 +12,8 @@ Each round visits every variant, in an order that turns from round to round, wit
 2. an open loop at half of what the first bare run carried: p99, from when each request was due.
 
 Ratios are to the bare run of the same round; shown are median, least and greatest. Envoy has one
-core to itself, load and authorizers share another (authorizers get a third where there is one).
+core to itself; load and application are one process on another; remote authorizers get a third
+core where there is one, else they share the second.
 Before anything is measured, every variant that enforces rules has to allow what they allow and
 refuse what they do not.
 
@@ -67,11 +68,15 @@ SEED: Final = 20261123
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How long to measure: rounds, and seconds of each of the two loads and before it."""
+    """How long to measure: rounds, and seconds of each of the two loads and before it.
+
+    With `forward`, an application answers; without, the proxy itself.
+    """
 
     rounds: int
     seconds: float
     warm_up_s: float
+    forward: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,7 @@ class Stage:
     """Everything that runs while it is measured."""
 
     proxy: Proxy
+    application: Path | None
     authorizers: Mapping[str, RemoteAuthorizer]
     callers: Callers
     requests: Mapping[int, Mapping[str, list[str]]]
@@ -119,8 +125,9 @@ def main() -> int:
     options = _arguments()
     settings = Settings(
         rounds=options.rounds or (1 if options.quick else 7),
-        seconds=options.seconds or (1.0 if options.quick else 4.0),
-        warm_up_s=0.3 if options.quick else 1.0,
+        seconds=options.seconds or (1.0 if options.quick else 3.0),
+        warm_up_s=0.3 if options.quick else 0.5,
+        forward=not options.answer,
     )
     try:
         report = run(settings)
@@ -152,7 +159,10 @@ def run(settings: Settings) -> Report:
             stack, Path(name), grants[LARGEST], core=cores.authorizer
         )
         variants = _variants(grants, authorizers)
-        stage = stack.enter_context(_stage(Path(name), variants, grants, authorizers, cores))
+        starting = _stage(
+            Path(name), variants, grants, authorizers, cores, forward=settings.forward
+        )
+        stage = stack.enter_context(starting)
         for variant in variants:
             _require_enforcement(stage, variant, grants[variant.rules])
         bare = _load(stage, variants[0], settings, rate_per_s=0)
@@ -168,6 +178,7 @@ def run(settings: Settings) -> Report:
         connections=CONNECTIONS,
         rate_per_s=rate_per_s,
         seconds=settings.seconds,
+        forward=settings.forward,
         bare=BARE,
         rounds=rounds,
         not_measured=not_measured,
@@ -215,15 +226,19 @@ def _stage(
     grants: Mapping[int, list[Grant]],
     authorizers: Mapping[str, RemoteAuthorizer],
     cores: Cores,
+    *,
+    forward: bool,
 ) -> Iterator[Stage]:
     _progress("starting Envoy with all rules")
     now = datetime.now(UTC)
     root = create_root(TRUST_DOMAIN, now=now, serial=x509.random_serial_number())
     authority = create_authority(root, now=now, serial=x509.random_serial_number())
     identities = sorted({grant.caller for grant in grants[LARGEST]})
+    application = directory / "application.sock" if forward else None
     proxy = running_proxy(
         directory,
         filters={variant.name: variant.filter for variant in variants},
+        application=application,
         authorizers={_cluster(name): one.socket for name, one in authorizers.items()},
         authority=authority,
         svid=issue_svid(authority, CALLEE, now=now, serial=x509.random_serial_number()),
@@ -232,6 +247,7 @@ def _stage(
     with proxy as running:
         yield Stage(
             proxy=running,
+            application=application,
             authorizers=authorizers,
             callers=issue_callers(authority, identities, directory, now=now),
             requests={rules: draw_requests(some, seed=SEED) for rules, some in grants.items()},
@@ -240,8 +256,12 @@ def _stage(
 
 
 def _require_enforcement(stage: Stage, variant: Variant, grants: list[Grant]) -> None:
-    """DependencyError `benchmark.enforcement` where it lets pass or refuses the wrong request."""
-    asked = [(caller, own[0], 200) for caller, own in stage.requests[variant.rules].items()]
+    """DependencyError `benchmark.enforcement` where it lets pass or refuses the wrong request.
+
+    The application is not there yet: what passes gets 503 where the proxy forwards.
+    """
+    passes = 503 if stage.application else 200
+    asked = [(caller, own[0], passes) for caller, own in stage.requests[variant.rules].items()]
     if variant.enforces:
         asked += [(caller, one, 403) for caller, one in draw_refusals(grants, seed=SEED)]
     port = stage.proxy.ports[variant.name]
@@ -278,6 +298,7 @@ def _load(stage: Stage, variant: Variant, settings: Settings, *, rate_per_s: flo
     return run_load(
         Job(
             port=stage.proxy.ports[variant.name],
+            application=str(stage.application or ""),
             bundle=stage.callers.bundle,
             callers=[(str(stage.callers.files[who]), own) for who, own in requests.items()],
             connections=CONNECTIONS,
@@ -286,6 +307,7 @@ def _load(stage: Stage, variant: Variant, settings: Settings, *, rate_per_s: flo
             rate_per_s=rate_per_s,
             processes=processes,
             core=stage.cores.client,
+            spin=variant.authorizer is None or stage.cores.authorizer != stage.cores.client,
         )
     )
 
@@ -312,7 +334,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="one short round: does it work")
     parser.add_argument("--rounds", type=int, help="default 7")
-    parser.add_argument("--seconds", type=float, help="of each load; default 4")
+    parser.add_argument("--seconds", type=float, help="of each load; default 3")
+    parser.add_argument(
+        "--answer", action="store_true", help="the proxy answers by itself, no application"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="every figure of every round")
     form.add_argument("--markdown", action="store_true", help="the table as Markdown")

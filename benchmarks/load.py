@@ -3,7 +3,10 @@
 Run as `python -m benchmarks.load` with a `Job` as JSON on stdin; prints an `Outcome` as JSON. It is
 a process of its own, on a core that the proxy does not use. `wrk` has no client certificates,
 `h2load` neither, `ab` sends one URL under one certificate; this sends every caller's own requests.
-At some 10 microseconds a request one core of it saturates one worker of Envoy.
+
+It also plays the application behind the proxy, in the same loop: a second process on the same core
+would be measured as well, by the moments at which the kernel lets it run. Both together take some
+15 microseconds a request, so that one core of it saturates one worker of Envoy.
 
 - Closed loop (`rate_per_s` 0): each connection sends its next request when it has the answer.
 - Open loop: requests are due at even intervals whether or not earlier ones were answered; a latency
@@ -24,6 +27,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -38,6 +42,7 @@ class Job:
 
     Attributes:
         port: of the proxy, on 127.0.0.1.
+        application: Unix socket on which to answer what the proxy forwards; "" where it does not.
         bundle: PEM of the root that the proxy's certificate has to lead to.
         callers: for each caller the file of its key and chain, and its requests (`METHOD path`).
         connections: how many to open, dealt out to the callers in turn.
@@ -46,9 +51,11 @@ class Job:
         rate_per_s: requests a second in an open loop; 0 = closed loop.
         processes: process ids whose processor time to report, by name.
         core: the core to run on.
+        spin: look for events all the time in an open loop; only where nothing else needs the core.
     """
 
     port: int
+    application: str
     bundle: str
     callers: Sequence[tuple[str, Sequence[str]]]
     connections: int
@@ -57,6 +64,7 @@ class Job:
     rate_per_s: float
     processes: Mapping[str, int]
     core: int
+    spin: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +117,36 @@ class Connection:
         return True
 
 
+class Application:
+    """What the proxy forwards to: answers `ok` to every request, all of which have no body."""
+
+    ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+    def __init__(self, path: str, poll: select.epoll) -> None:
+        Path(path).unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(1024)
+        self._poll = poll
+        self._connections: dict[int, socket.socket] = {}
+        poll.register(self._listener.fileno(), select.EPOLLIN)
+
+    def serve(self, descriptor: int) -> None:
+        """Take a new connection, or answer what has arrived on one."""
+        connection = self._connections.get(descriptor)
+        if connection is None:
+            accepted, _ = self._listener.accept()
+            self._connections[accepted.fileno()] = accepted
+            self._poll.register(accepted.fileno(), select.EPOLLIN)
+            return
+        received = connection.recv(65536)
+        if received:
+            connection.send(self.ANSWER * received.count(b"\r\n\r\n"))
+        else:
+            self._poll.unregister(descriptor)
+            self._connections.pop(descriptor).close()
+
+
 class Load:
     """All connections of one job."""
 
@@ -116,6 +154,7 @@ class Load:
         self._job = job
         self._poll = select.epoll()
         self._connections: dict[int, Connection] = {}
+        self._application = Application(job.application, self._poll) if job.application else None
         contexts = [client_context(path, job.bundle) for path, _ in job.callers]
         requests = [[render_request(one) for one in texts] for _, texts in job.callers]
         for index in range(job.connections):
@@ -157,8 +196,10 @@ class Load:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             for descriptor, _ in poll(0.1):
-                connection = connections[descriptor]
-                if connection.answered():
+                connection = connections.get(descriptor)
+                if connection is None:
+                    self._serve(descriptor)
+                elif connection.answered():
                     count += 1
                     connection.send()
         return count
@@ -166,6 +207,7 @@ class Load:
     def _run_open(self, seconds: float) -> tuple[list[float], int]:
         """Return the latencies in seconds, and how many requests were left without an answer."""
         connections, poll, clock = self._connections, self._poll.poll, time.perf_counter
+        patience_s = 0 if self._job.spin else 0.001
         idle, waiting = deque(connections.values()), deque[float]()
         latencies: list[float] = []
         interval, start = 1 / self._job.rate_per_s, clock()
@@ -179,12 +221,18 @@ class Load:
                 connection = idle.popleft()
                 connection.due = waiting.popleft()
                 connection.send()
-            for descriptor, _ in poll(0):
-                connection = connections[descriptor]
-                if connection.answered():
-                    latencies.append(clock() - connection.due)
-                    idle.append(connection)
+            for descriptor, _ in poll(patience_s):
+                found = connections.get(descriptor)
+                if found is None:
+                    self._serve(descriptor)
+                elif found.answered():
+                    latencies.append(clock() - found.due)
+                    idle.append(found)
         return latencies, sent - len(latencies)
+
+    def _serve(self, descriptor: int) -> None:
+        if self._application is not None:
+            self._application.serve(descriptor)
 
     def _used(self) -> dict[str, float]:
         watched = {name: processor_seconds(pid) for name, pid in self._job.processes.items()}

@@ -1,9 +1,8 @@
-"""The Envoy under load: one process, one worker, one listener per variant.
+"""The Envoy under load: one process, one worker, one listener for each variant.
 
-All variants live in one process, so that they share binary, memory layout and processor; listeners
-without connections cost nothing. Each listener terminates mutual TLS 1.3, normalizes paths as a
-sidecar does, and answers itself: what an application would add is left out, which makes the share
-of authorization as large as it can get.
+So all variants share binary, memory layout and processor, and a listener without connections costs
+nothing. Each does what a sidecar's inbound listener does: mutual TLS 1.3, paths in normal form,
+authorization, then forwarding to the application over a Unix socket (in `benchmarks.load`).
 """
 
 import json
@@ -18,9 +17,10 @@ from benchmarks.process import running, wait_for
 from meshwarden.adapters.envoy.bootstrap import find_envoy
 from meshwarden.identity import Authority, Svid
 
-BODY: Final = "ok"
+APPLICATION: Final = "application"
+ANSWER: Final = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
 _API: Final = "type.googleapis.com/envoy.extensions."
-_HTTP2: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ def running_proxy(
     directory: Path,
     *,
     filters: Mapping[str, dict[str, Any] | None],
+    application: Path | None,
     authorizers: Mapping[str, Path],
     authority: Authority,
     svid: Svid,
@@ -43,20 +44,26 @@ def running_proxy(
 ) -> Iterator[Proxy]:
     """Run Envoy on `core` with a listener for each of `filters` (None: no authorization).
 
+    Without an application it answers by itself.
+
     DependencyError `benchmark.start` where it does not start.
     """
     ports = dict(zip(filters, _free_ports(len(filters)), strict=True))
+    tls = _tls(authority, svid)
+    action: dict[str, Any] = ANSWER if application is None else {"route": {"cluster": APPLICATION}}
     listeners = [
-        _listener(name, ports[name], one, authority=authority, svid=svid)
+        _listener(name, ports[name], action, authorization=one, tls=tls)
         for name, one in filters.items()
     ]
-    clusters = [_cluster(name, path) for name, path in authorizers.items()]
-    config = {"static_resources": {"listeners": listeners, "clusters": clusters}}
-    (directory / "envoy.json").write_text(json.dumps(config))
-    log = directory / "envoy.log"
+    clusters = [_cluster(name, path, http2=True) for name, path in authorizers.items()]
+    if application is not None:
+        clusters.append(_cluster(APPLICATION, application, http2=False))
+    config, log = directory / "envoy.json", directory / "envoy.log"
+    resources = {"listeners": listeners, "clusters": clusters}
+    config.write_text(json.dumps({"static_resources": resources}))
     command = [
-        str(find_envoy()), "-c", str(directory / "envoy.json"), "--concurrency", "1",
-        "--disable-hot-restart", "--log-level", "info",
+        str(find_envoy()), "-c", str(config), "--concurrency", "1", "--disable-hot-restart",
+        "--log-level", "info",
     ]  # fmt: skip
     with running(command, core=core, log=log) as process:
         wait_for(lambda: _is_serving(log), process, what="Envoy", log=log)
@@ -74,14 +81,16 @@ def external_authorization(cluster: str) -> dict[str, Any]:
 
 
 def _listener(
-    name: str, port: int, one: dict[str, Any] | None, *, authority: Authority, svid: Svid
+    name: str,
+    port: int,
+    action: dict[str, Any],
+    *,
+    authorization: dict[str, Any] | None,
+    tls: dict[str, Any],
 ) -> dict[str, Any]:
     router = {"name": "router", "typed_config": {"@type": _API + "filters.http.router.v3.Router"}}
-    authorization = [{"name": "authorization", "typed_config": one}] if one else []
-    route = {
-        "match": {"prefix": "/"},
-        "direct_response": {"status": 200, "body": {"inline_string": BODY}},
-    }
+    filters = [{"name": "authorization", "typed_config": authorization}] if authorization else []
+    route = {"match": {"prefix": "/"}} | action
     manager = {
         "@type": _API + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
@@ -89,21 +98,14 @@ def _listener(
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
-        "http_filters": [*authorization, router],
+        "http_filters": [*filters, router],
     }
-    return {
-        "name": name,
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "filter_chains": [
-            {
-                "transport_socket": {
-                    "name": "envoy.transport_sockets.tls",
-                    "typed_config": _tls(authority, svid),
-                },
-                "filters": [{"name": "manager", "typed_config": manager}],
-            }
-        ],
+    chain = {
+        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": tls},
+        "filters": [{"name": "manager", "typed_config": manager}],
     }
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    return {"name": name, "address": address, "filter_chains": [chain]}
 
 
 def _tls(authority: Authority, svid: Svid) -> dict[str, Any]:
@@ -126,20 +128,21 @@ def _tls(authority: Authority, svid: Svid) -> dict[str, Any]:
     }
 
 
-def _cluster(name: str, path: Path) -> dict[str, Any]:
+def _cluster(name: str, path: Path, *, http2: bool) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": {"pipe": {"path": str(path)}}}}
-    return {
+    cluster: dict[str, Any] = {
         "name": name,
         "type": "STATIC",
         "connect_timeout": "5s",
-        "typed_extension_protocol_options": {
-            _HTTP2: {
-                "@type": f"type.googleapis.com/{_HTTP2}",
-                "explicit_http_config": {"http2_protocol_options": {}},
-            }
-        },
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
+    if http2:
+        options = {
+            "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }
+        cluster["typed_extension_protocol_options"] = {_HTTP_OPTIONS: options}
+    return cluster
 
 
 def _free_ports(count: int) -> list[int]:

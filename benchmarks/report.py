@@ -44,6 +44,7 @@ class Report:
         connections: open at once.
         rate_per_s: of the open loop: half of what the first bare run carried.
         seconds: of each load.
+        forward: whether an application answered, or the proxy itself.
         bare: the variant that the others are compared with.
         rounds: by variant, one entry for each round.
         not_measured: variants that could not be, and why.
@@ -53,6 +54,7 @@ class Report:
     connections: int
     rate_per_s: float
     seconds: float
+    forward: bool
     bare: str
     rounds: Mapping[str, Sequence[Measured]]
     not_measured: Mapping[str, str]
@@ -135,6 +137,9 @@ def _facts(report: Report) -> list[str]:
         " of the same round.",
         f"Closed loop on {report.connections} connections for {report.seconds:g} s; open loop at"
         f" {report.rate_per_s:,.0f} requests/s, half of what bare carried.",
+        "The proxy forwards to an application, which the load generator plays as well."
+        if report.forward
+        else "The proxy answers by itself: there is no application.",
         machine,
     ]
     return facts + [f"{name}: not measured, {why}" for name, why in report.not_measured.items()]
