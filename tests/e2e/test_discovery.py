@@ -13,41 +13,47 @@ import grpc
 import httpx
 import pytest
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
-from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
+from google.protobuf.message import Message
 from tests.e2e.small_mesh import eventually
 
 from meshwarden.adapters.chance import SystemChance
 from meshwarden.adapters.envoy import ads
 from meshwarden.adapters.envoy.bootstrap import envoy_command, render_bootstrap
 from meshwarden.adapters.envoy.delta import Acknowledgement
-from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Sidecar
+from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Sidecar, TcpInbound
 from meshwarden.adapters.envoy.snapshot import build_snapshot
-from meshwarden.adapters.envoy.tls import bundle_secret, packed, svid_secret
+from meshwarden.adapters.envoy.tls import packed, svid_secret
 from meshwarden.adapters.yaml import parse_document
 from meshwarden.identity import Authority, Svid, create_authority, create_root, issue_svid
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy import parse_policy
-from meshwarden.policy.targets.envoy import compile_http_filter
+from meshwarden.policy.targets.envoy import compile_http_filter, compile_network_filter
 
 pytestmark = pytest.mark.e2e
 HOST, NODE = "127.77.66.5", "front"
 
 
-def filter_allowing(path: str) -> RBAC:
-    """Return front's compiled filter when back may GET `path` and nothing else."""
+def filters_allowing(path: str) -> Filters:
+    """Return front's filters when back may GET `path`, connect to 5432, and nothing else."""
     text = f"""
 apiVersion: meshwarden.dev/v1
 trust_domain: test.example
 services:
   front:
     identity: spiffe://test.example/front
-    accepts: [{{from: [back], methods: [GET], paths: [{path}]}}]
+    accepts:
+      - {{from: [back], methods: [GET], paths: [{path}]}}
+      - {{from: [back], tcp: 5432}}
   back: {{identity: spiffe://test.example/back}}
 """
-    return compile_http_filter(parse_policy(parse_document(text.encode(), name="p")), "front")
+    policy = parse_policy(parse_document(text.encode(), name="p"))
+    return Filters(
+        http=compile_http_filter(policy, "front"),
+        tcp={5432: compile_network_filter(policy, "front", 5432)},
+    )
 
 
 @dataclass(kw_only=True)
@@ -59,6 +65,15 @@ class World:
     answers: list[Acknowledgement]
     directory: Path
     sidecar: Sidecar
+    greeted: int = 0
+
+    async def greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Be a service of connections that speaks first."""
+        self.greeted += 1
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"welcome")
+            await reader.read()
+        writer.close()
 
     def svid(self, name: str) -> Svid:
         identity = SpiffeId.parse(f"spiffe://test.example/{name}")
@@ -76,17 +91,17 @@ class World:
 
     def publish(self, filters: Filters) -> None:
         svid = self.svid(NODE)
-        secrets = [
-            svid_secret(svid.certificate_chain, svid.private_key.reveal()),
-            bundle_secret(self.authority.bundle.pem),
-        ]
-        self.server.publish(NODE, build_snapshot(self.sidecar, filters, secrets))
+        secret = svid_secret(svid.certificate_chain, svid.private_key.reveal())
+        snapshot = build_snapshot(
+            self.sidecar, filters, svid=secret, bundle=self.authority.bundle.pem
+        )
+        self.server.publish(NODE, snapshot)
 
     async def settled(self) -> list[Acknowledgement]:
         async with asyncio.timeout(15):
             return await self.server.settled(NODE)
 
-    def swap(self, message: RBAC | Router) -> None:
+    def swap(self, message: Message) -> None:
         """Push another filter in place of the policy's, and nothing else."""
         config = TypedExtensionConfig(name="authorization", typed_config=packed(message))
         self.server.update(NODE, ads.FILTERS, "authorization", config)
@@ -111,7 +126,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             outbound=Endpoint(address=HOST, port=15001),
             edge=None,
             application=Endpoint(address=str(app)),
-            tcp=(),
+            tcp=(
+                TcpInbound(
+                    port=5432,
+                    callers=(SpiffeId.parse("spiffe://test.example/back"),),
+                    listen=Endpoint(address=HOST, port=25432),
+                    application=Endpoint(address=str(tmp_path / "tcp.sock")),
+                ),
+            ),
             callees=(
                 Callee(
                     service="back",
@@ -123,13 +145,16 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             access_log=tmp_path / "access.log",
         ),
     )
-    world.publish(Filters(http=filter_allowing("/a"), tcp={}))
+    world.publish(filters_allowing("/a"))
     await world.server.open(NODE, tmp_path / "xds.sock")
     service = await asyncio.start_unix_server(_serve, str(app))
-    async with service, _envoy(tmp_path):
-        assert await world.settled() == []
-        yield world
-    await world.server.close()
+    greeter = await asyncio.start_unix_server(world.greet, str(tmp_path / "tcp.sock"))
+    try:
+        async with service, greeter, _envoy(tmp_path):
+            assert await world.settled() == []
+            yield world
+    finally:
+        await world.server.close()
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -170,7 +195,7 @@ async def test_a_filter_is_swapped_on_an_open_connection_that_stays_open(world: 
     context = world.client_context("back")
     async with httpx.AsyncClient(verify=context, limits=limits, trust_env=False) as client:
         for path, other in (("/b", "/a"), ("/a", "/b")) * 5:
-            world.swap(filter_allowing(path))
+            world.swap(filters_allowing(path).http)
             assert await world.settled() == []
             assert await statuses(path, other, client=client) == [200, 403]
     handshakes = {
@@ -190,7 +215,7 @@ async def test_a_refused_filter_leaves_the_last_good_one_in_force_and_names_itse
     assert refusal.error
     async with httpx.AsyncClient(verify=world.client_context("back"), trust_env=False) as client:
         assert await statuses("/a", "/b", client=client) == [200, 403]
-        world.swap(filter_allowing("/b"))
+        world.swap(filters_allowing("/b").http)
         assert await world.settled() == []
         assert await statuses("/a", "/b", client=client) == [403, 200]
 
@@ -235,10 +260,40 @@ async def test_a_withdrawn_callee_is_no_longer_routed_to(world: World) -> None:
         },
         callees=(),
     )
-    world.publish(Filters(http=filter_allowing("/a"), tcp={}))
+    world.publish(filters_allowing("/a"))
 
     async def _refused() -> bool:
         async with httpx.AsyncClient(proxy=f"http://{HOST}:15001", trust_env=False) as client:
             return (await client.get("http://back/")).status_code == 403
 
     await eventually(_refused, what="the route is gone")
+
+
+async def hear(world: World, caller: str | None) -> bytes:
+    """Connect to the port of connections and listen, saying nothing."""
+    context = world.client_context(caller) if caller else None
+    reader, writer = await asyncio.open_connection(HOST, 25432, ssl=context)
+    try:
+        async with asyncio.timeout(10):
+            return await reader.read(7)
+    except OSError:  # a refused handshake is seen with the first read of TLS 1.3
+        return b""
+    finally:
+        writer.transport.abort()
+
+
+async def test_a_service_that_speaks_first_is_heard_by_whom_a_rule_allows_and_nobody_else(
+    world: World,
+) -> None:
+    assert await hear(world, "back") == b"welcome"
+    assert await hear(world, "stranger") == b""
+    assert world.greeted == 1
+
+
+async def test_a_connection_without_a_certificate_never_reaches_the_service(world: World) -> None:
+    reader, writer = await asyncio.open_connection(HOST, 25432)
+    writer.write(b"not TLS at all")
+    answer = await reader.read()
+    writer.close()
+    assert b"welcome" not in answer
+    assert world.greeted == 0

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
 from meshwarden.control.layout import Layout, inbound_tcp_port, outbound_tcp_port
 from meshwarden.control.mesh import Address, Mesh, MeshService
-from meshwarden.policy import AccessPolicy, Rule
+from meshwarden.kernel import SpiffeId
+from meshwarden.policy import AccessPolicy, Rule, Service
 from meshwarden.policy.targets.envoy import compile_http_filter, compile_network_filter
 
 
@@ -59,6 +60,7 @@ def _sidecar(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> Sid
         tcp=tuple(
             TcpInbound(
                 port=port,
+                callers=_callers(policy.services[name], port),
                 listen=Endpoint(address=host, port=inbound_tcp_port(port)),
                 application=application,
             )
@@ -72,6 +74,11 @@ def _sidecar(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> Sid
         ),
         access_log=layout.access_log(name),
     )
+
+
+def _callers(service: Service, port: int) -> tuple[SpiffeId, ...]:
+    found = {source for rule in service.accepts if rule.tcp == port for source in rule.sources}
+    return tuple(sorted(found))
 
 
 def _application(service: MeshService, layout: Layout) -> Endpoint | None:

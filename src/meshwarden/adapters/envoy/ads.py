@@ -134,9 +134,9 @@ class DiscoveryServer:
         """Return the newest answer of `node` about each resource."""
         return list(self._node(node).answers.values())
 
-    def pending(self, node: str) -> int:
-        """Return how many resources `node` has not answered in their current version."""
-        return len(self._node(node).unanswered())
+    def pending(self, node: str) -> list[str]:
+        """Return the resources that `node` has not answered in their current version, by name."""
+        return sorted(name for _, name in self._node(node).unanswered())
 
     def connected(self, node: str) -> bool:
         """Return whether `node` has a stream open."""

@@ -24,7 +24,10 @@ from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm,
 )
-from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import (
+    TcpProxy,
+    UpstreamConnectMode,
+)
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
@@ -32,7 +35,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 from meshwarden.adapters.envoy import accesslog
 from meshwarden.adapters.envoy.clusters import APPLICATION, address_of, application_cluster
 from meshwarden.adapters.envoy.model import Callee, Filters, Outside, Sidecar, TcpInbound
-from meshwarden.adapters.envoy.tls import ads_source, callee_socket, packed
+from meshwarden.adapters.envoy.tls import ads_source, callee_socket, callers_name, packed
 from meshwarden.kernel import EXTERNAL
 
 INBOUND = "inbound"
@@ -111,13 +114,12 @@ def _inbound_tcp(inbound: TcpInbound, log: str) -> Listener:
             config_source=ads_source(), type_urls=[_NETWORK_RBAC]
         ),
     )
-    proxy = _tcp(
-        name, application_cluster(inbound.port), accesslog.inbound_tcp(log, port=inbound.port)
-    )
+    record = accesslog.inbound_tcp(log, port=inbound.port)
+    proxy = _tcp(name, application_cluster(inbound.port), record, proven=True)
     return Listener(
         name=name,
         address=address_of(inbound.listen),
-        filter_chains=[_chain([authorization, proxy], callee_socket())],
+        filter_chains=[_chain([authorization, proxy], callee_socket(callers_name(inbound.port)))],
     )
 
 
@@ -193,8 +195,12 @@ def _http(manager: Message) -> Filter:
     )
 
 
-def _tcp(name: str, cluster: str, log: AccessLog) -> Filter:
+def _tcp(name: str, cluster: str, log: AccessLog, *, proven: bool = False) -> Filter:
+    """Return a proxy of connections; a `proven` one opens its own after the caller's handshake."""
     proxy = TcpProxy(stat_prefix=name, cluster=cluster, access_log=[log])
+    if proven:
+        proxy.upstream_connect_mode = UpstreamConnectMode.ON_DOWNSTREAM_TLS_HANDSHAKE
+        proxy.max_early_data_bytes.value = 1 << 16  # read ahead while the service accepts
     return Filter(name="envoy.filters.network.tcp_proxy", typed_config=packed(proxy))
 
 

@@ -22,9 +22,17 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpInbound:
-    """A port of connections that the service accepts: where callers arrive, where it listens."""
+    """A port of connections that the service accepts.
+
+    Attributes:
+        port: as the policy names it.
+        callers: who may connect; at least one.
+        listen: where callers arrive with mutual TLS.
+        application: where the service listens.
+    """
 
     port: int
+    callers: tuple[SpiffeId, ...]
     listen: Endpoint
     application: Endpoint
 

@@ -1,15 +1,27 @@
 """All xDS resources of one sidecar, from what it is to do, its compiled policy and its secrets."""
 
-from collections.abc import Iterable
-
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy import ads, clusters, listeners
 from meshwarden.adapters.envoy.model import Filters, Sidecar
+from meshwarden.adapters.envoy.tls import bundle_secret, callers_secret
 
 
-def build_snapshot(sidecar: Sidecar, filters: Filters, secrets: Iterable[Secret]) -> ads.Snapshot:
-    """Return all resources of one sidecar."""
+def build_snapshot(
+    sidecar: Sidecar, filters: Filters, *, svid: Secret, bundle: str
+) -> ads.Snapshot:
+    """Return all resources of one sidecar.
+
+    Args:
+        sidecar: what it is to do.
+        filters: its service's compiled policy.
+        svid: its own certificate and key.
+        bundle: the trust domain's roots (PEM).
+    """
+    secrets = [svid]
+    if sidecar.inbound or sidecar.callees:
+        secrets.append(bundle_secret(bundle))
+    secrets += [callers_secret(bundle, one.port, one.callers) for one in sidecar.tcp]
     return {
         ads.CLUSTERS: clusters.build_clusters(sidecar),
         ads.ENDPOINTS: clusters.build_endpoints(sidecar),

@@ -4,6 +4,8 @@ The callee requires a certificate of the trust bundle; who may call is decided a
 caller verifies that the callee's certificate names the one identity that it meant to reach.
 """
 
+from collections.abc import Iterable
+
 from envoy.config.core.v3.base_pb2 import DataSource, TransportSocket
 from envoy.config.core.v3.config_source_pb2 import AggregatedConfigSource, ApiVersion, ConfigSource
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2 as common
@@ -50,22 +52,38 @@ def svid_secret(certificate_chain: str, private_key: str) -> Secret:
 
 def bundle_secret(bundle: str) -> Secret:
     """Return the trust domain's roots (PEM)."""
-    return Secret(
-        name=BUNDLE,
-        validation_context=common.CertificateValidationContext(
-            trusted_ca=DataSource(inline_string=bundle)
-        ),
+    context = common.CertificateValidationContext(trusted_ca=DataSource(inline_string=bundle))
+    return Secret(name=BUNDLE, validation_context=context)
+
+
+def callers_secret(bundle: str, port: int, callers: Iterable[SpiffeId]) -> Secret:
+    """Return the roots, limited to certificates of those who may connect to `port`.
+
+    Envoy's network RBAC decides on a caller's first octet, so a service that speaks first would be
+    heard by anyone with a certificate; here the others do not get through the handshake.
+    """
+    names = [_named(caller) for caller in callers]
+    if not names:
+        raise ValueError(f"nobody may connect to {port}: an empty list would let everybody in")
+    context = common.CertificateValidationContext(
+        trusted_ca=DataSource(inline_string=bundle), match_typed_subject_alt_names=names
     )
+    return Secret(name=callers_name(port), validation_context=context)
 
 
-def callee_socket() -> TransportSocket:
-    """Return the inbound side: no certificate of the bundle, no connection."""
+def callers_name(port: int) -> str:
+    """Return the name of the secret that says who may connect to `port`."""
+    return f"callers/{port}"
+
+
+def callee_socket(validation: str = BUNDLE) -> TransportSocket:
+    """Return the inbound side: no certificate that `validation` accepts, no connection."""
     context = DownstreamTlsContext(
         common_tls_context=CommonTlsContext(
             tls_params=_tls_1_3(),
             alpn_protocols=["h2", "http/1.1"],
             tls_certificate_sds_secret_configs=[_secret(SVID)],
-            validation_context_sds_secret_config=_secret(BUNDLE),
+            validation_context_sds_secret_config=_secret(validation),
         ),
         require_client_certificate=BoolValue(value=True),
         disable_stateless_session_resumption=True,  # every connection proves its certificate anew
@@ -76,22 +94,25 @@ def callee_socket() -> TransportSocket:
 
 def caller_socket(callee: SpiffeId) -> TransportSocket:
     """Return the outbound side: our certificate, and a callee that proves to be `callee`."""
-    identity = common.SubjectAltNameMatcher(
-        san_type=common.SubjectAltNameMatcher.URI, matcher=StringMatcher(exact=str(callee))
-    )
     context = UpstreamTlsContext(
         common_tls_context=CommonTlsContext(
             tls_params=_tls_1_3(),
             tls_certificate_sds_secret_configs=[_secret(SVID)],
             combined_validation_context=CommonTlsContext.CombinedCertificateValidationContext(
                 default_validation_context=common.CertificateValidationContext(
-                    match_typed_subject_alt_names=[identity]
+                    match_typed_subject_alt_names=[_named(callee)]
                 ),
                 validation_context_sds_secret_config=_secret(BUNDLE),
             ),
         )
     )
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
+
+
+def _named(identity: SpiffeId) -> common.SubjectAltNameMatcher:
+    return common.SubjectAltNameMatcher(
+        san_type=common.SubjectAltNameMatcher.URI, matcher=StringMatcher(exact=str(identity))
+    )
 
 
 def _secret(name: str) -> SdsSecretConfig:

@@ -27,7 +27,7 @@ from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
 from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.delta import Acknowledgement
 from meshwarden.adapters.envoy.snapshot import build_snapshot
-from meshwarden.adapters.envoy.tls import bundle_secret, svid_secret
+from meshwarden.adapters.envoy.tls import svid_secret
 from meshwarden.adapters.process import accepts
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
@@ -189,12 +189,11 @@ class ControlPlane:
         self.certificates.keep({name: services[name].identity for name in self.mesh.services})
 
     def _publish(self, name: str) -> None:
-        secrets = [
-            _secret_of(self.certificates.current(name)),
-            bundle_secret(self.certificates.bundle_pem),
-        ]
         snapshot = build_snapshot(
-            self.published.sidecars[name], self.published.filters[name], secrets
+            self.published.sidecars[name],
+            self.published.filters[name],
+            svid=_secret_of(self.certificates.current(name)),
+            bundle=self.certificates.bundle_pem,
         )
         self._server.publish(name, snapshot)
 
@@ -203,11 +202,18 @@ class ControlPlane:
         self._server.update(name, SECRETS, secret.name, secret)
 
     async def _watch_policy(self) -> None:
+        """Reload the file when it has changed, and then not again until the next look.
+
+        A file that is just being written can be valid, and mean something else.
+        """
+        last = self._seen
         while True:
             await asyncio.sleep(POLICY_LOOK_S)
             self.teller.retry()
-            if digest_of(self.mesh.policy_path) != self._seen:
+            digest = digest_of(self.mesh.policy_path)
+            if digest != self._seen and digest == last:
                 await self.reload_policy()
+            last = digest
 
     def _refuse_policy(self, error: MeshwardenError) -> None:
         if self._policy_error == str(error):

@@ -20,7 +20,7 @@ class SidecarStatus:
 
     service: str
     connected: bool
-    pending: int
+    pending: list[str]
     refused: dict[str, str]
     expires: str
     renews_in_s: float
