@@ -120,6 +120,15 @@ async def test_unusable_state_is_one_line_that_names_it_and_leaves_nothing_runni
     assert not (state / "up.json").exists()
 
 
+async def test_an_output_log_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    mesh_file, state = write_mesh(tmp_path), tmp_path / "s"
+    (state / "logs" / "front.log").mkdir(parents=True)
+    code, said = await run("up", str(mesh_file), "--state", str(state))
+    assert code == 2
+    assert f"{state / 'logs' / 'front.log'}: Is a directory" in said[-1]
+    await nothing_left(tmp_path)
+
+
 async def test_two_control_planes_do_not_share_a_state_directory(mesh: Running) -> None:
     mesh_file = mesh.directory / "mesh.yaml"
     code, said = await run("serve", str(mesh_file), "--state", str(mesh.layout.state))

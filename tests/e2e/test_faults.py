@@ -28,6 +28,7 @@ from tests.e2e.small_mesh import (
 from tests.e2e.steady_load import WORKERS, recorded, steady_load
 
 from meshwarden.adapters.storage.calls import load_calls
+from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.control.layout import CONTROL_PLANE, sidecar_name
 from meshwarden.control.supervision import EventKind
 
@@ -153,6 +154,29 @@ def record_of(up: Up, *, since_ns: int = 0) -> Counter[int]:
     assert found.rejected == {}
     rows = rows_of(found.table, source=f"{DOMAIN}/front", destination=f"{DOMAIN}/back")
     return recorded(rows, since_ns=since_ns)
+
+
+async def test_a_policy_file_that_is_broken_changes_nothing_until_it_is_mended(
+    mesh: Running,
+) -> None:
+    async with mesh.client("front") as client:
+
+        async def _answers(path: str, status: int) -> bool:
+            return (await client.get(f"http://back{path}")).status_code == status
+
+        mesh.mesh.policy_path.write_text("services: [\n")
+        await eventually(lambda: _found(mesh, "policy.refused"), what="a finding")
+        assert await _answers("/v1/ping", 200)
+        mesh.mesh.policy_path.write_text(POLICY.replace("/v1/ping", "/v1/pong"))
+        await eventually(lambda: _answers("/v1/pong", 200), what="the mended policy is in force")
+        assert await _answers("/v1/ping", 403)
+        assert (await mesh.write_policy(POLICY)).status_code == 200
+        await mesh.settled()
+        await eventually(lambda: _answers("/v1/ping", 200), what="the first policy again")
+
+
+async def _found(mesh: Running, code: str) -> bool:
+    return any(each.code == code for each in FileFindingStore(mesh.layout.findings).load_findings())
 
 
 async def test_killed_supervisor_takes_all_along_and_the_next_goes_on_from_its_record(

@@ -30,7 +30,7 @@ def occupied(layout: Layout) -> Iterator[None]:
         ConfigError: `state.in_use` where another supervisor holds it, `state.unusable` where it
             cannot be created or belongs to another account.
     """
-    with _refusing(layout.state):
+    with refusing(layout.state):
         layout.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = os.open(layout.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -73,7 +73,7 @@ def prepare(mesh: Mesh, layout: Layout) -> None:
     users = {name: service.user for name, service in mesh.services.items() if service.user}
     # Another account has to pass through to its own directory; it can list nothing on the way.
     passage = 0o711 if users else 0o700
-    with _refusing(layout.state):
+    with refusing(layout.state):
         layout.state.chmod(passage)
         _make(layout.run_dir, passage)
         _make(layout.logs_dir, 0o700)
@@ -104,7 +104,7 @@ def _hand_over(directory: Path, user: str, name: str) -> None:
 
 def clean(layout: Layout) -> None:
     """Remove what exists only while the mesh runs; other contents of the directory stay."""
-    with _refusing(layout.state):
+    with refusing(layout.state):
         for name in layout.names:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(layout.service_run_dir(name))
@@ -156,7 +156,8 @@ def check_free(claims: Iterable[Claim]) -> None:
 
 
 @contextlib.contextmanager
-def _refusing(state: Path) -> Iterator[None]:
+def refusing(state: Path) -> Iterator[None]:
+    """Turn what the disk refuses into ConfigError `state.unusable`."""
     try:
         yield
     except OSError as error:

@@ -213,7 +213,8 @@ class Supervisor:
         healthy: Callable[[], Awaitable[bool]],
         **options: Callable[[Exit, Sequence[str]], MeshwardenError | None],
     ) -> Keeper:
-        self._logs[name] = OutputLog(self.layout.output_log(name))
+        with ground.refusing(self.layout.state):
+            self._logs[name] = OutputLog(self.layout.output_log(name))
         self._keepers[name] = Keeper(name, program, healthy, self._around, **options)
         return self._keepers[name]
 
