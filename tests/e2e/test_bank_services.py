@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pytest
 from tests.e2e.plain_bank import CUSTOMERS_COUNT, SEED, PlainBank, running_bank
 
+from meshwarden.adapters.process import open_to_others
 from meshwarden.kernel import calls_to_table
 from meshwarden.lab.agreement import compare
 from meshwarden.lab.bank.directory import Directory
@@ -74,6 +76,10 @@ async def test_customers_are_served_and_the_books_balance_on_sqlite(directory: P
 
 
 @pytest.mark.skipif(find_binaries() is None, reason="no PostgreSQL on this machine")
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not open_to_others(Path(sys.executable)),
+    reason="PostgreSQL's account cannot reach this interpreter: use one outside of /root",
+)
 async def test_customers_are_served_and_the_books_balance_on_postgresql(directory: Path) -> None:
     async with running_bank(directory, postgres=True) as bank:
         report = await play(bank, seconds=6.0)

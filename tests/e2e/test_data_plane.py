@@ -1,14 +1,24 @@
 """The data plane as services see it: real Envoys, real sockets, real processes."""
 
 import asyncio
+import contextlib
 import http.server
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
 from tests.e2e.small_mesh import Running, running_mesh
+
+from meshwarden.adapters.chance import SystemChance
+from meshwarden.adapters.storage.authority import load_or_create_authority
+from meshwarden.control.layout import inbound_tcp_port
+from meshwarden.identity import issue_svid
+from meshwarden.kernel import SpiffeId
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -156,3 +166,32 @@ async def _connect(mesh: Running, target: str) -> int:
     writer.close()
     await writer.wait_closed()
     return int(status.split()[1])
+
+
+async def test_a_connection_that_no_rule_allows_is_refused_and_on_record(
+    mesh: Running, tmp_path: Path
+) -> None:
+    context = stolen(mesh, "stranger", tmp_path)
+    port = inbound_tcp_port(5432)
+    with contextlib.suppress(OSError):
+        reader, writer = await asyncio.open_connection(mesh.layout.host("store"), port, ssl=context)
+        writer.write(b"balance")
+        assert await reader.read() == b""
+        writer.close()
+    [call] = await mesh.rows(destination=mesh.identity("store"), denied=True)
+    assert (call["source"], call["claimed"]) == ("unknown", mesh.identity("stranger"))
+    assert call["rule"] == "tls:not-allowed"
+
+
+def stolen(mesh: Running, name: str, folder: Path) -> ssl.SSLContext:
+    """Return a TLS client that holds a valid SVID of `name`."""
+    now = datetime.now(UTC)
+    authority = load_or_create_authority(mesh.layout.authority_dir, "test.example", now=now)
+    identity = SpiffeId.parse(mesh.identity(name))
+    svid = issue_svid(authority, identity, now=now, serial=SystemChance().serial())
+    pem = folder / "stolen.pem"
+    pem.write_text(svid.private_key.reveal() + svid.certificate_chain)
+    context = ssl.create_default_context(cadata=authority.bundle.pem)
+    context.check_hostname = False
+    context.load_cert_chain(pem)
+    return context

@@ -10,7 +10,6 @@ import os
 import pwd
 import secrets
 import socket
-import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import Any, Final
 
 import httpx
 
-from meshwarden.adapters.process import Child, Guard, Program, accepts
+from meshwarden.adapters.process import Child, Guard, Program, accepts, open_to_others
 from meshwarden.adapters.yaml import load_document
 from meshwarden.control.layout import Layout, layout_of
 from meshwarden.control.mesh import Mesh, check_against, parse_mesh
@@ -184,15 +183,9 @@ def _database_settings(state: Path) -> dict[str, str]:
         pwd.getpwnam("postgres")
     except KeyError:
         return {}
-    if not all(map(_open_to_others, (Path(sys.executable), Path(__file__), state))):
+    if not all(map(open_to_others, (Path(sys.executable), Path(__file__), state))):
         return {}
     return settings | {"database_user": "postgres"}
-
-
-def _open_to_others(path: Path) -> bool:
-    """Return whether an unprivileged user can reach `path` (a clone below /root hides it)."""
-    places = {*path.absolute().parents, *path.resolve().parents}
-    return all(place.stat().st_mode & stat.S_IXOTH for place in places)
 
 
 def _free_ports(count: int) -> list[int]:

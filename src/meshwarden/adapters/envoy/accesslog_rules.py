@@ -15,6 +15,7 @@ _NO_MATCH: Final = "none"  # what Envoy writes where no rule matched
 _BRACKETS: Final = re.compile(r"\[(.{1,256})\]", re.DOTALL)
 _MALFORMED: Final = ("http1.", "http2.", "path_normalization_failed", "missing_host_header")
 _HANDSHAKE_RULES: Final = (
+    ("SAN_matcher", "tls:not-allowed"),  # connections: no rule lets this certificate's owner in
     ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "tls:no-certificate"),
     ("certificate_has_expired", "tls:expired"),
     ("certificate_is_not_yet_valid", "tls:not-yet-valid"),

@@ -4,6 +4,7 @@
 that a start costs some ten milliseconds and no setting of the environment reaches them.
 """
 
+from meshwarden.adapters.process.account import open_to_others
 from meshwarden.adapters.process.child import Child, Exit, Program, resolve_program
 from meshwarden.adapters.process.guard import Guard
 from meshwarden.adapters.process.health import accepts, answers
@@ -17,5 +18,6 @@ __all__ = [
     "Program",
     "accepts",
     "answers",
+    "open_to_others",
     "resolve_program",
 ]

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,3 +55,9 @@ def find_account(user: str, *, asker: str) -> Account:
         groups=tuple(os.getgrouplist(user, entry.pw_gid)),
         home=entry.pw_dir,
     )
+
+
+def open_to_others(path: Path) -> bool:
+    """Return whether an unprivileged account can reach `path` (a clone below /root hides it)."""
+    places = {*path.absolute().parents, *path.resolve().parents}
+    return all(place.stat().st_mode & stat.S_IXOTH for place in places)
