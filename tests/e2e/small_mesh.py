@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from meshwarden.adapters.storage.calls import load_calls
 from meshwarden.adapters.yaml import load_document
-from meshwarden.control.layout import Layout, layout_of
+from meshwarden.control.layout import Layout, layout_of, outbound_tcp_ports
 from meshwarden.control.mesh import Mesh, check_against, parse_mesh
 from meshwarden.control.supervision import Event, Supervisor
 from meshwarden.control.supervision.wiring import wire
@@ -81,6 +81,10 @@ class Running:
         proxy = f"http://{self.layout.proxy(service)}"
         return httpx.AsyncClient(proxy=proxy, trust_env=False, timeout=10, **options)
 
+    def tcp(self, caller: str, callee: str, port: int) -> tuple[str, int]:
+        """Return where `caller` connects to reach a tcp port of `callee`, its only one."""
+        return self.layout.host(caller), outbound_tcp_ports([(callee, port)])[callee, port]
+
     async def api(self, method: str, path: str) -> httpx.Response:
         transport = httpx.AsyncHTTPTransport(uds=str(self.layout.api_socket))
         async with httpx.AsyncClient(transport=transport, timeout=30) as client:
@@ -91,14 +95,14 @@ class Running:
         (self.directory / "access.yaml").write_text(text)
         return await self.api("POST", "/v1/policy/reload")
 
-    async def settled(self) -> None:
+    async def settled(self, *, within_s: float = 30) -> None:
         """Return once every sidecar is connected and has answered all that is published."""
 
         async def _done() -> bool:
             status = (await self.api("GET", "/v1/status")).json()
             return all(each["connected"] and not each["pending"] for each in status["sidecars"])
 
-        await eventually(_done, within_s=30, what="all sidecars up to date")
+        await eventually(_done, within_s=within_s, what="all sidecars up to date")
 
     async def calls(self) -> pa.Table:
         """Return all calls recorded by now."""

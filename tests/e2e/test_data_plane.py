@@ -133,7 +133,7 @@ async def test_an_outside_host_that_is_not_listed_is_refused(mesh: Running) -> N
 
 
 async def test_connections_are_carried_to_the_port_that_a_rule_opens(mesh: Running) -> None:
-    reader, writer = await asyncio.open_connection(mesh.layout.host("front"), 30000)
+    reader, writer = await asyncio.open_connection(*mesh.tcp("front", "store", 5432))
     writer.write(b"balance")
     assert await reader.readexactly(7) == b"BALANCE"
     writer.close()

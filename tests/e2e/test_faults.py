@@ -156,6 +156,33 @@ def record_of(up: Up, *, since_ns: int = 0) -> Counter[int]:
     return recorded(rows, since_ns=since_ns)
 
 
+STORE_RULE = "      - {from: [front], tcp: 5432}\n"
+CHANGES = [
+    POLICY.replace(f"{DOMAIN}/back", f"{DOMAIN}/ns/new/back"),
+    POLICY.replace(STORE_RULE, STORE_RULE + STORE_RULE.replace("5432", "1521")),
+    POLICY.replace("listed.example, port: 80", "another.example, port: 443"),
+    POLICY.replace("/stranger\n", f"/stranger\n    accepts:\n{STORE_RULE}"),
+    POLICY.replace(f"    accepts:\n{STORE_RULE}", ""),
+    POLICY,
+]
+
+
+@pytest.mark.parametrize("pause", [True, False], ids=["one by one", "all at once"])
+async def test_policy_changes_of_all_kinds_are_taken_by_every_sidecar_in_seconds(
+    mesh: Running, *, pause: bool
+) -> None:
+    async with mesh.client("front") as client:
+        for text in CHANGES:
+            assert text is POLICY or text != POLICY
+            assert (await mesh.write_policy(text)).status_code == 200
+            if pause or text is POLICY:
+                # Far less than the 15 s after which Envoy goes on without what it waits for.
+                await mesh.settled(within_s=8)
+                assert (await client.get("http://back/v1/ping")).status_code == 200
+    status = (await mesh.api("GET", "/v1/status")).json()
+    assert [sidecar["refused"] for sidecar in status["sidecars"]] == [{}] * 4
+
+
 async def test_a_policy_file_that_is_broken_changes_nothing_until_it_is_mended(
     mesh: Running,
 ) -> None:
@@ -308,7 +335,7 @@ async def test_short_lived_certificates_are_renewed_under_load_without_a_failed_
 
 async def balance(mesh: Running) -> None:
     """Open a connection from front to store, which takes a handshake of its own, and use it."""
-    reader, writer = await asyncio.open_connection(mesh.layout.host("front"), 30000)
+    reader, writer = await asyncio.open_connection(*mesh.tcp("front", "store", 5432))
     writer.write(b"balance")
     assert await reader.readexactly(7) == b"BALANCE"
     writer.close()

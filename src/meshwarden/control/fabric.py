@@ -7,7 +7,7 @@ outside hosts that some rule lets its service reach.
 from collections.abc import Mapping
 
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
-from meshwarden.control.layout import Layout, inbound_tcp_port, outbound_tcp_port
+from meshwarden.control.layout import Layout, inbound_tcp_port, outbound_tcp_ports
 from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy import AccessPolicy, Rule, Service
@@ -92,13 +92,17 @@ def _application(service: MeshService, layout: Layout) -> Endpoint | None:
 def _callees(caller: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> list[Callee]:
     identity = policy.services[caller].identity
     found: list[Callee] = []
-    connections = 0
-    for name in sorted(mesh.services):
-        rules = [rule for rule in policy.services[name].accepts if identity in rule.sources]
+    open_to_it = {
+        name: [rule for rule in policy.services[name].accepts if identity in rule.sources]
+        for name in sorted(mesh.services)
+    }
+    local_ports = outbound_tcp_ports(
+        {(name, rule.tcp) for name, rules in open_to_it.items() for rule in rules if rule.tcp}
+    )
+    for name, rules in open_to_it.items():
         host = layout.host(name)
         for port in sorted({rule.tcp for rule in rules if rule.tcp}):
-            local = Endpoint(address=layout.host(caller), port=outbound_tcp_port(connections))
-            connections += 1
+            local = Endpoint(address=layout.host(caller), port=local_ports[name, port])
             found.append(
                 Callee(
                     service=name,

@@ -19,6 +19,8 @@ from meshwarden.kernel import ConfigError
 
 INBOUND_PORT: Final = 15443  # mutual TLS, HTTP
 OUTBOUND_PORT: Final = 15001  # the service's HTTP proxy
+FIRST_OUTBOUND_TCP_PORT: Final = 30000  # the service's own connections, in the clear
+OUTBOUND_TCP_PORTS: Final = 2700  # up to the range that Linux takes ports of its own choice from
 MAX_SOCKET_PATH_BYTES: Final = 107  # sun_path of unix(7), without its final NUL
 FIRST_HOST: Final = 10
 CONTROL_PLANE: Final = "control-plane"
@@ -29,9 +31,28 @@ def inbound_tcp_port(port: int) -> int:
     return 20000 + port % 40000
 
 
-def outbound_tcp_port(index: int) -> int:
-    """Return the clear port for the caller's `index`-th tcp destination (by name, then port)."""
-    return 30000 + index
+def outbound_tcp_ports(destinations: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """Return the clear port of each of a caller's tcp destinations (service, port).
+
+    It follows from the destination's own name: a policy change never moves another one to the port
+    that a running service was told. Only of two whose names fall on the same port, some one pair in
+    2700, the later by name takes the next.
+
+    Raises:
+        ConfigError: `mesh.too_many_tcp` where there are more destinations than ports.
+    """
+    found: dict[tuple[str, int], int] = {}
+    for name, port in sorted(destinations):
+        if len(found) == OUTBOUND_TCP_PORTS:
+            raise ConfigError(
+                "mesh.too_many_tcp", f"one service has more than {len(found)} tcp destinations"
+            )
+        digest = hashlib.sha256(f"{name}:{port}".encode()).digest()
+        place = int.from_bytes(digest[:8]) % OUTBOUND_TCP_PORTS
+        while FIRST_OUTBOUND_TCP_PORT + place in found.values():
+            place = (place + 1) % OUTBOUND_TCP_PORTS
+        found[name, port] = FIRST_OUTBOUND_TCP_PORT + place
+    return found
 
 
 @dataclass(frozen=True, slots=True)

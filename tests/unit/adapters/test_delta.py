@@ -137,3 +137,10 @@ def test_a_stale_or_invented_nonce_is_ignored() -> None:
 def test_the_version_depends_on_the_content_alone() -> None:
     assert resources("a")["a"].version == resources("a")["a"].version
     assert resources("a")["a"].version != resources("a", note="x")["a"].version
+
+
+def test_what_is_forgotten_is_sent_again_where_the_proxy_wants_it() -> None:
+    conversation = opened("a", "b")
+    conversation.respond(resources("a", "b", "c"))
+    conversation.forget(["a", "c"])
+    assert sent(conversation, resources("a", "b", "c")) == ["a"]

@@ -1,5 +1,6 @@
 """A sidecar is told of no callee and no outside host but those that a rule lets its service reach."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,10 +99,9 @@ def test_both_ends_of_a_connection_agree_on_its_ports(
     for callee, inbound in zip(sidecars["ledger"].callees, sidecars["database"].tcp, strict=True):
         assert callee.endpoints == (inbound.listen,)
     told = tcp_destinations(policy, mesh, layout, "ledger")
-    assert [(name, port, address.port) for name, port, address in told] == [
-        ("database", 5432, 30000),
-        ("database", 5433, 30001),
-    ]
+    assert [(name, port) for name, port, _ in told] == [("database", 5432), ("database", 5433)]
+    for (_, _, address), callee in zip(told, sidecars["ledger"].callees, strict=True):
+        assert callee.local == Endpoint(address=address.host, port=address.port)
     assert set(compile_filters(policy, "database").tcp) == {5432, 5433}
 
 
@@ -114,3 +114,18 @@ def test_outside_hosts_are_those_of_egress_with_their_fixed_addresses(
         "resolved.example": None,
     }
     assert sidecars["ledger"].outside == ()
+
+
+def test_a_rule_more_does_not_move_the_connections_that_a_service_was_told_of(
+    mesh: Mesh, layout: Layout, policy: AccessPolicy
+) -> None:
+    rule = b"""    accepts:
+      - {from: [ledger], tcp: 1521}
+"""
+    more = parse_policy(parse_document(POLICY + rule, name="access.yaml"))
+    batch = replace(mesh.services["batch"], port=1521)
+    mesh = replace(mesh, services={**mesh.services, "batch": batch})
+    before = tcp_destinations(policy, mesh, layout, "ledger")
+    after = tcp_destinations(more, mesh, layout, "ledger")
+    assert len(after) == 3
+    assert set(before) < set(after)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from meshwarden.control.layout import Layout, layout_of, service_environment
+from meshwarden.control.layout import Layout, layout_of, outbound_tcp_ports, service_environment
 from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.kernel import ConfigError
 
@@ -60,3 +60,14 @@ def test_service_finds_its_proxy_its_socket_and_its_tcp_destinations() -> None:
     assert found["MESHWARDEN_SOCKET"] == str(layout.app_socket("ledger"))
     assert found["MESHWARDEN_TCP_LEDGER_DB_5432"] == f"{local.host}:30000"
     assert service_environment(mesh, layout, "ledger-db")["PORT"] == "5432"
+
+
+def test_local_ports_of_tcp_destinations_are_apart_and_hang_on_their_names() -> None:
+    alone = outbound_tcp_ports([("ledger-db", 5432)])
+    many = [("ledger-db", port) for port in range(5000, 5800)]
+    together = outbound_tcp_ports(many)
+    assert len(set(together.values())) == len(many)
+    assert 30000 <= min(together.values()) <= max(together.values()) < 32768
+    assert outbound_tcp_ports([("aml", 5432), ("ledger-db", 5432)]).items() >= alone.items()
+    with pytest.raises(ConfigError, match="more than 2700 tcp destinations"):
+        outbound_tcp_ports([("ledger-db", port) for port in range(1, 3000)])

@@ -3,7 +3,9 @@
 Each sidecar has a Unix socket of its own in a directory that only it and the control plane can
 open; the socket, not what the proxy says, decides whose configuration and private key it gets.
 A proxy that names another node is cut off, and so is one that asks for what no sidecar of ours asks
-for (an unknown type, names without bounds). Nothing here knows what the resources mean.
+for (an unknown type, names without bounds). Nothing here knows what the resources mean, but for one
+rule of the protocol: a cluster that is sent is in use only once its endpoints, which have its name,
+are sent after it, also where they are the same.
 """
 
 import asyncio
@@ -193,6 +195,9 @@ class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
                 for type_url in ORDER:
                     while response := self._next(stream, type_url):
                         yield response
+                        if type_url == CLUSTERS:
+                            names = (resource.name for resource in response.resources)
+                            stream.conversation(ENDPOINTS).forget(names)
                 if not reader.done():
                     await stream.wake.wait()
             await reader

@@ -14,7 +14,7 @@ Rules that hold here:
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from envoy.service.discovery.v3.discovery_pb2 import (
@@ -108,6 +108,11 @@ class Conversation:
             self.wanted.discard(name)
             self.held.pop(name, None)
         return answers + self._acknowledge(request)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Send what the proxy wants of `names` once more, changed or not."""
+        for name in names:
+            self.held.pop(name, None)
 
     def respond(self, available: Mapping[str, Versioned]) -> DeltaDiscoveryResponse | None:
         """Return the next response that brings the proxy up to `available`; None where it is."""
