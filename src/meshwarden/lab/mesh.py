@@ -81,7 +81,7 @@ def render_mesh(
     for name in HTTP_SERVICES:
         services[name] = _service(python, name, environment.get(name, {}), health="/healthz")
     if "ledger-db" in services:
-        services["ledger"]["after"] = ["ledger-db"]
+        services["ledger"] |= {"after": ["ledger-db"], "start_timeout_s": 90}
     services["gateway"] |= {"after": ["idp", "accounts", "payments", "scoring"], "edge": edge_port}
     document = {
         "apiVersion": "meshwarden.dev/v1",

@@ -55,11 +55,13 @@ SELECT COUNT(*) FROM accounts a
 LEFT JOIN (SELECT account, SUM(amount) AS total FROM entries GROUP BY account) e ON e.account = a.id
 WHERE a.balance <> COALESCE(e.total, 0)
 """
+_OPENING_TIMEOUT_S: Final = 60.0  # some ten thousand rows at the first start
 # What a lost or refused connection raises; anything else is a defect and stays a 500.
 _UNREACHABLE: Final = (
     OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError, asyncpg.AdminShutdownError, asyncpg.InterfaceError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InternalClientError,  # rolling back what timed out, before its cancellation is through
 )  # fmt: skip
 
 
@@ -98,6 +100,7 @@ class PostgresBooks:
                 "accounts",
                 columns=["id", "currency", "may_overdraw"],
                 records=[(a.id, a.currency, a.may_overdraw) for a in new.values()],
+                timeout=_OPENING_TIMEOUT_S,
             )
             await db.copy_records_to_table(
                 "transfers",
@@ -105,6 +108,7 @@ class PostgresBooks:
                     (t.key, t.id, t.debit, t.credit, t.amount_minor, t.currency, t.reference, 0)
                     for t in moves
                 ],
+                timeout=_OPENING_TIMEOUT_S,
             )
             await db.copy_records_to_table(
                 "entries",
@@ -117,10 +121,12 @@ class PostgresBooks:
                         (t.key, t.credit, t.amount_minor, t.currency),
                     )
                 ],
+                timeout=_OPENING_TIMEOUT_S,
             )
             await db.execute(
                 "UPDATE accounts a SET balance = e.total FROM (SELECT account, SUM(amount) AS total"
-                " FROM entries GROUP BY account) e WHERE e.account = a.id AND a.balance <> e.total"
+                " FROM entries GROUP BY account) e WHERE e.account = a.id AND a.balance <> e.total",
+                timeout=_OPENING_TIMEOUT_S,
             )
 
     async def post(self, transfer: Transfer, *, at_ms: int) -> bool:
