@@ -40,6 +40,11 @@ class Up:
             *(service["sidecar_pid"] for service in services),
         }
 
+    def sidecar(self, service: str) -> int:
+        """Return the process of the sidecar that `service` was started with."""
+        [found] = [each for each in self.summary["services"] if each["name"] == service]
+        return int(found["sidecar_pid"])
+
     async def end(self) -> int:
         """Return its exit code, once it has ended."""
         async with asyncio.timeout(WITHIN_S):
