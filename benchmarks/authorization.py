@@ -285,6 +285,7 @@ def _measure(stage: Stage, variant: Variant, settings: Settings, rate_per_s: flo
         envoy_us=closed.processor_s["envoy"] / closed.requests * 1e6,
         envoy_busy=closed.processor_s["envoy"] / closed.seconds,
         authorizer_us=None if asked is None else asked / closed.requests * 1e6,
+        others_busy=closed.processor_s["others"] / closed.seconds,
         p50_ms=latency.get("p50"),
         p99_ms=latency.get("p99"),
     )

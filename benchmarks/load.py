@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.process import processor_seconds
+from benchmarks.process import machine_seconds, processor_seconds
 
 GRACE_S = 5.0  # after the end, for what is still under way in an open loop
 
@@ -74,7 +74,8 @@ class Outcome:
     Attributes:
         requests: answered within the measurement.
         seconds: its length.
-        processor_s: processor seconds that each watched process used, and `client`.
+        processor_s: processor seconds that each watched process used, `client` (this one), and
+            `others`: whatever else runs on the machine.
         latency_ms: percentiles of the latency by name; empty in a closed loop.
         unanswered: requests that were due but not answered in time, in an open loop.
     """
@@ -236,10 +237,12 @@ class Load:
 
     def _used(self) -> dict[str, float]:
         watched = {name: processor_seconds(pid) for name, pid in self._job.processes.items()}
-        return watched | {"client": processor_seconds(os.getpid())}
+        return watched | {"client": processor_seconds(os.getpid()), "machine": machine_seconds()}
 
     def _used_since(self, before: Mapping[str, float]) -> dict[str, float]:
-        return {name: now - before[name] for name, now in self._used().items()}
+        used = {name: now - before[name] for name, now in self._used().items()}
+        machine = used.pop("machine")
+        return used | {"others": max(0.0, machine - sum(used.values()))}
 
 
 def client_context(path: str, bundle: str) -> ssl.SSLContext:

@@ -55,6 +55,13 @@ def wait_for(
         time.sleep(0.05)
 
 
+def machine_seconds() -> float:
+    """Return the processor time that all processes and the kernel have used since the start."""
+    fields = [int(one) for one in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
+
+
 def processor_seconds(pid: int) -> float:
     """Return the processor time of all threads of `pid` so far.
 

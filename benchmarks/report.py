@@ -23,6 +23,7 @@ class Measured:
         envoy_busy: share of its core that Envoy used meanwhile; well below 1 means that something
             else was the bottleneck.
         authorizer_us: the remote authorizer's processor time for each; None where there is none.
+        others_busy: cores that processes outside of the benchmark used meanwhile.
         p50_ms: latency in the open loop; None where the variant cannot carry that rate.
         p99_ms: the same.
     """
@@ -31,6 +32,7 @@ class Measured:
     envoy_us: float
     envoy_busy: float
     authorizer_us: float | None
+    others_busy: float
     p50_ms: float | None
     p99_ms: float | None
 
@@ -131,6 +133,7 @@ def _cell(report: Report, variant: str, column: Column) -> str:
 
 def _facts(report: Report) -> list[str]:
     rounds = len(report.rounds[report.bare])
+    others = [one.others_busy for measured in report.rounds.values() for one in measured]
     machine = "; ".join(f"{name} {value}" for name, value in report.machine.items())
     facts = [
         f"Medians of {rounds} rounds, in brackets the least and the greatest ratio to the bare run"
@@ -140,6 +143,8 @@ def _facts(report: Report) -> list[str]:
         "The proxy forwards to an application, which the load generator plays as well."
         if report.forward
         else "The proxy answers by itself: there is no application.",
+        f"Other processes used {median(others):.2f} cores meanwhile (median; at most"
+        f" {max(others):.2f}).",
         machine,
     ]
     return facts + [f"{name}: not measured, {why}" for name, why in report.not_measured.items()]

@@ -13,6 +13,7 @@ def measured(throughput_per_s: float, p99_ms: float | None) -> Measured:
         envoy_us=20.0,
         envoy_busy=1.0,
         authorizer_us=None,
+        others_busy=0.0,
         p50_ms=p99_ms,
         p99_ms=p99_ms,
     )
