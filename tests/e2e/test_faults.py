@@ -27,6 +27,7 @@ from tests.e2e.small_mesh import (
 )
 from tests.e2e.steady_load import WORKERS, recorded, steady_load
 
+from meshwarden.adapters.envoy.admin import failed_log_writes
 from meshwarden.adapters.storage.calls import load_calls
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.control.layout import CONTROL_PLANE, sidecar_name
@@ -107,6 +108,7 @@ async def test_control_plane_killed_again_and_again_costs_no_request_and_no_reco
     # Versions are digests of what is sent: a successor sends nothing that a sidecar has already.
     assert {name: await pushes(mesh, name) for name in mesh.mesh.services} == pushed
     assert await whole_record(mesh, since_ns=started) == Counter(load.answers.keys())
+    assert await asyncio.to_thread(failed_log_writes, mesh.layout.admin_socket("back")) == 0
 
 
 async def test_killed_sidecar_of_the_callee_costs_503_meanwhile_and_no_record(

@@ -32,6 +32,7 @@ from meshwarden.adapters.process import accepts
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.certificates import Certificates
+from meshwarden.control.plane.losses import watch_losses
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.published import (
     Published,
@@ -96,6 +97,7 @@ class ControlPlane:
         for name in self.mesh.services:
             self._publish(name)
             await self._server.open(name, self.layout.xds_socket(name))
+        admins = {name: self.layout.admin_socket(name) for name in self.mesh.services}
         try:
             with _first_failure():
                 async with asyncio.TaskGroup() as loops:
@@ -103,6 +105,7 @@ class ControlPlane:
                         loops.create_task(self.certificates.run(self._renewed)),
                         loops.create_task(self.recorder.run()),
                         loops.create_task(self._watch_policy()),
+                        loops.create_task(watch_losses(admins, self.clock, self._tell_loss)),
                     ]
                     yield
                     for task in tasks:
@@ -214,6 +217,9 @@ class ControlPlane:
             if digest != self._seen and digest == last:
                 await self.reload_policy()
             last = digest
+
+    def _tell_loss(self, service: str, sentence: str) -> None:
+        self._raise(code="record.lost", subject=service, sentence=sentence)
 
     def _refuse_policy(self, error: MeshwardenError) -> None:
         if self._policy_error == str(error):
