@@ -1,5 +1,6 @@
 """The wiring of loopback mode: our control plane, and one Envoy a service on a loopback address."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
@@ -28,8 +29,9 @@ def wire(mesh_file: Path, mesh: Mesh, policy: AccessPolicy, layout: Layout) -> W
 
     def _sidecar(service: MeshService) -> list[str]:
         bootstrap = layout.bootstrap(service.name)
-        try:
+        with contextlib.suppress(OSError):  # on a full disk a line is lost, the sidecar is not
             end_last_line(layout.access_log(service.name))  # its predecessor may have been killed
+        try:
             _store_bootstrap(bootstrap, service.name, layout)
         except OSError as error:
             raise DependencyError(
