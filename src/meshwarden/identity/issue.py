@@ -87,8 +87,8 @@ def issue_svid(
         .serial_number(require_serial(serial))
         .not_valid_before(not_before)
         .not_valid_after(not_after)
-        .add_extension(_authority_key_identifier(authority.issuer, authority.key), critical=False)
-        .sign(authority.key, _hash_for(authority.key))
+        .add_extension(authority_key_identifier(authority.issuer, authority.key), critical=False)
+        .sign(authority.key, hash_for(authority.key))
     )
     return Svid(
         identity=identity,
@@ -121,7 +121,7 @@ def _leaf_builder(identity: SpiffeId, key: ec.EllipticCurvePublicKey) -> x509.Ce
     )
 
 
-def _authority_key_identifier(
+def authority_key_identifier(
     issuer: x509.Certificate, key: PrivateKey
 ) -> x509.AuthorityKeyIdentifier:
     """Return what names the issuer's key, taken from its own certificate where that names it."""
@@ -132,7 +132,7 @@ def _authority_key_identifier(
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
 
 
-def _hash_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
+def hash_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
     """Return a digest as strong as the key."""
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size >= _P384_BITS:
         return hashes.SHA384() if key.key_size == _P384_BITS else hashes.SHA512()

@@ -126,10 +126,10 @@ def test_another_trust_domain_is_refused(tmp_path: Path) -> None:
         load(tmp_path, domain="other.example")
 
 
-def test_the_intermediate_is_replaced_in_the_second_half_of_its_life(tmp_path: Path) -> None:
+def test_the_intermediate_is_replaced_at_once_only_when_it_has_ended(tmp_path: Path) -> None:
     first = load(tmp_path)
-    assert load(tmp_path, days=180).issuer == first.issuer
-    second = load(tmp_path, days=190)
+    assert load(tmp_path, days=360).issuer == first.issuer
+    second = load(tmp_path, days=370)
     assert second.issuer != first.issuer
     assert second.bundle == first.bundle
     assert names(tmp_path) == FILES
@@ -137,7 +137,7 @@ def test_the_intermediate_is_replaced_in_the_second_half_of_its_life(tmp_path: P
 
 def test_it_recovers_from_a_clock_that_was_ahead(tmp_path: Path) -> None:
     load(tmp_path)
-    load(tmp_path, days=300)
+    load(tmp_path, days=400)
     assert load(tmp_path).not_before < NOW
 
 
@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, size: int) -> N
 def test_a_full_disk_keeps_the_old_intermediate(tmp_path: Path) -> None:
     first = load(tmp_path)
     with files_limited_to(100), pytest.raises(DependencyError):
-        load(tmp_path, days=200)
+        load(tmp_path, days=400)
     assert names(tmp_path) == FILES
     assert load(tmp_path).issuer == first.issuer
 
@@ -180,7 +180,7 @@ def test_what_a_crash_left_behind_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".ca.new-abc/root.key").write_text("half")
     load(tmp_path / "ca")
     (tmp_path / "ca/.intermediate.pem.new-1").write_text("half")
-    load(tmp_path / "ca", days=200)
+    load(tmp_path / "ca", days=400)
     assert names(tmp_path) == {"ca"}
     assert names(tmp_path / "ca") == FILES
 

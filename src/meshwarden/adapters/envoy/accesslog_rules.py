@@ -1,7 +1,8 @@
 """Who refused, by which rule: what an entry's details and failures say.
 
 Names of our own: `default-deny` where no rule allows it, `tls:<why>` for handshakes, `egress:<why>`
-and `http:malformed` for refusals by the sidecar itself, `token` and `authorizer` for their filters.
+and `http:malformed` for refusals by the sidecar itself, `containment:<why>` for what is cut off in
+spite of policy, `token` and `authorizer` for their filters.
 Any other rule is the policy's.
 """
 
@@ -10,6 +11,7 @@ from typing import Final
 
 from meshwarden.adapters.envoy.accesslog_entry import Entry
 
+CONTAINED: Final = "containment:"
 DEFAULT_DENY: Final = "default-deny"
 _NO_MATCH: Final = "none"  # what Envoy writes where no rule matched
 _BRACKETS: Final = re.compile(r"\[(.{1,256})\]", re.DOTALL)
@@ -35,7 +37,9 @@ def callee_decision(entry: Entry) -> tuple[bool, str | None]:
     details = entry.details or ""
     if details.startswith("rbac_access_denied"):
         named = _BRACKETS.search(details)
-        rule = entry.rule or (named.group(1) if named else _NO_MATCH)
+        by = named.group(1) if named else _NO_MATCH
+        # What `containment` refuses is refused by it, whatever policy says of the call.
+        rule = by if by.startswith(CONTAINED) else entry.rule or by
         return True, DEFAULT_DENY if rule == _NO_MATCH else rule
     if details.startswith("jwt_authn_access_denied"):
         return True, "token"
@@ -43,7 +47,7 @@ def callee_decision(entry: Entry) -> tuple[bool, str | None]:
         return True, "authorizer"
     if details.startswith(_MALFORMED):
         return True, "http:malformed"
-    return False, entry.rule
+    return False, None if entry.rule == _NO_MATCH else entry.rule
 
 
 def caller_refusal(entry: Entry) -> tuple[bool, str | None]:

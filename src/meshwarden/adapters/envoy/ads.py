@@ -10,7 +10,7 @@ are sent after it, also where they are the same.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -120,6 +120,26 @@ class DiscoveryServer:
         state.available.setdefault(type_url, {})[name] = versioned(message)
         for stream in state.streams:
             stream.wake.set()
+
+    def update_all(self, nodes: Iterable[str], type_url: str, name: str, message: Message) -> None:
+        """Replace one resource that is the same for all `nodes`; it is packed once."""
+        resource = versioned(message)
+        for node in nodes:
+            state = self._node(node)
+            state.available.setdefault(type_url, {})[name] = resource
+            for stream in state.streams:
+                stream.wake.set()
+
+    async def answered(self, node: str, resources: Iterable[tuple[str, str]]) -> None:
+        """Wait until `node` has answered these resources, by type and name, in their version.
+
+        As with `settled`, bound the wait; what is not published is not waited for.
+        """
+        state = self._node(node)
+        wanted = set(resources)
+        while state.unanswered() & wanted:
+            state.answered.clear()
+            await state.answered.wait()
 
     async def settled(self, node: str) -> list[Acknowledgement]:
         """Wait until `node` has answered all that is published; return its refusals.

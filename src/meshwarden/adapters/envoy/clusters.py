@@ -1,23 +1,31 @@
 """Where a sidecar sends: its own service, the callees that policy allows, listed outside hosts.
 
 Requests keep the protocol they came in (HTTP/1.1 or HTTP/2) on every leg, so that neither side
-needs to be told what the other speaks. Callees' endpoints come by EDS: they can be taken away
-without touching the cluster.
+needs to be told what the other speaks. Endpoints come by EDS, those of the service's own ports too:
+they can be taken away, and connections to them be cut (`containment`), without touching the
+cluster.
 """
+
+from collections.abc import Mapping
+from typing import Final
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import Address, BindConfig, Pipe, SocketAddress
+from envoy.config.core.v3.health_check_pb2 import HealthStatus
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint as LbEndpointAddress
 from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from envoy.type.v3.percent_pb2 import Percent
 from google.protobuf.duration_pb2 import Duration
 
+from meshwarden.adapters.envoy.containment import Containment, endpoint_metadata
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Outside, Sidecar
 from meshwarden.adapters.envoy.tls import ads_source, caller_socket, packed
 
 APPLICATION = "application"
+NOTHING: Final = Containment()
 _CONNECT_TIMEOUT = Duration(seconds=2)
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -44,21 +52,54 @@ def build_clusters(sidecar: Sidecar) -> dict[str, Cluster]:
     return {cluster.name: cluster for cluster in found}
 
 
-def build_endpoints(sidecar: Sidecar) -> dict[str, ClusterLoadAssignment]:
-    """Return where the callees of `sidecar` are, by cluster."""
-    return {
-        callee.cluster: _assignment(callee.cluster, callee.endpoints) for callee in sidecar.callees
+def build_endpoints(
+    sidecar: Sidecar, containment: Containment = NOTHING
+) -> dict[str, ClusterLoadAssignment]:
+    """Return where the callees and the own ports of `sidecar` are, by cluster.
+
+    Each endpoint carries the revoked certificates that connections to it may show. A callee that
+    has no certificate that counts is there, but nobody is sent to it: a removed endpoint could no
+    longer say which of its open connections to close.
+    """
+    own = {
+        name: _contained(_assignment(name, (inbound.application,)), containment.certificates)
+        for inbound in sidecar.tcp
+        if (name := application_cluster(inbound.port))
     }
+    return own | {
+        callee.cluster: _contained(
+            _assignment(callee.cluster, callee.endpoints),
+            containment.of(callee.identity, sidecar.identity),
+            withheld=callee.service in containment.withheld,
+        )
+        for callee in sidecar.callees
+    }
+
+
+def _contained(
+    assignment: ClusterLoadAssignment, certificates: Mapping[str, str], *, withheld: bool = False
+) -> ClusterLoadAssignment:
+    for place in assignment.endpoints[0].lb_endpoints:
+        place.metadata.CopyFrom(endpoint_metadata(certificates))
+        place.health_status = HealthStatus.UNHEALTHY if withheld else HealthStatus.UNKNOWN
+    return assignment
 
 
 def _application(endpoint: Endpoint, port: int | None = None) -> Cluster:
     name = application_cluster(port)
+    if port is not None:
+        return Cluster(
+            name=name,
+            type=Cluster.EDS,
+            eds_cluster_config=Cluster.EdsClusterConfig(eds_config=ads_source()),
+            connect_timeout=_CONNECT_TIMEOUT,
+        )
     return Cluster(
         name=name,
         type=Cluster.STATIC,
         connect_timeout=_CONNECT_TIMEOUT,
         load_assignment=_assignment(name, (endpoint,)),
-        typed_extension_protocol_options={} if port else _same_protocol(),
+        typed_extension_protocol_options=_same_protocol(),
     )
 
 
@@ -71,6 +112,11 @@ def _callee(callee: Callee, source: str) -> Cluster:
         connect_timeout=_CONNECT_TIMEOUT,
         transport_socket=caller_socket(callee.identity),
         upstream_bind_config=own_address,  # callees see which sidecar connects
+        common_lb_config=Cluster.CommonLbConfig(
+            # A callee that is withheld gets nothing, also where it is the only one.
+            healthy_panic_threshold=Percent(value=0),
+            close_connections_on_host_set_change=True,
+        ),
         typed_extension_protocol_options={} if callee.port else _same_protocol(),
     )
 

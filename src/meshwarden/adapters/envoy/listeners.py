@@ -7,6 +7,9 @@
   to a listed outside host (also by CONNECT, end to end). Any other host is refused here.
 - `outbound/<service>/<port>`: the service's own connections.
 - `edge`: plain HTTP from outside; authentication is the service's.
+
+What is contained (`containment`) is cut off before policy is asked. Requests in flight and
+connections are bounded in time, so that neither outlives for long the certificate that began it.
 """
 
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
@@ -16,6 +19,7 @@ from envoy.config.core.v3.base_pb2 import (
 )
 from envoy.config.core.v3.config_source_pb2 import ExtensionConfigSource
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
+from envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3 import route_components_pb2 as routes
@@ -33,7 +37,20 @@ from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from meshwarden.adapters.envoy import accesslog
-from meshwarden.adapters.envoy.clusters import APPLICATION, address_of, application_cluster
+from meshwarden.adapters.envoy.clusters import (
+    APPLICATION,
+    NOTHING,
+    address_of,
+    application_cluster,
+)
+from meshwarden.adapters.envoy.containment import (
+    CONTAINMENT,
+    Containment,
+    containment_resource,
+    inbound_filter,
+    outbound_filter,
+    peer_filter,
+)
 from meshwarden.adapters.envoy.model import Callee, Filters, Outside, Sidecar, TcpInbound
 from meshwarden.adapters.envoy.tls import ads_source, callee_socket, callers_name, packed
 from meshwarden.kernel import EXTERNAL
@@ -46,19 +63,28 @@ NOT_LISTED = "egress:not-listed"
 _HTTP_RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 _NETWORK_RBAC = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC"
 _NO_LIMIT = Duration(seconds=0)
+_STREAM_LIMIT = Duration(seconds=3600)
+"""A request in flight when its caller is revoked ends by then; an SVID lives as long by default.
+Shorter cuts long streams off more often, longer lets a revoked caller keep one that much longer."""
+_CONNECTION_LIMIT = Duration(seconds=3600)  # requests in flight are finished first
+_TCP_LIMIT = Duration(seconds=24 * 3600)
+"""A connection over which a revoked caller sends nothing is not cut by `containment`."""
 _Manager = hcm.HttpConnectionManager
 
 
-def build_filters(sidecar: Sidecar, filters: Filters) -> dict[str, TypedExtensionConfig]:
-    """Return the compiled policy as the filters that the inbound listeners ask for by name."""
+def build_filters(
+    sidecar: Sidecar, filters: Filters, containment: Containment = NOTHING
+) -> dict[str, TypedExtensionConfig]:
+    """Return containment and compiled policy as the inbound listeners ask for them by name."""
     named: dict[str, Message] = {AUTHORIZATION: filters.http} if sidecar.inbound else {}
     named |= {
         f"{AUTHORIZATION}/{inbound.port}": filters.tcp[inbound.port] for inbound in sidecar.tcp
     }
-    return {
+    found = {
         name: TypedExtensionConfig(name=name, typed_config=packed(message))
         for name, message in named.items()
     }
+    return found | ({CONTAINMENT: containment_resource(containment)} if sidecar.inbound else {})
 
 
 def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
@@ -93,7 +119,10 @@ def _inbound(sidecar: Sidecar, log: str) -> Listener:
     manager = _manager(
         INBOUND,
         accesslog.inbound_http(log),
-        filters=[_discovered_http(AUTHORIZATION)],
+        filters=[peer_filter(), _discovered_http(CONTAINMENT), _discovered_http(AUTHORIZATION)],
+        common_http_protocol_options=HttpProtocolOptions(
+            max_connection_duration=_CONNECTION_LIMIT, max_stream_duration=_STREAM_LIMIT
+        ),
         route_config=_to_application(INBOUND),
         forward_client_cert_details=_Manager.SANITIZE_SET,
         set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(uri=True),
@@ -119,7 +148,12 @@ def _inbound_tcp(inbound: TcpInbound, log: str) -> Listener:
     return Listener(
         name=name,
         address=address_of(inbound.listen),
-        filter_chains=[_chain([authorization, proxy], callee_socket(callers_name(inbound.port)))],
+        filter_chains=[
+            _chain(
+                [inbound_filter(), authorization, proxy],
+                callee_socket(callers_name(inbound.port)),
+            )
+        ],
     )
 
 
@@ -142,7 +176,11 @@ def _outbound_tcp(callee: Callee, log: str) -> Listener:
     name = f"{OUTBOUND}/{callee.service}/{callee.port}"
     record = accesslog.outbound_tcp(log, destination=str(callee.identity), port=callee.port or 0)
     proxy = _tcp(name, callee.cluster, record)
-    return Listener(name=name, address=address_of(callee.local), filter_chains=[_chain([proxy])])
+    return Listener(
+        name=name,
+        address=address_of(callee.local),
+        filter_chains=[_chain([outbound_filter(), proxy])],
+    )
 
 
 def _edge(sidecar: Sidecar, log: str) -> Listener:
@@ -197,7 +235,12 @@ def _http(manager: Message) -> Filter:
 
 def _tcp(name: str, cluster: str, log: AccessLog, *, proven: bool = False) -> Filter:
     """Return a proxy of connections; a `proven` one opens its own after the caller's handshake."""
-    proxy = TcpProxy(stat_prefix=name, cluster=cluster, access_log=[log])
+    proxy = TcpProxy(
+        stat_prefix=name,
+        cluster=cluster,
+        access_log=[log],
+        max_downstream_connection_duration=_TCP_LIMIT,
+    )
     if proven:
         proxy.upstream_connect_mode = UpstreamConnectMode.ON_DOWNSTREAM_TLS_HANDSHAKE
         proxy.max_early_data_bytes.value = 1 << 16  # read ahead while the service accepts
@@ -225,7 +268,16 @@ def _callee_host(callee: Callee) -> routes.VirtualHost:
     return routes.VirtualHost(
         name=callee.service,
         domains=[callee.service, f"{callee.service}:80"],
-        routes=[_forward(callee.cluster, destination=str(callee.identity), retry=retry)],
+        routes=[
+            _forward(
+                callee.cluster,
+                destination=str(callee.identity),
+                retry=retry,
+                max_stream_duration=routes.RouteAction.MaxStreamDuration(
+                    max_stream_duration=_STREAM_LIMIT
+                ),
+            )
+        ],
         # The callee's and the caller's record of one request are joined by this id; whatever the
         # application wrote there is overwritten.
         request_headers_to_add=[accesslog.call_header()],
@@ -274,10 +326,19 @@ def _refuse_host(service: str) -> routes.VirtualHost:
 
 
 def _forward(
-    cluster: str, *, destination: str | None = None, retry: routes.RetryPolicy | None = None
+    cluster: str,
+    *,
+    destination: str | None = None,
+    retry: routes.RetryPolicy | None = None,
+    max_stream_duration: routes.RouteAction.MaxStreamDuration | None = None,
 ) -> routes.Route:
     return routes.Route(
         match=routes.RouteMatch(prefix="/"),
         metadata=accesslog.route_metadata(destination) if destination else None,
-        route=routes.RouteAction(cluster=cluster, timeout=_NO_LIMIT, retry_policy=retry),
+        route=routes.RouteAction(
+            cluster=cluster,
+            timeout=_NO_LIMIT,
+            retry_policy=retry,
+            max_stream_duration=max_stream_duration,
+        ),
     )

@@ -3,12 +3,19 @@
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy import ads, clusters, listeners
+from meshwarden.adapters.envoy.containment import Containment
 from meshwarden.adapters.envoy.model import Filters, Sidecar
 from meshwarden.adapters.envoy.tls import bundle_secret, callers_secret
 
 
 def build_snapshot(
-    sidecar: Sidecar, filters: Filters, *, svid: Secret, bundle: str
+    sidecar: Sidecar,
+    filters: Filters,
+    *,
+    svid: Secret,
+    bundle: str,
+    crls: str = "",
+    containment: Containment = clusters.NOTHING,
 ) -> ads.Snapshot:
     """Return all resources of one sidecar.
 
@@ -17,16 +24,21 @@ def build_snapshot(
         filters: its service's compiled policy.
         svid: its own certificate and key.
         bundle: the trust domain's roots (PEM).
+        crls: the revocation list of each of its issuers (PEM); none where nobody shall look.
+        containment: what is cut off in spite of policy.
     """
-    secrets = [svid]
-    if sidecar.inbound or sidecar.callees:
-        secrets.append(bundle_secret(bundle))
-    secrets += [callers_secret(bundle, one.port, one.callers) for one in sidecar.tcp]
+    secrets = [svid, *build_trust(sidecar, bundle, crls)]
     return {
         ads.CLUSTERS: clusters.build_clusters(sidecar),
-        ads.ENDPOINTS: clusters.build_endpoints(sidecar),
+        ads.ENDPOINTS: clusters.build_endpoints(sidecar, containment),
         ads.SECRETS: {secret.name: secret for secret in secrets},
-        ads.FILTERS: listeners.build_filters(sidecar, filters),
+        ads.FILTERS: listeners.build_filters(sidecar, filters, containment),
         ads.LISTENERS: listeners.build_listeners(sidecar),
         ads.ROUTES: listeners.build_routes(sidecar),
     }
+
+
+def build_trust(sidecar: Sidecar, bundle: str, crls: str) -> list[Secret]:
+    """Return what one sidecar verifies its peers with; arguments as for `build_snapshot`."""
+    found = [bundle_secret(bundle, crls)] if sidecar.inbound or sidecar.callees else []
+    return found + [callers_secret(bundle, one.port, one.callers, crls) for one in sidecar.tcp]

@@ -50,13 +50,14 @@ def svid_secret(certificate_chain: str, private_key: str) -> Secret:
     )
 
 
-def bundle_secret(bundle: str) -> Secret:
-    """Return the trust domain's roots (PEM)."""
-    context = common.CertificateValidationContext(trusted_ca=DataSource(inline_string=bundle))
-    return Secret(name=BUNDLE, validation_context=context)
+def bundle_secret(bundle: str, crls: str = "") -> Secret:
+    """Return the trust domain's roots, and the revocation list of each of its issuers (PEM)."""
+    return Secret(name=BUNDLE, validation_context=_trusting(bundle, crls))
 
 
-def callers_secret(bundle: str, port: int, callers: Iterable[SpiffeId]) -> Secret:
+def callers_secret(
+    bundle: str, port: int, callers: Iterable[SpiffeId], crls: str = ""
+) -> Secret:
     """Return the roots, limited to certificates of those who may connect to `port`.
 
     Envoy's network RBAC decides on a caller's first octet, so a service that speaks first would be
@@ -65,9 +66,8 @@ def callers_secret(bundle: str, port: int, callers: Iterable[SpiffeId]) -> Secre
     names = [_named(caller) for caller in callers]
     if not names:
         raise ValueError(f"nobody may connect to {port}: an empty list would let everybody in")
-    context = common.CertificateValidationContext(
-        trusted_ca=DataSource(inline_string=bundle), match_typed_subject_alt_names=names
-    )
+    context = _trusting(bundle, crls)
+    context.match_typed_subject_alt_names.extend(names)
     return Secret(name=callers_name(port), validation_context=context)
 
 
@@ -107,6 +107,19 @@ def caller_socket(callee: SpiffeId) -> TransportSocket:
         )
     )
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
+
+
+def _trusting(bundle: str, crls: str) -> common.CertificateValidationContext:
+    """Return the roots and lists.
+
+    With lists, a certificate whose issuer has none is refused, and so is one whose list is past its
+    `nextUpdate`; without any, none is looked for.
+    """
+    context = common.CertificateValidationContext(trusted_ca=DataSource(inline_string=bundle))
+    if crls:
+        context.crl.inline_string = crls
+        context.only_verify_leaf_cert_crl = True  # intermediates are replaced, never listed
+    return context
 
 
 def _named(identity: SpiffeId) -> common.SubjectAltNameMatcher:

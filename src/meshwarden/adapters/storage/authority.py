@@ -4,8 +4,8 @@ A directory of its own (0700) with, each 0600:
 
 - `root.pem`: the root certificate, what peers trust;
 - `root.key`: its private key. Needed once a year for a new intermediate; may be kept elsewhere;
-- `intermediate.pem`: the signing key and its certificate in one file, so that one rename replaces
-  both.
+- `intermediate.pem`: the signing key, its certificate and (after a rotation) its root in one file,
+  so that one rename replaces them all. `authority_rotation` says how.
 
 A new directory is written beside its final place and renamed into it, a new intermediate likewise:
 a crash, a full disk or a second process leaves the old state or the new one. What a crash left
@@ -68,8 +68,9 @@ def load_or_create_authority(
 ) -> Authority:
     """Return the authority kept in `directory`, made there if it is empty or missing.
 
-    An intermediate in the second half of its life, or one from a clock that has since been set
-    back, is replaced where the root's key is there.
+    An intermediate that has ended, or one from a clock that has since been set back, is replaced
+    where the root's key is there. One that is due is not: its successor must be known to every
+    verifier first, see `authority_rotation`.
 
     Args:
         directory: its own directory; a missing parent is made too, with mode 0700.
@@ -83,17 +84,17 @@ def load_or_create_authority(
             together, to this trust domain or to this time.
         DependencyError: `authority.storage` where the disk fails; nothing is half-written then.
     """
-    with _storage_errors(directory):
+    with storage_errors(directory):
         if not directory.exists() or not any(directory.iterdir()):
             _create(directory, create_root(trust_domain, now=now, serial=draw_serial()))
         _require_private(directory, directory.stat())
         try:
             return _load(directory, trust_domain, now=now, draw_serial=draw_serial)
         except InputError as error:
-            raise _damaged(directory, f"{error.where} {error.message}", _RESTORE) from error
+            raise damaged(directory, f"{error.where} {error.message}", _RESTORE) from error
         except VerificationError as error:
             hint = error.hint if error.code in _CLOCK else _RESTORE
-            raise _damaged(directory, error.message, hint) from error
+            raise damaged(directory, error.message, hint) from error
 
 
 def load_brought_authority(
@@ -108,7 +109,7 @@ def load_brought_authority(
     """
     try:
         raw = certificates.read_bytes()
-        raw_key = _read_private(key)
+        raw_key = read_private(key)
     except OSError as error:
         raise ConfigError(
             "file.unreadable",
@@ -134,8 +135,8 @@ def _create(directory: Path, root: Root) -> None:
     directory.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}{_NEW}", dir=directory.parent))
     try:
-        _write_private(staging / ROOT, render_certificates((root.certificate,)))
-        _write_private(staging / ROOT_KEY, render_private_key(root.key).reveal())
+        write_private(staging / ROOT, render_certificates((root.certificate,)))
+        write_private(staging / ROOT_KEY, render_private_key(root.key).reveal())
         sync_folder(staging)
         staging.rename(directory)
     except OSError:
@@ -149,23 +150,37 @@ def _create(directory: Path, root: Root) -> None:
 def _load(
     directory: Path, trust_domain: str, *, now: datetime, draw_serial: Callable[[], int]
 ) -> Authority:
-    root = _load_root(directory, trust_domain)
+    root = load_root(directory, trust_domain)
     path = directory / INTERMEDIATE
-    if root is not None and (not path.exists() or _is_due(path, now=now)):
+    if root is not None and (not path.exists() or _is_over(path, now=now)):
         _replace_intermediate(path, create_authority(root, now=now, serial=draw_serial()))
     if not path.exists():
         raise _incomplete(path)
-    raw = _read_private(path)
+    authority = load_signing(path, directory / ROOT, trust_domain, now=now)
+    if root is not None and authority.bundle.certificates != (root.certificate,):
+        raise VerificationError("identity.untrusted", f"{ROOT} is not the root of {INTERMEDIATE}")
+    return authority
+
+
+def load_signing(path: Path, root: Path, trust_domain: str, *, now: datetime) -> Authority:
+    """Return the authority in the file `path`; its root is there too, or else in the file `root`.
+
+    Raises:
+        InputError: where a file is unreadable.
+        VerificationError: where they make no authority of `trust_domain` at `now`.
+    """
+    raw = read_private(path)
+    last = parse_certificates(raw, where=str(path))[-1]
     return verify_authority(
         trust_domain,
-        unverified_certificates=raw + (directory / ROOT).read_bytes(),
+        unverified_certificates=raw if last.subject == last.issuer else raw + root.read_bytes(),
         unverified_key=raw,
         now=now,
         where=str(path),
     )
 
 
-def _load_root(directory: Path, trust_domain: str) -> Root | None:
+def load_root(directory: Path, trust_domain: str) -> Root | None:
     """Return the root; None where its key is kept elsewhere."""
     path, key_path = directory / ROOT, directory / ROOT_KEY
     if not path.exists():
@@ -173,25 +188,29 @@ def _load_root(directory: Path, trust_domain: str) -> Root | None:
     certificate = parse_certificates(path.read_bytes(), where=str(path))[0]
     if not key_path.exists():
         return None
-    key = parse_private_key(_read_private(key_path), where=str(key_path))
+    key = parse_private_key(read_private(key_path), where=str(key_path))
     verify_key(certificate, key)
     return Root(trust_domain=trust_domain, certificate=certificate, key=key)
 
 
-def _is_due(path: Path, *, now: datetime) -> bool:
-    one = parse_certificates(_read_private(path), where=str(path))[0]
-    half = one.not_valid_before_utc + (one.not_valid_after_utc - one.not_valid_before_utc) / 2
-    return not one.not_valid_before_utc <= now < half
+def _is_over(path: Path, *, now: datetime) -> bool:
+    one = parse_certificates(read_private(path), where=str(path))[0]
+    return not one.not_valid_before_utc <= now < one.not_valid_after_utc
 
 
 def _replace_intermediate(path: Path, authority: Authority) -> None:
     text = render_private_key(authority.key).reveal() + render_certificates(authority.intermediates)
+    replace_private(path, text)
+
+
+def replace_private(path: Path, text: str) -> None:
+    """Make `text` what the file `path` holds, in one step; only its owner can read it."""
     staging = path.with_name(f".{path.name}{_NEW}{os.getpid()}")
     try:
-        _write_private(staging, text)
+        write_private(staging, text)
         staging.rename(path)
     except FileNotFoundError:
-        return  # another process has just replaced the intermediate, and removed this one
+        return  # another process has just replaced the file, and removed this one
     except OSError:
         staging.unlink(missing_ok=True)
         raise
@@ -199,7 +218,7 @@ def _replace_intermediate(path: Path, authority: Authority) -> None:
     sync_folder(path.parent)
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write and sync a new file that only its owner can read, from its first byte on."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123  # it has no path
@@ -208,7 +227,7 @@ def _write_private(path: Path, text: str) -> None:
         os.fsync(descriptor)
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
     """Return the file's bytes, having made sure of the very file that others cannot read it."""
     with path.open("rb") as file:
         _require_private(path, os.fstat(file.fileno()))
@@ -242,7 +261,8 @@ def _incomplete(path: Path) -> StateError:
     )
 
 
-def _damaged(directory: Path, why: str, hint: str) -> StateError:
+def damaged(directory: Path, why: str, hint: str) -> StateError:
+    """Return the error that the authority in `directory` cannot be used."""
     return StateError(
         "authority.damaged",
         f"the certificate authority in {directory} is not usable: {why}",
@@ -251,7 +271,8 @@ def _damaged(directory: Path, why: str, hint: str) -> StateError:
 
 
 @contextlib.contextmanager
-def _storage_errors(directory: Path) -> Iterator[None]:
+def storage_errors(directory: Path) -> Iterator[None]:
+    """Turn errors of the disk into DependencyError `authority.storage`."""
     try:
         yield
     except OSError as error:

@@ -1,0 +1,159 @@
+"""What is cut off in spite of policy: revoked certificates, on connections that are already open.
+
+The revocation list in the bundle (`tls`) refuses a revoked certificate in the next handshake. What
+was open before is cut by this (each was tried on Envoy 1.40):
+
+- Requests: the ECDS resource `containment` in front of the policy filter, one chain of exact maps,
+  one map for each kind of thing that is contained (`_kinds`). A request is decided when it begins,
+  so that a new filter is in force from the next request on, on every connection.
+- Connections (`tcp`): ECDS does not reach a filter that a connection already has. There a network
+  filter that judges whenever octets arrive (CONTINUOUS) reads the metadata of the endpoint that the
+  connection leads to, and EDS replaces the metadata of an endpoint in its place. So one single
+  connection is closed with the next octets that the caller sends, and no other.
+- A caller's pooled connections to a callee: every change of an endpoint drains the pools that lead
+  to it (`close_connections_on_host_set_change`): idle connections are closed, busy ones after their
+  response. The same metadata is what changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from envoy.config.core.v3.base_pb2 import Metadata
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
+from envoy.config.listener.v3.listener_components_pb2 import Filter
+from envoy.config.rbac.v3 import rbac_pb2 as rbac
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac
+from envoy.extensions.filters.http.set_filter_state.v3 import set_filter_state_pb2 as http_state
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as hcm,
+)
+from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac
+from envoy.extensions.matching.common_inputs.network.v3.network_inputs_pb2 import FilterStateInput
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+from xds.core.v3.extension_pb2 import TypedExtensionConfig as MatcherExtension
+from xds.type.matcher.v3.matcher_pb2 import Matcher
+
+from meshwarden.adapters.envoy.tls import packed
+
+CONTAINMENT: Final = "containment"
+REVOKED: Final = "containment:certificate"
+"""The rule that the record of calls shows where a revoked certificate was cut off."""
+
+_PASSED: Final = "none"  # overwritten by the policy filter where a rule allows
+_PEER: Final = "meshwarden.certificate"
+_METADATA: Final = "meshwarden.certificates"
+_Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Containment:
+    """What is cut off.
+
+    Attributes:
+        certificates: SHA-256 of each revoked certificate that has not ended, and the SPIFFE ID that
+            it names.
+        withheld: services that have no certificate that counts: nobody is sent to them.
+    """
+
+    certificates: Mapping[str, str] = field(default_factory=dict)
+    withheld: frozenset[str] = frozenset()
+
+    def of(self, *identities: object) -> dict[str, str]:
+        """Return the certificates that name one of these identities."""
+        wanted = {str(identity) for identity in identities}
+        return {sha: named for sha, named in self.certificates.items() if named in wanted}
+
+
+def containment_resource(containment: Containment) -> TypedExtensionConfig:
+    """Return what the inbound HTTP listeners ask for as `CONTAINMENT`."""
+    matcher = Matcher(on_no_match=_action(_PASSED, rbac.RBAC.ALLOW))
+    for rule, source, entries in _kinds(containment):
+        if not entries:
+            continue
+        one = Matcher(on_no_match=Matcher.OnMatch(matcher=matcher))
+        one.matcher_tree.input.CopyFrom(_extension("input", source))
+        for entry in sorted(entries):
+            found = one.matcher_tree.exact_match_map.map[entry]
+            found.CopyFrom(_action(rule, rbac.RBAC.DENY))
+        matcher = one
+    compiled = http_rbac.RBAC(matcher=matcher)
+    return TypedExtensionConfig(name=CONTAINMENT, typed_config=packed(compiled))
+
+
+def _kinds(containment: Containment) -> list[tuple[str, Message, Mapping[str, str]]]:
+    """Return each kind: the rule that it is recorded as, where a request shows it, its entries."""
+    return [(REVOKED, FilterStateInput(key=_PEER), containment.certificates)]
+
+
+def peer_filter() -> hcm.HttpFilter:
+    """Return the filter that puts the caller's certificate where the containment filter looks."""
+    config = http_state.Config()
+    value = {
+        "object_key": _PEER,
+        "factory_key": "envoy.string",
+        "format_string": {
+            "text_format_source": {"inline_string": "%DOWNSTREAM_PEER_FINGERPRINT_256%"}
+        },
+    }
+    ParseDict({"on_request_headers": [value]}, config)
+    return hcm.HttpFilter(name="envoy.filters.http.set_filter_state", typed_config=packed(config))
+
+
+def inbound_filter() -> Filter:
+    """Return the filter that closes an open connection whose caller's certificate is revoked."""
+    return _connection_filter(_select("connection", "sha256_peer_certificate_digest"))
+
+
+def outbound_filter() -> Filter:
+    """Return the filter that closes an open connection whose callee's certificate is revoked."""
+    return _connection_filter(_select("upstream", "sha256_peer_certificate_digest"))
+
+
+def endpoint_metadata(certificates: Mapping[str, str]) -> Metadata:
+    """Return the metadata of an endpoint: the revoked certificates that connections to it show."""
+    metadata = Metadata()
+    metadata.filter_metadata[_METADATA].update(dict.fromkeys(sorted(certificates), True))
+    return metadata
+
+
+def _connection_filter(digest: _Json) -> Filter:
+    metadata = _select("xds", "upstream_host_metadata")
+    chosen = _call("_[_]", _select(metadata, "filter_metadata"), _text(_METADATA))
+    policy = {
+        "permissions": [{"any": True}],
+        "principals": [{"any": True}],
+        "condition": _call("@in", digest, chosen),
+    }
+    config = network_rbac.RBAC()
+    ParseDict(
+        {
+            "stat_prefix": "containment.",
+            "enforcement_type": "CONTINUOUS",
+            "rules": {"action": "DENY", "policies": {REVOKED: policy}},
+        },
+        config,
+    )
+    return Filter(name="envoy.filters.network.rbac", typed_config=packed(config))
+
+
+def _select(operand: str | _Json, name: str) -> _Json:
+    inner = {"ident_expr": {"name": operand}} if isinstance(operand, str) else operand
+    return {"select_expr": {"operand": inner, "field": name}}
+
+
+def _call(function: str, *arguments: _Json) -> _Json:
+    return {"call_expr": {"function": function, "args": list(arguments)}}
+
+
+def _text(value: str) -> _Json:
+    return {"const_expr": {"string_value": value}}
+
+
+def _action(name: str, action: "rbac.RBAC.Action.ValueType") -> Matcher.OnMatch:
+    return Matcher.OnMatch(action=_extension("rule", rbac.Action(name=name, action=action)))
+
+
+def _extension(name: str, message: Message) -> MatcherExtension:
+    return MatcherExtension(name=name, typed_config=packed(message))
