@@ -109,6 +109,11 @@ class Layout:
         return self.state / "accepted-policy.yaml"
 
     @property
+    def identity_register(self) -> Path:
+        """What was issued, renewed, refused and revoked, one JSON object a line."""
+        return self.state / "identity.jsonl"
+
+    @property
     def findings(self) -> Path:
         """Findings, one JSON object a line."""
         return self.state / "findings.jsonl"

@@ -4,6 +4,7 @@ Certificates and keys are `cryptography` objects inside and PEM outside. Private
 in a representation. Times are aware UTC.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -39,6 +40,12 @@ class TrustBundle:
     def pem(self) -> str:
         """The roots as PEM."""
         return render_certificates(self.certificates)
+
+    @property
+    def digest(self) -> str:
+        """What tells one set of roots from another: a SHA-256, in whatever order they are."""
+        prints = sorted(map(fingerprint_of, self.certificates))
+        return hashlib.sha256("".join(prints).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,10 @@ class Register:
             if record.serial is not None and record.issuer == issuer
         ]
 
+    def last_list(self, issuer: str) -> Record | None:
+        """Return the record of the last list of `issuer`."""
+        return self._lists.get(issuer)
+
     def next_number(self, issuer: str) -> int:
         """Return a number that no list of `issuer` had yet."""
         last = self._lists.get(issuer)

@@ -141,6 +141,10 @@ class DiscoveryServer:
             state.answered.clear()
             await state.answered.wait()
 
+    def awaits(self, node: str, resources: Iterable[tuple[str, str]]) -> bool:
+        """Return whether `node` has yet to answer one of these resources in its version."""
+        return not self._node(node).unanswered().isdisjoint(resources)
+
     async def settled(self, node: str) -> list[Acknowledgement]:
         """Wait until `node` has answered all that is published; return its refusals.
 

@@ -55,9 +55,7 @@ def bundle_secret(bundle: str, crls: str = "") -> Secret:
     return Secret(name=BUNDLE, validation_context=_trusting(bundle, crls))
 
 
-def callers_secret(
-    bundle: str, port: int, callers: Iterable[SpiffeId], crls: str = ""
-) -> Secret:
+def callers_secret(bundle: str, port: int, callers: Iterable[SpiffeId], crls: str = "") -> Secret:
     """Return the roots, limited to certificates of those who may connect to `port`.
 
     Envoy's network RBAC decides on a caller's first octet, so a service that speaks first would be

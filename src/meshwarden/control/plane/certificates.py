@@ -8,7 +8,7 @@ the sidecars keep what they have, the failure is told once, and the next look tr
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -37,6 +37,9 @@ class Certificates:
         authority: signs them.
         lifetime_s: of each SVID; short ones are renewed more often.
         failed: told once when renewing begins to fail.
+        issued: told of each SVID before it counts, and whether it renews another of the service;
+            what it raises keeps the SVID back.
+        withheld: whether a service is to have no new SVID.
     """
 
     authority: Authority
@@ -44,13 +47,10 @@ class Certificates:
     chance: Chance
     lifetime_s: int
     failed: Callable[[MeshwardenError], None] = lambda _: None
+    issued: Callable[[str, Svid, bool], None] = lambda _name, _svid, _renewed: None
+    withheld: Callable[[str], bool] = lambda _: False
     _held: dict[str, _Held] = field(init=False, default_factory=dict)
     _failing: bool = field(init=False, default=False)
-
-    @property
-    def bundle_pem(self) -> str:
-        """The trust domain's roots."""
-        return self.authority.bundle.pem
 
     def keep(self, identities: Mapping[str, SpiffeId]) -> None:
         """Hold an SVID for each service: issued where it has none, or one of another identity.
@@ -70,6 +70,31 @@ class Certificates:
         """Return the SVID that `service` should present."""
         return self._held[service].svid
 
+    def held(self, service: str) -> Svid | None:
+        """Return the SVID that `service` should present; None where it has none yet."""
+        held = self._held.get(service)
+        return None if held is None else held.svid
+
+    def replace(self, service: str) -> Svid:
+        """Issue a fresh SVID for `service` now; MeshwardenError as `identity.issue_svid`."""
+        self._issue({service: self.current(service).identity})
+        return self.current(service)
+
+    def expedite(self, service: str) -> None:
+        """Have the next look renew the SVID of `service`."""
+        held = self._held[service]
+        self._held[service] = replace(held, renew_at=min(held.renew_at, self.clock.now()))
+
+    def adopt(self, authority: Authority) -> list[str]:
+        """Have `authority` sign from now on; return the services that have a new SVID by it.
+
+        Where it cannot issue at once, the next look does.
+        """
+        self.authority = authority
+        for name in self._held:
+            self.expedite(name)
+        return self.renew_due()
+
     def renews_in_s(self, service: str) -> float:
         """Return the seconds until the SVID of `service` is renewed; 0 where that is overdue."""
         left = self._held[service].renew_at - self.clock.now()
@@ -81,7 +106,7 @@ class Certificates:
         due = {
             name: held.svid.identity
             for name, held in self._held.items()
-            if now >= held.renew_at or now < held.svid.issued_at
+            if (now >= held.renew_at or now < held.svid.issued_at) and not self.withheld(name)
         }
         try:
             self._issue(due)
@@ -117,6 +142,8 @@ class Certificates:
             )
             renew_at = renewal_time(svid, uniform=self.chance.uniform())
             issued[name] = _Held(svid=svid, renew_at=renew_at)
+        for name, held in issued.items():
+            self.issued(name, held.svid, name in self._held)
         for name, held in issued.items():
             svid = held.svid
             _log.info(

@@ -1,16 +1,19 @@
 """Opens a control plane on a state directory: its policy, its authority, its stores."""
 
-from meshwarden.adapters.storage.authority import load_brought_authority, load_or_create_authority
+from meshwarden.adapters.storage.authority import load_brought_authority
+from meshwarden.adapters.storage.authority_rotation import load_or_create_trust
 from meshwarden.adapters.storage.findings import FileFindingStore
+from meshwarden.adapters.storage.register import FileRegister
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import AuthoritySettings, Mesh
 from meshwarden.control.plane.certificates import Certificates
+from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.plane import ControlPlane
 from meshwarden.control.plane.published import load_first
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import Recorder
-from meshwarden.identity import Authority
+from meshwarden.identity import Trust
 from meshwarden.kernel import Chance, Clock, ConfigError
 
 
@@ -23,7 +26,7 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
     """
     published, rejected = load_first(mesh, layout)
     _make_directories(mesh, layout)
-    authority = _open_authority(
+    trust = _open_trust(
         mesh.authority, layout, published.policy.trust_domain, clock=clock, chance=chance
     )
     teller = Teller(FileFindingStore(layout.findings))
@@ -38,11 +41,15 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         layout=layout,
         clock=clock,
         certificates=Certificates(
-            authority=authority,
+            authority=trust.current,
             clock=clock,
             chance=chance,
             lifetime_s=mesh.authority.svid_lifetime_s,
         ),
+        identities=Identities(
+            store=FileRegister(layout.identity_register), clock=clock, trust=trust
+        ),
+        chance=chance,
         recorder=recorder,
         teller=teller,
         published=published,
@@ -65,14 +72,15 @@ def _make_directories(mesh: Mesh, layout: Layout) -> None:
         ) from error
 
 
-def _open_authority(
+def _open_trust(
     settings: AuthoritySettings, layout: Layout, trust_domain: str, *, clock: Clock, chance: Chance
-) -> Authority:
+) -> Trust:
     """Return the authority that the user brings, or else our own, made at the first start."""
     if settings.certificates and settings.key:
-        return load_brought_authority(
+        brought = load_brought_authority(
             trust_domain, certificates=settings.certificates, key=settings.key, now=clock.now()
         )
-    return load_or_create_authority(
+        return Trust(current=brought)
+    return load_or_create_trust(
         layout.authority_dir, trust_domain, now=clock.now(), draw_serial=chance.serial
     )

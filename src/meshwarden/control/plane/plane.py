@@ -33,6 +33,7 @@ from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.losses import watch_losses
+from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.published import (
     Published,
@@ -40,13 +41,16 @@ from meshwarden.control.plane.published import (
     load_published,
     store_accepted,
 )
+from meshwarden.control.plane.revocation import Revoker
+from meshwarden.control.plane.rotation import Rotation
 from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import LogSource, Recorder
 from meshwarden.identity import Svid
-from meshwarden.kernel import Clock, Finding, MeshwardenError, Severity
+from meshwarden.kernel import Chance, Clock, Finding, MeshwardenError, Severity
 
 POLICY_LOOK_S: Final = 0.5
+IDENTITY_LOOK_S: Final = 1.0
 LAST_LINES_LOOK_S: Final = 0.05
 LAST_LINES_LOOKS: Final = 20  # a second; a sidecar needs a tenth of it to end
 _log = structlog.get_logger()
@@ -60,7 +64,9 @@ class ControlPlane:
         mesh: what runs.
         layout: where.
         clock: the time of day.
-        certificates: the authority and what it has issued to the sidecars.
+        certificates: what is issued to the sidecars, and when it is renewed.
+        identities: the register of all that was issued and revoked, and the authorities.
+        chance: serial numbers.
         recorder: access logs into recorded calls.
         teller: takes findings.
         published: the policy in force.
@@ -71,10 +77,14 @@ class ControlPlane:
     layout: Layout
     clock: Clock
     certificates: Certificates
+    identities: Identities
+    chance: Chance
     recorder: Recorder
     teller: Teller
     published: Published
     rejected: MeshwardenError | None
+    revoker: Revoker = field(init=False)
+    rotation: Rotation = field(init=False)
     _server: DiscoveryServer = field(init=False)
     _policy_error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
@@ -84,6 +94,28 @@ class ControlPlane:
         self.certificates.failed = self._renewal_failed
         self._seen = digest_of(self.mesh.policy_path)
         self._server = DiscoveryServer(self._answered)
+        self.certificates.issued = self._issued
+        self.certificates.withheld = lambda name: name in self.identities.register.withheld
+        self.identities.unrecorded = self._unrecorded
+        self.revoker = Revoker(
+            server=self._server,
+            identities=self.identities,
+            certificates=self.certificates,
+            sidecars=lambda: self.published.sidecars,
+            clock=self.clock,
+        )
+        brought = self.mesh.authority.certificates is not None
+        self.rotation = Rotation(
+            directory=None if brought else self.layout.authority_dir,
+            server=self._server,
+            identities=self.identities,
+            certificates=self.certificates,
+            sidecars=tuple(self.mesh.services),
+            push=self.revoker.push,
+            renewed=self._renewed,
+            clock=self.clock,
+            chance=self.chance,
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -92,6 +124,15 @@ class ControlPlane:
             self._keep_accepted()
         else:
             self._refuse_policy(self.rejected)
+        if not self.identities.lists_revocations:
+            self._raise(
+                code="identity.no_lists",
+                subject=self.published.policy.trust_domain,
+                sentence=(
+                    "The authority may not sign revocation lists (its keyUsage lacks cRLSign): a"
+                    " revoked certificate is refused on every request, but not in the handshake."
+                ),
+            )
         self._certify(self.published)
         self._follow_logs()
         for name in self.mesh.services:
@@ -106,11 +147,13 @@ class ControlPlane:
                         loops.create_task(self.recorder.run()),
                         loops.create_task(self._watch_policy()),
                         loops.create_task(watch_losses(admins, self.clock, self._tell_loss)),
+                        loops.create_task(self._watch_identities()),
                     ]
                     yield
                     for task in tasks:
                         task.cancel()
         finally:
+            await self.rotation.close()
             await self._server.close()
             await self.recorder.close(settle=await self._sidecars_ended())
             self.teller.retry()
@@ -190,19 +233,34 @@ class ControlPlane:
         """Hold an SVID for every service under the identity that the policy gives it."""
         services = published.policy.services
         self.certificates.keep({name: services[name].identity for name in self.mesh.services})
+        self.revoker.keep_withheld()
 
     def _publish(self, name: str) -> None:
         snapshot = build_snapshot(
             self.published.sidecars[name],
             self.published.filters[name],
             svid=_secret_of(self.certificates.current(name)),
-            bundle=self.certificates.bundle_pem,
+            bundle=self.identities.trust.bundle.pem,
+            crls=self.identities.crls,
+            containment=self.identities.containment(),
         )
         self._server.publish(name, snapshot)
 
     def _renewed(self, name: str) -> None:
         secret = _secret_of(self.certificates.current(name))
         self._server.update(name, SECRETS, secret.name, secret)
+
+    def _issued(self, name: str, svid: Svid, renewed: bool) -> None:
+        authority = self.certificates.authority
+        self.identities.issued(name, svid, authority=authority, renewed=renewed)
+
+    async def _watch_identities(self) -> None:
+        """Keep revocation lists fresh, and rotations going."""
+        while True:
+            await asyncio.sleep(IDENTITY_LOOK_S)
+            self.identities.look()
+            await self.rotation.look()
+            self.revoker.look()
 
     async def _watch_policy(self) -> None:
         """Reload the file when it has changed, and then not again until the next look.
@@ -229,6 +287,16 @@ class ControlPlane:
             code="policy.refused",
             subject=str(self.mesh.policy_path),
             sentence=f"The changed policy is not in force, the last good one is: {error}",
+        )
+
+    def _unrecorded(self, error: MeshwardenError) -> None:
+        self._raise(
+            code="identity.unrecorded",
+            subject=self.published.policy.trust_domain,
+            sentence=(
+                "What was revoked is in force, but a restart of the control plane would forget it:"
+                f" {error}"
+            ),
         )
 
     def _renewal_failed(self, error: MeshwardenError) -> None:

@@ -1,0 +1,316 @@
+"""Revokes single certificates, and waits until every sidecar has confirmed it.
+
+Steps, in the order of `Revoker.revoke`:
+
+1. Where a service's own certificate is revoked and it shall go on, its sidecar gets a fresh one and
+   leaves its pooled connections, so that none of its own calls is refused by what follows.
+2. The revocation is appended to the register: from here on a killed control plane knows it again.
+3. Sidecars are told: containment for open connections, endpoints, revocation lists for new ones.
+4. The register is synced to the disk, and the sidecars' confirmations are awaited, both bounded: a
+   sidecar that is not connected gets it when it comes back, before anything else.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from meshwarden.adapters.envoy.ads import ENDPOINTS, FILTERS, SECRETS, DiscoveryServer
+from meshwarden.adapters.envoy.clusters import build_endpoints
+from meshwarden.adapters.envoy.containment import CONTAINMENT, Containment, containment_resource
+from meshwarden.adapters.envoy.model import Sidecar
+from meshwarden.adapters.envoy.snapshot import build_trust
+from meshwarden.adapters.envoy.tls import SVID, svid_secret
+from meshwarden.control.plane.certificates import Certificates
+from meshwarden.control.plane.identities import Identities
+from meshwarden.identity import Kind, Record, issuer_name, parse_certificates
+from meshwarden.identity.model import fingerprint_of
+from meshwarden.identity.verify import verify_leaf
+from meshwarden.kernel import Clock, InputError, MeshwardenError, VerificationError
+
+REPLACING_S: Final = 0.3
+"""How long a revocation waits for the sidecar that gets a fresh certificate. Longer leaves the
+revoked one in force; shorter refuses calls of the service on its old connections."""
+
+CONFIRMING_S: Final = 2.0
+_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+_log = structlog.get_logger()
+_Resource = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """What a revocation did.
+
+    Attributes:
+        certificates: the records of the certificates revoked.
+        replaced: services that got a fresh certificate.
+        withheld: services that have none that counts any more.
+        enforced_ms: milliseconds from the call until the last connected sidecar had confirmed.
+        pending: services whose sidecars have not confirmed.
+        recorded: whether the register has it on the disk.
+    """
+
+    certificates: tuple[Record, ...]
+    replaced: tuple[str, ...]
+    withheld: tuple[str, ...]
+    enforced_ms: float
+    pending: tuple[str, ...]
+    recorded: bool
+
+
+@dataclass(kw_only=True)
+class Revoker:
+    """Revokes certificates of a running mesh.
+
+    Attributes:
+        server: where the sidecars are told.
+        identities: register and lists.
+        certificates: what the sidecars hold.
+        sidecars: what each sidecar is to do now.
+        clock: the time of day.
+    """
+
+    server: DiscoveryServer
+    identities: Identities
+    certificates: Certificates
+    sidecars: Callable[[], Mapping[str, Sidecar]]
+    clock: Clock
+    _pushed: tuple[Containment, str, str] | None = field(init=False, default=None)
+
+    async def revoke(self, target: str, *, reason: str = "", replace: bool = True) -> Revoked:
+        """Revoke what `target` names; return once it is enforced, or the wait is over.
+
+        Args:
+            target: a service (all its live certificates), a SPIFFE ID (all that name it), a SHA-256
+                or serial number in hexadecimal, or the certificate itself as PEM.
+            reason: kept in the record.
+            replace: give services whose own certificate is revoked a fresh one.
+
+        Raises:
+            InputError: `identity.unknown_certificate` where nothing live is named.
+        """
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        now = self.clock.now()
+        found = self.find(target, now=now)
+        digests = {record.sha256 for record in found}
+        own = sorted(
+            name
+            for name in self.sidecars()
+            if (held := self.certificates.held(name)) is not None and held.sha256 in digests
+        )
+        replaced = await self._replace(own, found) if replace else []
+        withheld = [] if replace else own
+        recorded = self.identities.note(self._records(found, withheld, reason, now))
+        told = self.push()
+        synced, pending = await asyncio.gather(self._synced(), self._confirmed(told))
+        enforced_ms = (loop.time() - start) * 1000
+        _log.warning(
+            "revoked",
+            certificates=sorted(digests),
+            reason=reason,
+            replaced=replaced,
+            withheld=withheld,
+            enforced_ms=round(enforced_ms, 1),
+            pending=pending,
+        )
+        return Revoked(
+            certificates=tuple(found),
+            replaced=tuple(replaced),
+            withheld=tuple(withheld),
+            enforced_ms=enforced_ms,
+            pending=tuple(pending),
+            recorded=recorded and synced,
+        )
+
+    def keep_withheld(self) -> None:
+        """Revoke what a withheld service was just given; a new start gives everyone something."""
+        register, now = self.identities.register, self.clock.now()
+        for name, why in register.withheld.items():
+            held = self.certificates.held(name)
+            if held is None or held.sha256 in register.revoked:
+                continue
+            issued = register.issued[held.sha256]
+            self.identities.note(self._records([issued], [], why.reason, now))
+
+    async def reissue(self, service: str) -> None:
+        """Give `service` a fresh certificate, also where it was withheld.
+
+        Raises:
+            InputError: `identity.unknown_service`.
+            MeshwardenError: where nothing can be issued.
+        """
+        if service not in self.sidecars():
+            raise InputError(
+                "identity.unknown_service",
+                f"no service is called {service!r}",
+                where="request",
+                hint=f"known: {', '.join(self.sidecars())}",
+            )
+        if service in self.identities.register.withheld:
+            record = Record(time=self.clock.now(), kind=Kind.RESTORED, instance=service)
+            self.identities.note([record])
+        self._hand_out(service)
+        await self._confirmed({service: {(SECRETS, SVID)}})
+        await self._confirmed(self.push())
+
+    def find(self, target: str, *, now: datetime) -> list[Record]:
+        """Return the certificates that `target` names, as for `revoke`."""
+        register = self.identities.register
+        if _BEGIN in target:
+            return [self._presented(target.encode())]
+        if target in self.sidecars():
+            found = register.held_by(target, now=now)
+        else:
+            one = register.find(target)
+            found = [one] if one else []
+            found = found or [r for r in register.live(now=now) if r.identity == target]
+        if not found:
+            raise InputError(
+                "identity.unknown_certificate",
+                f"nothing that is still valid was issued under {target[:128]!r}",
+                where="request",
+                hint="name a service, a SPIFFE ID, a SHA-256 or a serial number of `meshwarden"
+                " identity list`, or give the certificate's PEM file",
+            )
+        return found
+
+    def look(self) -> None:
+        """Tell the sidecars what has changed by itself: lists that are due, what has ended."""
+        if self._pushed != self._state():
+            self.push()
+
+    def push(self) -> dict[str, set[_Resource]]:
+        """Tell every sidecar what is revoked now; return what each has been told."""
+        self._pushed = containment, roots, crls = self._state()
+        sidecars = self.sidecars()
+        listening = [name for name, sidecar in sidecars.items() if sidecar.inbound]
+        self.server.update_all(listening, FILTERS, CONTAINMENT, containment_resource(containment))
+        told: dict[str, set[_Resource]] = {name: set() for name in sidecars}
+        for name in listening:
+            told[name].add((FILTERS, CONTAINMENT))
+        for name, sidecar in sidecars.items():
+            for cluster, assignment in build_endpoints(sidecar, containment).items():
+                self.server.update(name, ENDPOINTS, cluster, assignment)
+                told[name].add((ENDPOINTS, cluster))
+        for name, sidecar in sidecars.items():
+            for secret in build_trust(sidecar, roots, crls):
+                self.server.update(name, SECRETS, secret.name, secret)
+                told[name].add((SECRETS, secret.name))
+        return told
+
+    def _state(self) -> tuple[Containment, str, str]:
+        identities = self.identities
+        return identities.containment(), identities.trust.bundle.pem, identities.crls
+
+    async def _replace(self, services: Iterable[str], found: Iterable[Record]) -> list[str]:
+        """Give services a fresh certificate and have them leave their pooled connections."""
+        replaced: list[str] = []
+        for name in services:
+            try:
+                self._hand_out(name)
+            except MeshwardenError as error:
+                _log.error("not_replaced", service=name, error=str(error))
+                self.certificates.expedite(name)
+                continue
+            replaced.append(name)
+        await self._confirmed({name: {(SECRETS, SVID)} for name in replaced}, REPLACING_S / 2)
+        containment = self.identities.containment()
+        revoked = {record.sha256: record.identity for record in found}
+        soon = Containment(
+            certificates={**containment.certificates, **revoked}, withheld=containment.withheld
+        )
+        told: dict[str, set[_Resource]] = {name: set() for name in replaced}
+        for name in replaced:
+            sidecar = self.sidecars()[name]
+            endpoints = build_endpoints(sidecar, soon)
+            for cluster in {callee.cluster for callee in sidecar.callees}:
+                self.server.update(name, ENDPOINTS, cluster, endpoints[cluster])
+                told[name].add((ENDPOINTS, cluster))
+        await self._confirmed(told, REPLACING_S / 2)
+        return replaced
+
+    def _hand_out(self, service: str) -> None:
+        svid = self.certificates.replace(service)
+        secret = svid_secret(svid.certificate_chain, svid.private_key.reveal())
+        self.server.update(service, SECRETS, SVID, secret)
+
+    def _records(
+        self, found: Iterable[Record], withheld: Iterable[str], reason: str, now: datetime
+    ) -> list[Record]:
+        revoked = [
+            Record(
+                time=now,
+                kind=Kind.REVOKED,
+                identity=record.identity,
+                instance=record.instance,
+                serial=record.serial,
+                sha256=record.sha256,
+                issuer=record.issuer,
+                not_after=record.not_after,
+                reason=reason,
+            )
+            for record in found
+        ]
+        return revoked + [
+            Record(time=now, kind=Kind.WITHHELD, instance=name, reason=reason) for name in withheld
+        ]
+
+    async def _confirmed(
+        self, told: Mapping[str, set[_Resource]], within_s: float = CONFIRMING_S
+    ) -> list[str]:
+        """Wait for the sidecars that are connected; return those that have not confirmed."""
+        waiting = {
+            asyncio.create_task(self.server.answered(name, resources)): name
+            for name, resources in told.items()
+            if self.server.connected(name)
+        }
+        if not waiting:
+            return sorted(told)
+        _, late = await asyncio.wait(waiting, timeout=within_s)
+        for task in late:
+            task.cancel()
+        absent = {name for name in told if name not in waiting.values()}
+        return sorted(absent | {waiting[task] for task in late})
+
+    async def _synced(self) -> bool:
+        try:
+            await asyncio.to_thread(self.identities.store.sync)
+        except MeshwardenError as error:
+            _log.error("revocation_not_synced", error=str(error))
+            return False
+        return True
+
+    def _presented(self, unverified: bytes) -> Record:
+        """Return the record of a certificate that is presented, once it is one of ours."""
+        certificate = parse_certificates(unverified, where="certificate")[0]
+        for authority in self.identities.trust.authorities:
+            if _signed(certificate, authority.issuer):
+                identity = verify_leaf(certificate)
+                return Record(
+                    time=self.clock.now(),
+                    kind=Kind.ISSUED,
+                    identity=str(identity),
+                    serial=certificate.serial_number,
+                    sha256=fingerprint_of(certificate),
+                    issuer=issuer_name(authority),
+                    not_after=certificate.not_valid_after_utc,
+                )
+        raise VerificationError(
+            "identity.untrusted",
+            "none of this mesh's authorities signed that certificate: it is refused anyway",
+        )
+
+
+def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
