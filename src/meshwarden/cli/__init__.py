@@ -18,6 +18,7 @@ COMMANDS = {
     "up": "Your own services, each behind a sidecar.",
     "serve": "The control plane alone.",
     "policy": "Policy as code: check, decide, explain, compile.",
+    "identity": "The identities of a running mesh: list, show, revoke, rotate, bundle.",
     "calls": "Recorded calls: list, summary, graph.",
 }
 

@@ -3,15 +3,17 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from meshwarden.adapters.storage.register import FileRegister
 from meshwarden.adapters.yaml import parse_document
 from meshwarden.control.layout import Layout, layout_of
 from meshwarden.control.mesh import Mesh, parse_mesh
 from meshwarden.control.plane import ControlPlane
 from meshwarden.control.plane.certificates import Certificates
+from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.published import load_first
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import Recorder
-from meshwarden.identity import Authority, create_authority, create_root
+from meshwarden.identity import Authority, Trust, create_authority, create_root
 from meshwarden.kernel import DependencyError, Finding
 
 DOMAIN = "spiffe://test.example"
@@ -117,6 +119,12 @@ class Bench:
             certificates=Certificates(
                 authority=self.authority, clock=self.clock, chance=self.chance, lifetime_s=3600
             ),
+            identities=Identities(
+                store=FileRegister(self.layout.identity_register),
+                clock=self.clock,
+                trust=Trust(current=self.authority),
+            ),
+            chance=self.chance,
             recorder=self._recorder,
             teller=Teller(self.findings),
             published=published,
