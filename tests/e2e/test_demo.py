@@ -112,6 +112,21 @@ def test_the_ledger_balances_and_no_customer_was_failed(performance: Performance
     assert customers["ok"] > 100
 
 
+def test_a_thief_is_cut_off_within_a_second_and_payments_goes_on(performance: Performance) -> None:
+    took = performance.outcome["revocation_ms"]
+    assert isinstance(took, float)
+    assert 0 < took < 1000
+    theft = performance.outcome["revocation"]
+    assert isinstance(theft, dict)
+    assert theft["before"] not in {None, 403}  # the ledger itself had answered
+    ledger = "spiffe://bank.example/ns/core/sa/ledger"
+    cut = rows_of(performance.calls, destination=ledger, rule="containment:certificate")
+    assert {call["denied"] for call in cut} == {True}
+    [*_, last] = sorted(int(str(call["time"])) for call in cut)
+    served = rows_of(performance.calls, destination=ledger, method="POST", denied=False)
+    assert any(int(str(call["time"])) > last and call["status"] != 422 for call in served)
+
+
 def test_a_forged_certificate_that_names_the_ledger_is_never_taken_for_the_ledger(
     performance: Performance,
 ) -> None:

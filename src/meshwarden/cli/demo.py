@@ -1,8 +1,8 @@
 """`meshwarden demo`: the sample bank under zero trust, with load, and everything that must fail.
 
-Exit code 0: every attempt was refused, every allowed call inside the mesh was under mutual TLS, the
-ledger balances. 1: something of that does not hold. Figures go to stderr while it runs; stdout has
-the outcome, as text or, with `--json`, as one object.
+Exit code 0: every attempt was refused, a thief was cut off, every allowed call inside the mesh was
+under mutual TLS, the ledger balances. 1: something of that does not hold. Figures go to stderr
+while it runs; stdout has the outcome, as text or, with `--json`, as one object.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from meshwarden.control.layout import CONTROL_PLANE
 from meshwarden.kernel import ConfigError, DependencyError
 from meshwarden.lab.demo import Outcome, Play
 from meshwarden.lab.stage import Stage, staged
+from meshwarden.lab.theft import Theft
 
 app = App(
     name="demo",
@@ -161,6 +162,8 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
             {"name": attempt.name, "refused": attempt.refused, "by": attempt.by}
             for attempt in outcome.attempts
         ],
+        "revocation_ms": outcome.theft.revocation_ms,
+        "revocation": dataclasses.asdict(outcome.theft),
         "ledger_balanced": outcome.ledger_balanced,
         "customers": dataclasses.asdict(outcome.load.total),
     }
@@ -183,5 +186,15 @@ def _as_text(outcome: Outcome) -> str:
         console.print(f"calls recorded   {outcome.calls:,}")
         console.print(f"mutual TLS       {outcome.mtls_share:.1%} of allowed calls in the mesh")
         console.print(f"customers        {counts.ok:,} served, {counts.failed} failed")
+        console.print(f"revocation       {_revocation(outcome.theft)}")
         console.print(f"ledger           {'balanced' if outcome.ledger_balanced else 'UNBALANCED'}")
     return text.get()
+
+
+def _revocation(theft: Theft) -> str:
+    if theft.revocation_ms is None or not theft.cut_off:
+        return "the holder of a stolen SVID of payments was NOT cut off"
+    return (
+        f"stolen SVID of payments refused everywhere after {theft.revocation_ms:.0f} ms;"
+        " payments went on"
+    )

@@ -98,7 +98,8 @@ async def _request(
     name: str, target: Target, credentials: Credentials | None, method: str, path: str
 ) -> Attempt:
     """Send a request over TLS; where the handshake is refused, the port marks it in the record."""
-    attempt = await _exchange(name, target.ledger, _client(credentials), method, path, "ledger")
+    tls = client_context(credentials)
+    attempt = await _exchange(name, target.ledger, tls, method, path, "ledger")
     if credentials is None or attempt.by == TRANSPORT:
         return attempt
     route = posixpath.normpath(path)
@@ -177,7 +178,8 @@ def listening_ports(pid: int) -> list[int]:
     return sorted(set(found))
 
 
-def _client(credentials: Credentials | None) -> ssl.SSLContext:
+def client_context(credentials: Credentials | None) -> ssl.SSLContext:
+    """Return what a TLS client with these credentials connects with."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the attacker does not care whom he reaches

@@ -1,8 +1,8 @@
 """The demonstration: a bank under load, what must fail, and what the record says of both.
 
 A play of three acts on a running `Stage`: load by the customer model; the attempts, while the load
-goes on; the books. The outcome is read from the record of calls when everything has stopped, and
-from the ledger's own report, never from what the players believe.
+goes on, and a thief who is cut off; the books. The outcome is read from the record of calls when
+everything has stopped, and from the ledger's own report, never from what the players believe.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.customers import CustomerModel
 from meshwarden.lab.load import Load, LoadReport
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
+from meshwarden.lab.theft import Theft, catch
 
 START: Final = datetime(
     2026, 3, 2, 10, tzinfo=UTC
@@ -45,6 +46,7 @@ class Outcome:
         attempts: what was tried, and what refused it.
         ledger_balanced: whether all rows of each currency sum to zero.
         load: what the customers saw.
+        theft: what became of a thief whose certificate was revoked.
     """
 
     services: int
@@ -53,12 +55,14 @@ class Outcome:
     attempts: tuple[Attempt, ...]
     ledger_balanced: bool
     load: LoadReport
+    theft: Theft
 
     @property
     def passed(self) -> bool:
         """Whether everything is as it must be."""
         refused = all(attempt.refused for attempt in self.attempts)
-        return refused and self.mtls_share == 1.0 and self.ledger_balanced
+        safe = refused and self.theft.cut_off
+        return safe and self.mtls_share == 1.0 and self.ledger_balanced
 
 
 @dataclass(kw_only=True)
@@ -78,6 +82,7 @@ class Play:
     seconds: float
 
     _tried: list[Attempt] = field(init=False, default_factory=list)
+    _theft: Theft = field(init=False)
     _books: dict[str, Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,6 +120,7 @@ class Play:
             attempts=tuple(_judged(attempt, calls) for attempt in self._tried),
             ledger_balanced=bool(self._books["balanced"]),
             load=self._load.report,
+            theft=self._theft,
         )
 
     async def _attempts(self) -> list[Attempt]:
@@ -127,7 +133,13 @@ class Play:
                 ledger_pid=self.stage.supervisor.pids["ledger"],
                 **steal(Path(stolen), self.stage, self.authority, now=self.clock.now()),
             )
-            return await try_everything(target)
+            tried = await try_everything(target)
+            self._theft = await catch(
+                target.ledger,
+                target.payments,
+                lambda: self.stage.revoke(_certificate_in(target.payments.pem), reason="stolen"),
+            )
+            return tried
 
 
 def mtls_share(calls: pa.Table) -> float:
@@ -187,6 +199,11 @@ def _credentials(path: Path, signer: Authority, identity: SpiffeId, now: datetim
     path.touch(mode=0o600)
     path.write_text(svid.private_key.reveal() + svid.certificate_chain)
     return Credentials(pem=path, sha256=svid.sha256)
+
+
+def _certificate_in(pem: Path) -> str:
+    text = pem.read_text()
+    return text[text.index("-----BEGIN CERTIFICATE-----") :]
 
 
 def _serial() -> int:

@@ -67,6 +67,11 @@ class Stage:
         """Have every call that is known by now written to the store."""
         await self._ask("POST", "/v1/calls/flush")
 
+    async def revoke(self, certificate: str, *, reason: str) -> dict[str, Any]:
+        """Revoke a certificate (PEM); return what the control plane says when it is enforced."""
+        body = {"target": certificate, "reason": reason}
+        return await self._ask("POST", "/v1/identity/revoke", body)
+
     async def ledger_report(self) -> dict[str, Any]:
         """Return the ledger's own account of its books."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.layout.app_socket("ledger")))
@@ -74,9 +79,9 @@ class Stage:
             found: dict[str, Any] = (await client.get("http://ledger/v1/report")).json()
         return found
 
-    async def _ask(self, method: str, path: str) -> dict[str, Any]:
+    async def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         try:
-            response = await self._api.request(method, path)
+            response = await self._api.request(method, path, json=body)
             response.raise_for_status()
         except httpx.HTTPError as error:
             raise DependencyError(

@@ -207,6 +207,7 @@ def replace_private(path: Path, text: str) -> None:
     """Make `text` what the file `path` holds, in one step; only its owner can read it."""
     staging = path.with_name(f".{path.name}{_NEW}{os.getpid()}")
     try:
+        staging.unlink(missing_ok=True)  # of a process that had our number and was killed
         write_private(staging, text)
         staging.rename(path)
     except FileNotFoundError:

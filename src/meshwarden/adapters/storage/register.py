@@ -64,16 +64,12 @@ class FileRegister:
             descriptor = os.open(
                 self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
-            with open(descriptor, "ab") as file:  # noqa: PTH123  # it has no path
-                start = file.tell()
-                try:
-                    file.write(b"".join(lines))
-                    file.flush()
-                except OSError:
-                    os.ftruncate(descriptor, start)  # no half line before the next record
-                    raise
+            try:
+                _write_whole_lines(descriptor, b"".join(lines))
                 if durable:
                     os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise self._unusable(error) from error
         self._lines += len(lines)
@@ -110,6 +106,18 @@ class FileRegister:
             hint="free space, and let the account that runs meshwarden write there",
             retry_after_s=5,
         )
+
+
+def _write_whole_lines(descriptor: int, raw: bytes) -> None:
+    """Append all of `raw` or nothing: no half line may stand before the next record."""
+    start = os.fstat(descriptor).st_size
+    written = 0
+    try:
+        while written < len(raw):
+            written += os.write(descriptor, raw[written:])
+    except OSError:
+        os.ftruncate(descriptor, start)
+        raise
 
 
 def _render(record: Record) -> bytes:
