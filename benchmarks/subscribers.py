@@ -80,8 +80,8 @@ class Subscribers:
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
             stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
             outgoing: asyncio.Queue[DeltaDiscoveryRequest] = asyncio.Queue()
-            for type_url, names in WANTED.items():
-                first = DeltaDiscoveryRequest(type_url=type_url, resource_names_subscribe=names)
+            for type_url, wanted in WANTED.items():
+                first = DeltaDiscoveryRequest(type_url=type_url, resource_names_subscribe=wanted)
                 first.node.id = node
                 outgoing.put_nowait(first)
 

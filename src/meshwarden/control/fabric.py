@@ -13,10 +13,14 @@ from meshwarden.kernel import SpiffeId
 from meshwarden.policy import AccessPolicy, Rule, Service
 from meshwarden.policy.targets.envoy import compile_http_filter, compile_network_filter
 
+_Accepting = dict[SpiffeId, dict[str, list[Rule]]]
+"""For each caller, the services that take it, in the order of their names, and the rules for it."""
+
 
 def plan_sidecars(policy: AccessPolicy, mesh: Mesh, layout: Layout) -> dict[str, Sidecar]:
     """Return the sidecar of each service of `mesh`, by name."""
-    return {name: _sidecar(name, policy, mesh, layout) for name in mesh.services}
+    accepting = _accepting(policy, mesh)
+    return {name: _sidecar(name, policy, mesh, layout, accepting) for name in mesh.services}
 
 
 def compile_filters(policy: AccessPolicy, service: str) -> Filters:
@@ -36,12 +40,14 @@ def tcp_destinations(
     """Return the connections that `service` may open: callee, port, and where it connects to."""
     return [
         (callee.service, callee.port, Address(host=callee.local.address, port=callee.local.port))
-        for callee in _callees(service, policy, mesh, layout)
+        for callee in _callees(service, policy, layout, _accepting(policy, mesh))
         if callee.port and callee.local
     ]
 
 
-def _sidecar(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> Sidecar:
+def _sidecar(
+    name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout, accepting: _Accepting
+) -> Sidecar:
     service = mesh.services[name]
     host = layout.host(name)
     proxy = layout.proxy(name)
@@ -67,7 +73,7 @@ def _sidecar(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> Sid
             for port in policy.services[name].tcp_ports
             if application
         ),
-        callees=tuple(_callees(name, policy, mesh, layout)),
+        callees=tuple(_callees(name, policy, layout, accepting)),
         outside=tuple(
             _outside(egress.host, egress.port, mesh.outside)
             for egress in policy.services[name].egress
@@ -89,13 +95,20 @@ def _application(service: MeshService, layout: Layout) -> Endpoint | None:
     return None
 
 
-def _callees(caller: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> list[Callee]:
-    identity = policy.services[caller].identity
+def _accepting(policy: AccessPolicy, mesh: Mesh) -> _Accepting:
+    found: _Accepting = {}
+    for name in sorted(mesh.services):
+        for rule in policy.services[name].accepts:
+            for source in rule.sources:
+                found.setdefault(source, {}).setdefault(name, []).append(rule)
+    return found
+
+
+def _callees(
+    caller: str, policy: AccessPolicy, layout: Layout, accepting: _Accepting
+) -> list[Callee]:
     found: list[Callee] = []
-    open_to_it = {
-        name: [rule for rule in policy.services[name].accepts if identity in rule.sources]
-        for name in sorted(mesh.services)
-    }
+    open_to_it = accepting.get(policy.services[caller].identity, {})
     local_ports = outbound_tcp_ports(
         {(name, rule.tcp) for name, rules in open_to_it.items() for rule in rules if rule.tcp}
     )

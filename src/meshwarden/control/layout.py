@@ -11,6 +11,7 @@ put its own socket in the place of its sidecar's.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -80,8 +81,7 @@ class Layout:
     @property
     def network(self) -> str:
         """The three leading bytes of all addresses, derived from the state directory."""
-        digest = hashlib.sha256(bytes(self.state)).digest()
-        return f"127.{1 + digest[0] % 254}.{digest[1]}"  # never 127.0: that is the services' own
+        return _network_of(self.state)
 
     @property
     def authority_dir(self) -> Path:
@@ -166,7 +166,7 @@ class Layout:
 
     def host(self, name: str) -> str:
         """The service's own loopback address, as IP address."""
-        return f"{self.network}.{FIRST_HOST + self.names.index(name)}"
+        return f"{self.network}.{FIRST_HOST + _places_of(self.names)[name]}"
 
     def address(self, name: str) -> Address:
         """Where the service's sidecar takes HTTP from other sidecars."""
@@ -175,6 +175,17 @@ class Layout:
     def proxy(self, name: str) -> Address:
         """Where the service's sidecar takes the service's own calls."""
         return Address(host=self.host(name), port=OUTBOUND_PORT)
+
+
+@lru_cache(maxsize=16)
+def _network_of(state: Path) -> str:
+    digest = hashlib.sha256(bytes(state)).digest()
+    return f"127.{1 + digest[0] % 254}.{digest[1]}"  # never 127.0: that is the services' own
+
+
+@lru_cache(maxsize=16)
+def _places_of(names: tuple[str, ...]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names)}
 
 
 def layout_of(mesh: Mesh, state: Path) -> Layout:

@@ -76,15 +76,20 @@ def build_filters(
     sidecar: Sidecar, filters: Filters, containment: Containment = NOTHING
 ) -> dict[str, TypedExtensionConfig]:
     """Return containment and compiled policy as the inbound listeners ask for them by name."""
+    found = build_policy_filters(sidecar, filters)
+    return found | ({CONTAINMENT: containment_resource(containment)} if sidecar.inbound else {})
+
+
+def build_policy_filters(sidecar: Sidecar, filters: Filters) -> dict[str, TypedExtensionConfig]:
+    """Return the compiled policy as the filters that the inbound listeners ask for by name."""
     named: dict[str, Message] = {AUTHORIZATION: filters.http} if sidecar.inbound else {}
     named |= {
         f"{AUTHORIZATION}/{inbound.port}": filters.tcp[inbound.port] for inbound in sidecar.tcp
     }
-    found = {
+    return {
         name: TypedExtensionConfig(name=name, typed_config=packed(message))
         for name, message in named.items()
     }
-    return found | ({CONTAINMENT: containment_resource(containment)} if sidecar.inbound else {})
 
 
 def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:

@@ -24,8 +24,9 @@ import structlog
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
-from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
+from meshwarden.adapters.envoy.ads import FILTERS, SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.delta import Acknowledgement
+from meshwarden.adapters.envoy.listeners import build_policy_filters
 from meshwarden.adapters.envoy.snapshot import build_snapshot
 from meshwarden.adapters.envoy.tls import svid_secret
 from meshwarden.adapters.process import accepts
@@ -175,11 +176,11 @@ class ControlPlane:
             return self._policy_error
         self._policy_error = None
         if published.digest != self.published.digest:
-            self.published = published
+            before, self.published = self.published, published
+            for name in self.mesh.services:
+                self._publish_change(name, before)
             self.recorder.rename(naming_of(published.policy))
             self._keep_accepted()
-            for name in self.mesh.services:
-                self._publish(name)
             _log.info("policy_published", sha256=published.digest)
         return None
 
@@ -245,6 +246,15 @@ class ControlPlane:
             containment=self.identities.containment(),
         )
         self._server.publish(name, snapshot)
+
+    def _publish_change(self, name: str, before: Published) -> None:
+        """Publish what differs from the policy before; mostly that is the filters alone."""
+        sidecar, filters = self.published.sidecars[name], self.published.filters[name]
+        if sidecar != before.sidecars[name]:
+            self._publish(name)
+        elif filters != before.filters[name]:
+            for resource, config in build_policy_filters(sidecar, filters).items():
+                self._server.update(name, FILTERS, resource, config)
 
     def _renewed(self, name: str) -> None:
         secret = _secret_of(self.certificates.current(name))

@@ -25,7 +25,7 @@ from meshwarden.adapters.envoy.clusters import build_endpoints
 from meshwarden.adapters.envoy.containment import CONTAINMENT, Containment, containment_resource
 from meshwarden.adapters.envoy.model import Sidecar
 from meshwarden.adapters.envoy.snapshot import build_trust
-from meshwarden.adapters.envoy.tls import SVID, svid_secret
+from meshwarden.adapters.envoy.tls import BUNDLE, SVID, bundle_secret, svid_secret
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.identities import Identities
 from meshwarden.identity import Kind, Record, issuer_name, parse_certificates
@@ -187,7 +187,12 @@ class Revoker:
             self.push()
 
     def push(self) -> dict[str, set[_Resource]]:
-        """Tell every sidecar what is revoked now; return what each has been told."""
+        """Tell every sidecar what is revoked now; return what each has been told.
+
+        What is the same for all is built once, and endpoints only where they concern what changed
+        since the last time.
+        """
+        before = self._pushed[0] if self._pushed else None
         self._pushed = containment, roots, crls = self._state()
         sidecars = self.sidecars()
         listening = [name for name, sidecar in sidecars.items() if sidecar.inbound]
@@ -196,13 +201,20 @@ class Revoker:
         for name in listening:
             told[name].add((FILTERS, CONTAINMENT))
         for name, sidecar in sidecars.items():
+            if not _concerns(sidecar, before, containment):
+                continue
             for cluster, assignment in build_endpoints(sidecar, containment).items():
                 self.server.update(name, ENDPOINTS, cluster, assignment)
                 told[name].add((ENDPOINTS, cluster))
+        verifying: list[str] = []
         for name, sidecar in sidecars.items():
             for secret in build_trust(sidecar, roots, crls):
-                self.server.update(name, SECRETS, secret.name, secret)
                 told[name].add((SECRETS, secret.name))
+                if secret.name == BUNDLE:
+                    verifying.append(name)
+                else:
+                    self.server.update(name, SECRETS, secret.name, secret)
+        self.server.update_all(verifying, SECRETS, BUNDLE, bundle_secret(roots, crls))
         return told
 
     def _state(self) -> tuple[Containment, str, str]:
@@ -306,6 +318,23 @@ class Revoker:
             "identity.untrusted",
             "none of this mesh's authorities signed that certificate: it is refused anyway",
         )
+
+
+def _concerns(sidecar: Sidecar, before: Containment | None, now: Containment) -> bool:
+    """Return whether the endpoints of `sidecar` differ between the two."""
+    if before is None:
+        return True
+    changed = {
+        identity
+        for sha256, identity in {**before.certificates, **now.certificates}.items()
+        if (sha256 in before.certificates) != (sha256 in now.certificates)
+    }
+    if changed and (sidecar.tcp or str(sidecar.identity) in changed):
+        return True
+    moved = before.withheld ^ now.withheld
+    return any(
+        callee.service in moved or str(callee.identity) in changed for callee in sidecar.callees
+    )
 
 
 def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
