@@ -33,8 +33,8 @@ from meshwarden.adapters.process import accepts
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.certificates import Certificates
-from meshwarden.control.plane.losses import watch_losses
 from meshwarden.control.plane.identities import Identities
+from meshwarden.control.plane.losses import watch_losses
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.published import (
     Published,
