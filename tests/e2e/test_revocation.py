@@ -14,7 +14,7 @@ from tests.e2e.small_mesh import Running, eventually, running_mesh
 from tests.e2e.steady_load import steady_load
 from tests.e2e.thief import REFUSED, Holder, Line, stolen_svid
 
-from meshwarden.control.layout import CONTROL_PLANE, inbound_tcp_port
+from meshwarden.control.layout import CONTROL_PLANE, inbound_tcp_port, outbound_tcp_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 A_SECOND_MS = 1000
@@ -34,6 +34,11 @@ def back(mesh: Running) -> tuple[str, int]:
 
 def store(mesh: Running) -> tuple[str, int]:
     return mesh.layout.host("store"), inbound_tcp_port(5432)
+
+
+def to_store(mesh: Running) -> tuple[str, int]:
+    """Return where front itself finds the store."""
+    return mesh.layout.host("front"), outbound_tcp_ports({("store", 5432)})["store", 5432]
 
 
 async def ask(mesh: Running, method: str, path: str, body: object = None) -> dict[str, Any]:
@@ -144,13 +149,13 @@ async def test_a_callee_that_is_not_to_go_on_gets_no_calls_until_it_is_restored(
 
 
 async def test_a_connection_to_a_callee_that_is_revoked_is_closed(mesh: Running) -> None:
-    reader, writer = await asyncio.open_connection(mesh.layout.host("front"), 30000)
+    reader, writer = await asyncio.open_connection(*to_store(mesh))
     line = Line(reader=reader, writer=writer)
     assert await line.say(b"abc") == b"ABC"
     await revoke(mesh, "store")
     assert await line.say(b"abc") == b""
     writer.close()
-    reader, writer = await asyncio.open_connection(mesh.layout.host("front"), 30000)
+    reader, writer = await asyncio.open_connection(*to_store(mesh))
     assert await Line(reader=reader, writer=writer).say(b"abc") == b"ABC"
     writer.close()
 

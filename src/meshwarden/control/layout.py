@@ -114,6 +114,11 @@ class Layout:
         return self.state / "identity.jsonl"
 
     @property
+    def lists_dir(self) -> Path:
+        """The revocation list of each issuer."""
+        return self.state / "crl"
+
+    @property
     def findings(self) -> Path:
         """Findings, one JSON object a line."""
         return self.state / "findings.jsonl"

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from meshwarden.adapters.storage.lists import FileLists
 from meshwarden.adapters.storage.register import FileRegister
 from meshwarden.adapters.yaml import parse_document
 from meshwarden.control.layout import Layout, layout_of
@@ -121,6 +122,7 @@ class Bench:
             ),
             identities=Identities(
                 store=FileRegister(self.layout.identity_register),
+                lists=FileLists(self.layout.lists_dir),
                 clock=self.clock,
                 trust=Trust(current=self.authority),
             ),

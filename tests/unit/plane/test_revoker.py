@@ -156,6 +156,22 @@ async def test_lists_are_renewed_daily_and_leave_out_what_has_ended(bench: Bench
     assert old.sha256 in plane.identities.register.revoked  # the record is kept
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_a_new_start_hands_out_the_same_list_unless_it_is_damaged(
+    bench: Bench, damaged: bool
+) -> None:
+    plane = certified(bench)
+    old = plane.certificates.current("front")
+    await plane.revoker.revoke(old.sha256)
+    first = plane.identities.crls
+    [file] = bench.layout.lists_dir.iterdir()
+    if damaged:
+        file.write_text(first[:-60])
+    again = bench.plane().identities
+    assert (again.crls == first) is not damaged
+    assert listed(again) == {old.serial}
+
+
 def test_an_authority_that_may_not_sign_lists_hands_out_none(bench: Bench) -> None:
     plane = certified(bench)
     assert plane.identities.crls

@@ -17,6 +17,7 @@ import structlog
 from cryptography import x509
 
 from meshwarden.adapters.envoy.containment import Containment
+from meshwarden.adapters.storage.lists import FileLists
 from meshwarden.adapters.storage.register import FileRegister
 from meshwarden.identity import (
     Authority,
@@ -53,12 +54,14 @@ class Identities:
 
     Attributes:
         store: keeps the register.
+        lists: keeps the revocation lists, so that a new start sends nobody what they have.
         clock: the time of day.
         trust: the authorities; replaced as a whole when they change.
         unrecorded: told when something that is in force cannot be recorded.
     """
 
     store: FileRegister
+    lists: FileLists
     clock: Clock
     trust: Trust
     unrecorded: Callable[[DependencyError], None] = lambda _: None
@@ -144,9 +147,12 @@ class Identities:
         held = self._lists.get(issuer)
         if held is not None and held.serials == serials and not is_due(held.crl, now=now):
             return held.pem
-        number = self.register.next_number(issuer)
-        crl = issue_crl(authority, revoked, number=number, now=now)
-        self.note([Record(time=now, kind=Kind.LISTED, issuer=issuer, number=number)])
+        crl = self.lists.load(authority) if held is None else None
+        if crl is None or {one.serial_number for one in crl} != serials or is_due(crl, now=now):
+            number = self.register.next_number(issuer)
+            crl = issue_crl(authority, revoked, number=number, now=now)
+            self.note([Record(time=now, kind=Kind.LISTED, issuer=issuer, number=number)])
+            self.lists.store(authority, crl)
         self._lists[issuer] = _List(serials=serials, crl=crl, pem=render_crl(crl))
         return self._lists[issuer].pem
 

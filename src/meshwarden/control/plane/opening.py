@@ -3,6 +3,7 @@
 from meshwarden.adapters.storage.authority import load_brought_authority
 from meshwarden.adapters.storage.authority_rotation import load_or_create_trust
 from meshwarden.adapters.storage.findings import FileFindingStore
+from meshwarden.adapters.storage.lists import FileLists
 from meshwarden.adapters.storage.register import FileRegister
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import AuthoritySettings, Mesh
@@ -47,7 +48,10 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
             lifetime_s=mesh.authority.svid_lifetime_s,
         ),
         identities=Identities(
-            store=FileRegister(layout.identity_register), clock=clock, trust=trust
+            store=FileRegister(layout.identity_register),
+            lists=FileLists(layout.lists_dir),
+            clock=clock,
+            trust=trust,
         ),
         chance=chance,
         recorder=recorder,

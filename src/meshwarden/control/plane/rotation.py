@@ -142,6 +142,7 @@ class Rotation:
             self.identities.trust = left
             self.push()
             remove_ended(self.directory, left, now=self.clock.now())
+            self.identities.lists.keep_only(left.authorities)
             _log.info("authority_removed", left=[issuer_name(one) for one in left.authorities])
 
     async def close(self) -> None:
