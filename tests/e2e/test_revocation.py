@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -262,3 +264,25 @@ async def test_what_cannot_be_revoked_is_refused_in_one_line(
         answer = await client.post("http://api/v1/identity/revoke", json=body)
     assert answer.status_code == 422
     assert answer.json()["title"] == title
+
+
+async def test_a_session_from_before_a_revocation_is_not_resumed(
+    mesh: Running, tmp_path: Path
+) -> None:
+    thief = stolen_svid(mesh.layout, "front", tmp_path)
+
+    def _connect(session: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
+        with (
+            socket.create_connection(back(mesh), 5) as raw,
+            thief.context.wrap_socket(raw, session=session) as line,
+        ):
+            line.sendall(b"GET /v1/ping HTTP/1.1\r\nhost: back\r\n\r\n")
+            line.recv(65536)  # a ticket, were there one, comes before the answer
+            return bool(line.session_reused), line.session
+
+    _, session = await asyncio.to_thread(_connect, None)
+    reused, _ = await asyncio.to_thread(_connect, session)
+    assert not reused
+    await revoke(mesh, thief.pem)
+    with pytest.raises(OSError, match=r"(?i)revoked|alert|reset|EOF|broken"):
+        await asyncio.to_thread(_connect, session)

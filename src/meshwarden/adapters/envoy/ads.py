@@ -68,10 +68,20 @@ class _Node:
         return {
             (type_url, name)
             for type_url, resources in self.available.items()
-            for name, resource in resources.items()
-            if (answer := self.answers.get((type_url, name))) is None
-            or answer.version != resource.version
+            for name in resources
+            if self.awaits(type_url, name)
         }
+
+    def awaits(self, type_url: str, name: str) -> bool:
+        """Return whether this resource is published but not yet answered in its version."""
+        resource = self.available.get(type_url, {}).get(name)
+        answer = self.answers.get((type_url, name))
+        return resource is not None and (answer is None or answer.version != resource.version)
+
+    def changed(self, type_url: str) -> None:
+        """Have the open streams look at the resources of this type again."""
+        for stream in self.streams:
+            stream.look_at(type_url)
 
 
 class DiscoveryServer:
@@ -111,15 +121,14 @@ class DiscoveryServer:
             type_url: {name: versioned(message) for name, message in resources.items()}
             for type_url, resources in snapshot.items()
         }
-        for stream in state.streams:
-            stream.wake.set()
+        for type_url in ORDER:
+            state.changed(type_url)
 
     def update(self, node: str, type_url: str, name: str, message: Message) -> None:
         """Replace one resource of `node` and leave the rest of its snapshot as it is."""
         state = self._node(node)
         state.available.setdefault(type_url, {})[name] = versioned(message)
-        for stream in state.streams:
-            stream.wake.set()
+        state.changed(type_url)
 
     def update_all(self, nodes: Iterable[str], type_url: str, name: str, message: Message) -> None:
         """Replace one resource that is the same for all `nodes`; it is packed once."""
@@ -127,8 +136,7 @@ class DiscoveryServer:
         for node in nodes:
             state = self._node(node)
             state.available.setdefault(type_url, {})[name] = resource
-            for stream in state.streams:
-                stream.wake.set()
+            state.changed(type_url)
 
     async def answered(self, node: str, resources: Iterable[tuple[str, str]]) -> None:
         """Wait until `node` has answered these resources, by type and name, in their version.
@@ -137,13 +145,14 @@ class DiscoveryServer:
         """
         state = self._node(node)
         wanted = set(resources)
-        while state.unanswered() & wanted:
+        while any(state.awaits(*resource) for resource in wanted):
             state.answered.clear()
             await state.answered.wait()
 
     def awaits(self, node: str, resources: Iterable[tuple[str, str]]) -> bool:
         """Return whether `node` has yet to answer one of these resources in its version."""
-        return not self._node(node).unanswered().isdisjoint(resources)
+        state = self._node(node)
+        return any(state.awaits(*resource) for resource in resources)
 
     async def settled(self, node: str) -> list[Acknowledgement]:
         """Wait until `node` has answered all that is published; return its refusals.
@@ -185,11 +194,20 @@ class DiscoveryServer:
 
 @dataclass(eq=False, slots=True)
 class _Stream:
-    """One open stream: a conversation per resource type, and an event that says look again."""
+    """One open stream: a conversation per resource type, and an event that says look again.
+
+    `stale` are the types to look at: with hundreds of proxies, looking at all of them for each
+    answer was most of the work.
+    """
 
     node: str
     conversations: dict[str, Conversation] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    stale: set[str] = field(default_factory=lambda: set(ORDER))
+
+    def look_at(self, type_url: str) -> None:
+        self.stale.add(type_url)
+        self.wake.set()
 
     def conversation(self, type_url: str) -> Conversation:
         if type_url not in self.conversations:
@@ -217,11 +235,16 @@ class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
             while not reader.done():
                 stream.wake.clear()
                 for type_url in ORDER:
-                    while response := self._next(stream, type_url):
+                    while type_url in stream.stale:
+                        response = self._next(stream, type_url)
+                        if response is None:
+                            stream.stale.discard(type_url)
+                            break
                         yield response
                         if type_url == CLUSTERS:
                             names = (resource.name for resource in response.resources)
                             stream.conversation(ENDPOINTS).forget(names)
+                            stream.stale.add(ENDPOINTS)
                 if not reader.done():
                     await stream.wake.wait()
             await reader
@@ -253,7 +276,7 @@ class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
             if len(conversation.wanted) + len(conversation.held) > MAX_NAMES:
                 message = f"more than {MAX_NAMES} names"
                 await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, message)
-            stream.wake.set()
+            stream.look_at(request.type_url)
 
     async def _refuse(
         self,
