@@ -35,11 +35,20 @@ def address_of(endpoint: Endpoint) -> Address:
     return Address(pipe=Pipe(path=endpoint.address))
 
 
+def listening_at(endpoint: Endpoint) -> Address:
+    """Return an Envoy address to listen on; on a Unix socket, the group may connect too."""
+    address = address_of(endpoint)
+    if not endpoint.port:
+        address.pipe.mode = 0o660
+    return address
+
+
 def build_clusters(sidecar: Sidecar) -> dict[str, Cluster]:
     """Return the clusters of `sidecar` by name."""
     found = [_application(sidecar.application)] if sidecar.application else []
     found += [_application(inbound.application, inbound.port) for inbound in sidecar.tcp]
-    found += [_callee(callee, sidecar.outbound.address) for callee in sidecar.callees]
+    source = sidecar.source or sidecar.outbound.address
+    found += [_callee(callee, source) for callee in sidecar.callees]
     found += [_outside(host) for host in sidecar.outside]
     return {cluster.name: cluster for cluster in found}
 
@@ -47,7 +56,8 @@ def build_clusters(sidecar: Sidecar) -> dict[str, Cluster]:
 def build_endpoints(sidecar: Sidecar) -> dict[str, ClusterLoadAssignment]:
     """Return where the callees of `sidecar` are, by cluster."""
     return {
-        callee.cluster: _assignment(callee.cluster, callee.endpoints) for callee in sidecar.callees
+        callee.cluster: assignment_of(callee.cluster, callee.endpoints)
+        for callee in sidecar.callees
     }
 
 
@@ -57,7 +67,7 @@ def _application(endpoint: Endpoint, port: int | None = None) -> Cluster:
         name=name,
         type=Cluster.STATIC,
         connect_timeout=_CONNECT_TIMEOUT,
-        load_assignment=_assignment(name, (endpoint,)),
+        load_assignment=assignment_of(name, (endpoint,)),
         typed_extension_protocol_options={} if port else _same_protocol(),
     )
 
@@ -81,11 +91,11 @@ def _outside(host: Outside) -> Cluster:
         name=host.cluster,
         type=Cluster.STATIC if host.address else Cluster.LOGICAL_DNS,
         connect_timeout=Duration(seconds=5),
-        load_assignment=_assignment(host.cluster, (endpoint,)),
+        load_assignment=assignment_of(host.cluster, (endpoint,)),
     )
 
 
-def _assignment(cluster: str, endpoints: tuple[Endpoint, ...]) -> ClusterLoadAssignment:
+def assignment_of(cluster: str, endpoints: tuple[Endpoint, ...]) -> ClusterLoadAssignment:
     places = [
         LbEndpoint(endpoint=LbEndpointAddress(address=address_of(endpoint)))
         for endpoint in endpoints

@@ -25,11 +25,14 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
 from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
+from meshwarden.adapters.envoy.border import build_border
 from meshwarden.adapters.envoy.delta import Acknowledgement
 from meshwarden.adapters.envoy.snapshot import build_snapshot
 from meshwarden.adapters.envoy.tls import svid_secret
 from meshwarden.adapters.process import accepts
-from meshwarden.control.layout import Layout
+from meshwarden.control.fabric import plan_border
+from meshwarden.control.hosts import store_hosts
+from meshwarden.control.layout import BORDER, Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.losses import watch_losses
@@ -94,9 +97,9 @@ class ControlPlane:
             self._refuse_policy(self.rejected)
         self._certify(self.published)
         self._follow_logs()
-        for name in self.mesh.services:
-            self._publish(name)
-            await self._server.open(name, self.layout.xds_socket(name))
+        self._publish_all()
+        for name, uid in self.layout.proxies().items():
+            await self._server.open(name, self.layout.xds_socket(name), uid=uid)
         admins = {name: self.layout.admin_socket(name) for name in self.mesh.services}
         try:
             with _first_failure():
@@ -135,8 +138,7 @@ class ControlPlane:
             self.published = published
             self.recorder.rename(naming_of(published.policy))
             self._keep_accepted()
-            for name in self.mesh.services:
-                self._publish(name)
+            self._publish_all()
             _log.info("policy_published", sha256=published.digest)
         return None
 
@@ -190,6 +192,25 @@ class ControlPlane:
         """Hold an SVID for every service under the identity that the policy gives it."""
         services = published.policy.services
         self.certificates.keep({name: services[name].identity for name in self.mesh.services})
+
+    def _publish_all(self) -> None:
+        policy = self.published.policy
+        if self.layout.isolated:
+            # A sidecar is sent nowhere before the border leads there; a name may lead to a refusal.
+            self._server.publish(BORDER, build_border(plan_border(policy, self.mesh, self.layout)))
+            self._store_hosts()
+        for name in self.mesh.services:
+            self._publish(name)
+
+    def _store_hosts(self) -> None:
+        try:
+            store_hosts(self.published.policy, self.layout)
+        except OSError as error:
+            self._raise(
+                code="policy.hosts_not_written",
+                subject=str(self.layout.run_dir),
+                sentence=f"Services may not find newly allowed names without a proxy: {error}",
+            )
 
     def _publish(self, name: str) -> None:
         snapshot = build_snapshot(
