@@ -5,6 +5,7 @@ for as long as the mesh runs. Nothing of the machine's own network is changed, n
 two meshes never meet and a killed one leaves nothing behind.
 """
 
-from meshwarden.adapters.network.network import Network, Place, why_unavailable
+from meshwarden.adapters.network.network import Network, why_unavailable
+from meshwarden.adapters.network.rules import Place
 
 __all__ = ["Network", "Place", "why_unavailable"]

@@ -129,7 +129,7 @@ def _mount(
     _call("mount", *texts, ctypes.c_ulong(flags), data)
 
 
-def _call(name: str, *arguments: Any) -> None:
+def _call(name: str, *arguments: object) -> None:
     if getattr(_libc, name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

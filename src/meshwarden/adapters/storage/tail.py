@@ -63,7 +63,7 @@ class LogTail:
         position, over = self._place(position)
         file = self._file(position.generation)
         try:
-            with file.open("rb", opener=_open_itself) as handle:
+            with open(file, "rb", opener=_open_itself) as handle:  # noqa: PTH123  # it takes none
                 head = handle.read(_HEAD_BYTES)
                 restarted = _digest(head, position.offset) != position.head
                 if restarted:
@@ -166,7 +166,7 @@ def end_last_line(path: Path) -> None:
     The next writer's first line would otherwise be lost with it. OSError where the disk refuses.
     """
     try:
-        opened = path.open("rb+", opener=_open_itself)
+        opened = open(path, "rb+", opener=_open_itself)  # noqa: PTH123  # it takes no opener
     except FileNotFoundError:
         return
     with opened as file:

@@ -98,7 +98,7 @@ class Isolation:
         needed = [*_interpreter(), service.directory, *_named_in(program)]
         etc = self._layout.etc_dir(name)
         own_files = ["hosts", "resolv.conf"] + ([] if service.user else ["passwd", "group"])
-        view = [
+        view: list[Hide | Show] = [
             *(Hide(at=place, mode=SHARED) for place in TEMPORARY),
             Hide(at=RUN),
             *barriers(needed, account),

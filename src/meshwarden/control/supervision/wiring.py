@@ -1,4 +1,4 @@
-"""The wiring of a mesh: control plane, one Envoy a service, one at the border of an isolated mesh."""
+"""The wiring of a mesh: control plane, an Envoy for each service, one for an isolated mesh."""
 
 import contextlib
 import json
