@@ -172,8 +172,7 @@ async def running_mesh(
     mesh = parse_mesh(load_document(mesh_file), directory)
     parsed = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, parsed)
-    layout, _ = lay_out(mesh, directory / "s", loopback=not isolated)
-    assert layout.isolated == isolated
+    layout = lay_out(mesh, directory / "s", isolated=isolated)
     if isolated:  # services are started in it, by users of their own
         await asyncio.to_thread(directory.chmod, 0o755)
     lines: list[str] = []

@@ -54,14 +54,15 @@ def up(
         loopback: do not isolate services from one another and from this machine, though root could.
         json: print one JSON object once all services are healthy.
     """
-    from meshwarden.control.supervision.isolation import lay_out  # noqa: PLC0415
+    from meshwarden.control.supervision.isolation import lay_out, why_not_isolated  # noqa: PLC0415
     from meshwarden.control.supervision.wiring import wire  # noqa: PLC0415
     from meshwarden.policy import parse_policy  # noqa: PLC0415
 
     parsed = parse_mesh(load_document(mesh), mesh.absolute().parent)
     policy = parse_policy(load_document(parsed.policy_path))
     check_against(parsed, policy)
-    layout, why = lay_out(parsed, state, loopback=loopback)
+    why = why_not_isolated(loopback=loopback)
+    layout = lay_out(parsed, state, isolated=why is None)
     return run_mesh(parsed, layout, wire(mesh, parsed, policy, layout), json=json, why=why)
 
 
@@ -82,9 +83,7 @@ def run_mesh(
     return asyncio.run(_run(mesh, layout, wiring, json=json, why=why))
 
 
-async def _run(
-    mesh: Mesh, layout: Layout, wiring: Wiring, *, json: bool, why: str | None
-) -> int:
+async def _run(mesh: Mesh, layout: Layout, wiring: Wiring, *, json: bool, why: str | None) -> int:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
 

@@ -96,6 +96,7 @@ def _outside(host: Outside) -> Cluster:
 
 
 def assignment_of(cluster: str, endpoints: tuple[Endpoint, ...]) -> ClusterLoadAssignment:
+    """Return the load assignment of `cluster`: all of `endpoints`, alike."""
     places = [
         LbEndpoint(endpoint=LbEndpointAddress(address=address_of(endpoint)))
         for endpoint in endpoints

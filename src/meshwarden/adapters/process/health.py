@@ -52,7 +52,7 @@ async def _connected(
     if isinstance(target, Path):
         reader, writer = await asyncio.open_unix_connection(str(target))
     elif isinstance(target, Elsewhere):
-        reader, writer = await _connect_elsewhere(target)
+        reader, writer = await connect(target)
     else:
         reader, writer = await asyncio.open_connection(*target)
     try:
@@ -63,9 +63,8 @@ async def _connected(
             await writer.wait_closed()
 
 
-async def _connect_elsewhere(
-    target: Elsewhere,
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(target: Elsewhere) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection to `target`; OSError where it is refused."""
     end = target.open_socket()
     try:
         end.setblocking(False)

@@ -63,7 +63,7 @@ class LogTail:
         position, over = self._place(position)
         file = self._file(position.generation)
         try:
-            with open(file, "rb", opener=_open_itself) as handle:  # noqa: PTH123  # it takes none
+            with open(file, "rb", opener=_open_itself) as handle:  # it takes none
                 head = handle.read(_HEAD_BYTES)
                 restarted = _digest(head, position.offset) != position.head
                 if restarted:
@@ -166,14 +166,15 @@ def end_last_line(path: Path) -> None:
     The next writer's first line would otherwise be lost with it. OSError where the disk refuses.
     """
     try:
-        opened = open(path, "rb+", opener=_open_itself)  # noqa: PTH123  # it takes no opener
+        file = _open_itself(str(path), os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     except FileNotFoundError:
         return
-    with opened as file:
-        size = os.fstat(file.fileno()).st_size
-        if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-            file.seek(0, os.SEEK_END)
-            file.write(b"\n")
+    try:
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            os.write(file, b"\n")
+    finally:
+        os.close(file)
 
 
 def _open_itself(path: str, flags: int) -> int:

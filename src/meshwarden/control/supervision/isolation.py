@@ -49,18 +49,15 @@ RUN: Final = Path("/run")  # where the machine's own services have their sockets
 NO_RESOLVER: Final = "# Names are in /etc/hosts; there is no resolver in this network.\n"
 
 
-def lay_out(mesh: Mesh, state: Path, *, loopback: bool = False) -> tuple[Layout, str | None]:
-    """Return the layout, isolated where that can be, and why it is not where it is not.
+def why_not_isolated(*, loopback: bool) -> str | None:
+    """Return why a mesh started now is not isolated, or None; `loopback`: it is not to be."""
+    return "--loopback" if loopback else why_unavailable()
 
-    Args:
-        mesh: what is to run.
-        state: the state directory.
-        loopback: do without, though it could be.
-    """
-    why = "asked for" if loopback else why_unavailable()
-    if why is not None:
-        return layout_of(mesh, state), why
-    return layout_of(mesh, state, first_uid=_free_users(mesh, state)), None
+
+def lay_out(mesh: Mesh, state: Path, *, isolated: bool) -> Layout:
+    """Return the layout of `mesh`; isolated with user ids that nobody else uses now."""
+    first_uid = _free_users(mesh, state) if isolated else None
+    return layout_of(mesh, state, first_uid=first_uid)
 
 
 class Isolation:
@@ -94,14 +91,15 @@ class Isolation:
         """
         name = service.name
         account = self._account(service)
-        _check_open(program, account)
+        if service.directory.resolve() != self._layout.state:  # that is hidden, and empty
+            _check_open(program, account)
         needed = [*_interpreter(), service.directory, *_named_in(program)]
         etc = self._layout.etc_dir(name)
         own_files = ["hosts", "resolv.conf"] + ([] if service.user else ["passwd", "group"])
         view: list[Hide | Show] = [
             *(Hide(at=place, mode=SHARED) for place in TEMPORARY),
             Hide(at=RUN),
-            *barriers(needed, account),
+            *barriers([*needed, self._layout.state], account),
             *kept(needed),
             Hide(at=self._layout.state),
             Show(source=self._layout.app_dir(name), at=self._layout.app_dir(name)),
@@ -155,7 +153,7 @@ class Isolation:
         needed = _interpreter()
         return [
             *(Hide(at=place, mode=SHARED) for place in TEMPORARY),
-            *barriers(needed, account),
+            *barriers([*needed, self._layout.state], account),
             *kept(needed),
             Hide(at=self._layout.state),
             *(Show(source=path, at=path) for path in seen),
