@@ -1,5 +1,7 @@
 """What a shell in an isolated service can do, and what it cannot; needs root."""
 
+import asyncio
+import contextlib
 import json
 import os
 import re
@@ -62,8 +64,19 @@ def uid_of(pid: int) -> int:
     return Path(f"/proc/{pid}").stat().st_uid
 
 
+def as_user(
+    uid: int, script: str, *, network_of: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python script as the user `uid`, in this machine's view of the files."""
+    become = f"import os, socket; os.setgroups([]); os.setgid({uid}); os.setuid({uid})\n"
+    command = [sys.executable, "-I", "-S", "-c", become + script]
+    if network_of is not None:
+        command = ["nsenter", "-t", str(network_of), "-n", *command]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def namespace(pid: int, kind: str) -> str:
-    return os.readlink(f"/proc/{pid}/ns/{kind}")
+    return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
 
 
 def test_up_says_that_it_isolates(mesh: Isolated) -> None:
@@ -120,14 +133,11 @@ def test_what_the_view_hides_is_closed_to_the_service_also_by_its_permissions(
     mesh: Isolated,
 ) -> None:
     uid = uid_of(mesh.pid("shell"))
-    for path in ("run/shell/xds.sock", "run/shell/own/admin", "run/back/app/app.sock", "ca/root.key",
-                 "run/api.sock", "logs/shell/access.log", "run/back/xds.sock"):  # fmt: skip
+    for path in ("run/shell/xds.sock", "run/shell/own/admin", "run/back/app/app.sock",
+                 "ca/root.key", "run/api.sock", "logs/shell/access.log", "run/back/xds.sock"):  # fmt: skip
         assert (mesh.state / path).exists()
-        script = f"import os; os.setgid({uid}); os.setuid({uid}); print(os.access({str(mesh.state / path)!r}, os.R_OK | os.W_OK))"
-        done = subprocess.run(
-            ["/usr/bin/env", "python3", "-c", script], capture_output=True, text=True, check=False
-        )
-        assert done.stdout == "False\n", (path, done.stderr)
+        opens = f"print(os.access({str(mesh.state / path)!r}, os.R_OK | os.W_OK))"
+        assert as_user(uid, opens).stdout == "False\n", path
 
 
 def test_shell_cannot_leave_its_network_or_change_its_firewall(mesh: Isolated) -> None:
@@ -167,27 +177,18 @@ def test_shell_reaches_no_other_service_around_its_sidecar(mesh: Isolated) -> No
 
 def test_no_port_of_a_service_is_open_to_the_network(mesh: Isolated) -> None:
     sidecar = uid_of(mesh.pid("shell.sidecar"))
+    [web] = [each["listens"] for each in mesh.summary["services"] if each["name"] == "web"]
     # As the sidecar's own user, whom the firewall lets out: only mutual TLS is there.
-    for port in (
-        SIDECAR_PORT,
-        15001,
-        int(mesh.summary["services"][2]["listens"].rpartition(":")[2]),
-    ):
-        script = f"import os; os.setgid({sidecar}); os.setuid({sidecar})\n" + connect(
-            mesh.host("web"), port, send="GET / HTTP/1.1\r\n\r\n"
-        )
-        done = subprocess.run(
-            ["nsenter", "-t", str(mesh.pid("shell")), "-n", "/usr/bin/python3", "-c", script],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        open_port = port == SIDECAR_PORT
-        assert ("refused" in done.stderr) is not open_port
+    for port in (SIDECAR_PORT, 15001, int(web.rpartition(":")[2])):
+        script = connect(mesh.host("web"), port, send="GET / HTTP/1.1\r\n\r\n")
+        done = as_user(sidecar, script, network_of=mesh.pid("shell"))
+        assert ("refused" in done.stderr) is (port != SIDECAR_PORT)
         assert "answered b'HTTP" not in done.stdout
 
 
 def test_shell_reaches_neither_this_machine_nor_the_internet(mesh: Isolated) -> None:
     addresses = json.loads(
-        subprocess.run(["ip", "-j", "addr"], capture_output=True, check=True).stdout
+        subprocess.run(["ip", "-j", "addr"], capture_output=True, check=True).stdout  # noqa: S607
     )
     own = {info["local"] for each in addresses for info in each["addr_info"]}
     for host in (own | {"192.0.2.1", "1.1.1.1"}) - {"::1"}:
@@ -297,7 +298,7 @@ def test_a_policy_change_reaches_hosts_files_and_border_of_a_running_mesh(mesh: 
     assert mesh.shell("getent hosts new.example")[0] != 0
 
 
-async def test_nothing_is_left_after_a_stop_nor_after_a_kill(tmp_path: Path) -> None:
+def test_nothing_is_left_after_a_stop_nor_after_a_kill(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     before = traces()
     mesh_file = write(tmp_path)
@@ -310,13 +311,12 @@ async def test_nothing_is_left_after_a_stop_nor_after_a_kill(tmp_path: Path) -> 
         assert len(spaces) == 6
         process.send_signal(signal.SIGKILL)
         process.wait(10)
-        await nothing_left(tmp_path)
+        asyncio.run(nothing_left(tmp_path))
     assert traces() == before
-    held = {os.readlink(path) for path in Path("/proc").glob("[0-9]*/ns/net") if path.is_symlink()}
-    assert held & spaces == {namespace(os.getpid(), "net")}
+    assert spaces & spaces_of_all() == {namespace(os.getpid(), "net")}
 
 
-async def test_two_meshes_run_side_by_side(tmp_path: Path, mesh: Isolated) -> None:
+def test_two_meshes_run_side_by_side(tmp_path: Path, mesh: Isolated) -> None:
     tmp_path.chmod(0o755)
     with running(write(tmp_path), tmp_path / "s") as (_, summary):
         [other] = [each["pid"] for each in summary["services"] if each["name"] == "shell"]
@@ -359,6 +359,15 @@ def write(directory: Path) -> Path:
         )
     )
     return mesh_file
+
+
+def spaces_of_all() -> set[str]:
+    """Return the network namespaces that any process is in."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            found.add(namespace(int(entry.name), "net"))
+    return found
 
 
 def traces() -> list[str]:

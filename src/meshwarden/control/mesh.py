@@ -58,6 +58,11 @@ class ServiceLimits:
     memory_mb: int | None = None
     pids: int = DEFAULT_PIDS
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """The limit of memory in bytes."""
+        return None if self.memory_mb is None else self.memory_mb << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshService:

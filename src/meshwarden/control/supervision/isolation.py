@@ -24,8 +24,9 @@ from typing import Final
 
 import meshwarden
 from meshwarden.adapters.network import Network, Place, why_unavailable
-from meshwarden.adapters.process import Program
+from meshwarden.adapters.process import Program, resolve_program
 from meshwarden.adapters.process.account import Account, find_account
+from meshwarden.adapters.process.cgroup import ControlGroups
 from meshwarden.adapters.process.health import Elsewhere
 from meshwarden.adapters.process.room import SHARED, Hide, Room, Show, barriers, kept
 from meshwarden.control.layout import (
@@ -67,6 +68,13 @@ class Isolation:
         self._mesh = mesh
         self._layout = layout
         self._network: Network | None = None
+        self._groups: ControlGroups | None = None
+        self._group_of: dict[str, Path] = {}
+
+    @property
+    def control_groups(self) -> list[Path]:
+        """The control groups that were made, inner ones first; somebody has to remove them."""
+        return self._groups.directories if self._groups else []
 
     @contextlib.contextmanager
     def built(self) -> Iterator[None]:
@@ -77,6 +85,7 @@ class Isolation:
         """
         self._prepare()
         self._network = Network([self._place(name) for name in self._layout.names])
+        self._limit()
         try:
             yield
         finally:
@@ -91,6 +100,7 @@ class Isolation:
         """
         name = service.name
         account = self._account(service)
+        resolve_program(program)
         if service.directory.resolve() != self._layout.state:  # that is hidden, and empty
             _check_open(program, account)
         needed = [*_interpreter(), service.directory, *_named_in(program)]
@@ -109,8 +119,10 @@ class Isolation:
         room = Room(
             view=view,
             network=self._namespace(name),
+            cgroup=self._group_of.get(name),
             processes=limits.pids,
-            data_bytes=None if limits.memory_mb is None else limits.memory_mb << 20,
+            # Next best where there is no control group: each process by itself.
+            data_bytes=None if name in self._group_of else limits.memory_bytes,
             umask=0o007,  # the sidecar, by its group, connects to the socket that the service makes
         )
         environment = {**program.environment, "TMPDIR": "/tmp"}  # noqa: S108  # its own
@@ -148,6 +160,18 @@ class Isolation:
         """Return a TCP socket in the network of the service `name`, as if opened by user `uid`."""
         assert self._network  # noqa: S101  # it is built before anything runs
         return self._network.socket(name, uid=uid)
+
+    def _limit(self) -> None:
+        """Make a control group for each service, where there can be one."""
+        self._groups = ControlGroups.make(f"meshwarden-{self._layout.border_uid}")
+        for name, service in self._mesh.services.items():
+            if self._groups is None:
+                return
+            with contextlib.suppress(OSError):
+                limits = service.limits
+                self._group_of[name] = self._groups.add(
+                    name, memory_bytes=limits.memory_bytes, pids=limits.pids
+                )
 
     def _own_view(self, account: Account, seen: Sequence[Path]) -> list[Hide | Show]:
         needed = _interpreter()

@@ -148,6 +148,8 @@ class Supervisor:
             self._resources.enter_context(self.isolation.built())
         guard = Guard()
         self._resources.callback(guard.close)
+        for directory in self.isolation.control_groups if self.isolation else ():
+            guard.sweep(str(directory))
         self._around = Surroundings(
             guard=guard,
             restarts=self._restarts,
