@@ -68,7 +68,9 @@ def as_user(
     uid: int, script: str, *, network_of: int | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a Python script as the user `uid`, in this machine's view of the files."""
-    become = f"import os, socket; os.setgroups([]); os.setgid({uid}); os.setuid({uid})\n"
+    become = (
+        f"import os, socket, encodings.idna; os.setgroups([]); os.setgid({uid}); os.setuid({uid})\n"
+    )
     command = [sys.executable, "-I", "-S", "-c", become + script]
     if network_of is not None:
         command = ["nsenter", "-t", str(network_of), "-n", *command]
@@ -134,7 +136,7 @@ def test_what_the_view_hides_is_closed_to_the_service_also_by_its_permissions(
 ) -> None:
     uid = uid_of(mesh.pid("shell"))
     for path in ("run/shell/xds.sock", "run/shell/own/admin", "run/back/app/app.sock",
-                 "ca/root.key", "run/api.sock", "logs/shell/access.log", "run/back/xds.sock"):  # fmt: skip
+                 "up.json", "logs/control-plane.log", "logs/shell.log", "ca/root.key", "run/api.sock", "logs/shell/access.log", "run/back/xds.sock"):  # fmt: skip
         assert (mesh.state / path).exists()
         opens = f"print(os.access({str(mesh.state / path)!r}, os.R_OK | os.W_OK))"
         assert as_user(uid, opens).stdout == "False\n", path

@@ -123,6 +123,7 @@ def store_processes(layout: Layout, processes: Mapping[str, int]) -> None:
     text = json.dumps({"supervisor": os.getpid(), "processes": dict(processes)}, indent=1)
     draft = layout.processes.with_suffix(".new")
     with contextlib.suppress(OSError):
+        draft.touch(mode=0o600)
         draft.write_text(text + "\n")
         draft.replace(layout.processes)
 
