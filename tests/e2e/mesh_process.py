@@ -58,11 +58,11 @@ def command(*arguments: str) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def up(mesh_file: Path, state: Path) -> AsyncIterator[Up]:
-    """Run `meshwarden up`; yield once all is healthy. It is stopped where the test left it."""
+    """Run `meshwarden up` on loopback; yield once all is healthy. It is stopped where it was left."""
     mesh = parse_mesh(load_document(mesh_file), mesh_file.parent)
     with (mesh_file.parent / "up.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *command("up", str(mesh_file), "--state", str(state), "--json"),
+            *command("up", str(mesh_file), "--state", str(state), "--loopback", "--json"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

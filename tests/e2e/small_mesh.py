@@ -18,9 +18,10 @@ import pyarrow as pa
 
 from meshwarden.adapters.storage.calls import load_calls
 from meshwarden.adapters.yaml import load_document
-from meshwarden.control.layout import Layout, layout_of, outbound_tcp_ports
+from meshwarden.control.layout import Layout, outbound_tcp_ports
 from meshwarden.control.mesh import Mesh, check_against, parse_mesh
 from meshwarden.control.supervision import Event, Supervisor
+from meshwarden.control.supervision.isolation import lay_out
 from meshwarden.control.supervision.wiring import wire
 from meshwarden.kernel import CALL_SCHEMA
 from meshwarden.policy import parse_policy
@@ -164,13 +165,16 @@ async def running_mesh(
     outside: str = "127.0.0.1:9",
     services: str = "",
     more: str = "",
+    isolated: bool = False,
 ) -> AsyncIterator[Running]:
     """Run the small mesh below `directory` while the context lasts; arguments as `write_mesh`."""
     mesh_file = write_mesh(directory, policy=policy, outside=outside, services=services, more=more)
     mesh = parse_mesh(load_document(mesh_file), directory)
     parsed = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, parsed)
-    layout = layout_of(mesh, directory / "s")
+    layout = lay_out(mesh, directory / "s", isolated=isolated)
+    if isolated:  # services are started in it, by users of their own
+        await asyncio.to_thread(directory.chmod, 0o755)
     lines: list[str] = []
     events: list[Event] = []
     supervisor = Supervisor(

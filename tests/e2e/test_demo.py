@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from tests.e2e.small_mesh import rows_of
 
+from meshwarden.adapters.network import why_unavailable
 from meshwarden.adapters.storage.calls import load_calls
 from meshwarden.lab.agreement import compare
 from meshwarden.lab.customers import CustomerModel
@@ -23,6 +24,7 @@ from meshwarden.lab.synthesize import synthesize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 SECONDS = 15
+ISOLATED = why_unavailable() is None
 MESHWARDEN = [str(Path(sys.executable).with_name("meshwarden")), "demo"]
 MUST_FAIL = {
     "wrong caller": "default-deny",
@@ -34,7 +36,7 @@ MUST_FAIL = {
     "expired SVID": "tls:expired",
     "plaintext": "tls:plaintext",
     "unlisted outside host": "egress:not-listed",
-    "the service's own port around the sidecar": "no port",
+    "the service's own port around the sidecar": "egress:not-listed" if ISOLATED else "no port",
 }
 
 
@@ -101,6 +103,7 @@ def test_everything_that_must_fail_was_refused_by_what_should_refuse_it(
 def test_every_allowed_call_in_the_mesh_was_under_mutual_tls(performance: Performance) -> None:
     assert performance.outcome["mtls_share"] == 1.0
     assert performance.outcome["services"] in {8, 9}
+    assert performance.outcome["isolated"] is ISOLATED
     assert performance.outcome["calls"] == performance.calls.num_rows > 500
 
 

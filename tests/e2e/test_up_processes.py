@@ -492,7 +492,7 @@ async def test_signal_stops_everything_and_is_no_failure(
     world: World, number: signal.Signals
 ) -> None:
     async with up(world) as running:
-        assert "loopback mode" in (await running.stderr.readline()).decode()
+        assert "on loopback" in (await running.stderr.readline()).decode()
         await running.read_until(running.stdout, "ledger         | serving")
         await running.read_until(running.stdout, "SERVICE")
         running.process.send_signal(number)

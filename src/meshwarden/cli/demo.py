@@ -23,6 +23,7 @@ from rich.table import Table
 
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.storage.authority import load_or_create_authority
+from meshwarden.cli.up import LOOPBACK_NOTE
 from meshwarden.control.layout import CONTROL_PLANE
 from meshwarden.kernel import ConfigError, DependencyError
 from meshwarden.lab.demo import Outcome, Play
@@ -46,6 +47,7 @@ def demo(
     *,
     seconds: float = 60.0,
     state: Path | None = None,
+    loopback: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Run the bank, its customers and the attempts; print what the record says.
@@ -53,12 +55,13 @@ def demo(
     Args:
         seconds: how long the customers' load lasts, 5 to 3600.
         state: directory to keep keys, logs and recorded calls in; a temporary one unless given.
+        loopback: do not isolate services from one another and from this machine, though root could.
         json: print one JSON object.
     """
     if not 5 <= seconds <= 3600:
         raise ConfigError("demo.seconds", f"--seconds is {seconds:g}", hint="from 5 to 3600")
     with _state(state) as directory:
-        outcome = asyncio.run(_run(directory, seconds))
+        outcome = asyncio.run(_run(directory, seconds, loopback=loopback))
     print(jsonlib.dumps(_as_json(outcome)) if json else _as_text(outcome))
     return 0 if outcome.passed else 1
 
@@ -80,7 +83,7 @@ def _state(given: Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-async def _run(state: Path, seconds: float) -> Outcome:
+async def _run(state: Path, seconds: float, *, loopback: bool) -> Outcome:
     console = Console(stderr=True)
     task = asyncio.current_task()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -88,7 +91,8 @@ async def _run(state: Path, seconds: float) -> Outcome:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     console.print("starting the bank: nine services, each behind an Envoy of its own ...")
     try:
-        async with staged(state, environment=os.environ) as stage:  # noqa: TID251  # entry point
+        environment = os.environ  # noqa: TID251  # entry point
+        async with staged(state, environment=environment, loopback=loopback) as stage:
             play = await _play(stage, seconds, console)
         return await asyncio.to_thread(play.outcome)
     except asyncio.CancelledError as error:
@@ -98,6 +102,9 @@ async def _run(state: Path, seconds: float) -> Outcome:
 async def _play(stage: Stage, seconds: float, console: Console) -> Play:
     names = ", ".join(stage.mesh.services)
     console.print(f"up: {names}; ledger on {stage.database}; edge at {stage.edge}", soft_wrap=True)
+    if stage.not_isolated:
+        note = LOOPBACK_NOTE.format(why=stage.not_isolated)
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
     clock = SystemClock()
     authority = load_or_create_authority(
         stage.layout.authority_dir, stage.policy.trust_domain, now=clock.now()
@@ -156,6 +163,7 @@ def _figures(status: dict[str, Any], play: Play) -> str:
 def _as_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "services": outcome.services,
+        "isolated": outcome.isolated,
         "calls": outcome.calls,
         "mtls_share": outcome.mtls_share,
         "attempts": [
@@ -182,7 +190,8 @@ def _as_text(outcome: Outcome) -> str:
     with console.capture() as text:
         console.print(table)
         console.print()
-        console.print(f"services         {outcome.services}")
+        apart = "each in a network and under a user of its own" if outcome.isolated else "loopback"
+        console.print(f"services         {outcome.services}, {apart}")
         console.print(f"calls recorded   {outcome.calls:,}")
         console.print(f"mutual TLS       {outcome.mtls_share:.1%} of allowed calls in the mesh")
         console.print(f"customers        {counts.ok:,} served, {counts.failed} failed")

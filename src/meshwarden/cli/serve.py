@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import structlog
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from meshwarden.adapters.chance import SystemChance
 from meshwarden.adapters.clock import SystemClock
@@ -30,12 +31,18 @@ app = App(
 
 
 @app.default
-def serve(mesh: Path, *, state: Path = Path(".meshwarden")) -> int:
+def serve(
+    mesh: Path,
+    *,
+    state: Path = Path(".meshwarden"),
+    first_uid: Annotated[int | None, Parameter(show=False)] = None,
+) -> int:
     """Serve the sidecars of the mesh that a file describes.
 
     Args:
         mesh: the mesh file, see docs/reference/mesh.md.
         state: directory for keys, sockets, logs and recorded calls.
+        first_uid: given by `up` where it isolates services: the first of the mesh's user ids.
     """
     os.umask(0o077)
     structlog.configure(
@@ -47,7 +54,7 @@ def serve(mesh: Path, *, state: Path = Path(".meshwarden")) -> int:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     parsed = parse_mesh(load_document(mesh), mesh.absolute().parent)
-    layout = layout_of(parsed, state)
+    layout = layout_of(parsed, state, first_uid=first_uid)
     plane = open_plane(parsed, layout, clock=SystemClock(), chance=SystemChance())
     asyncio.run(_serve(plane, layout))
     return 0

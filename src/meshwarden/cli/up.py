@@ -17,7 +17,7 @@ from cyclopts import App, Parameter
 
 from meshwarden.adapters.yaml import load_document
 from meshwarden.cli.screen import STDERR, STDOUT, Screen
-from meshwarden.control.layout import CONTROL_PLANE, Layout, layout_of, sidecar_name
+from meshwarden.control.layout import CONTROL_PLANE, Layout, sidecar_name
 from meshwarden.control.mesh import Mesh, check_against, parse_mesh
 from meshwarden.control.supervision import Event, Supervisor, Wiring
 
@@ -30,7 +30,8 @@ app = App(
 )
 
 LOOPBACK_NOTE: Final = (
-    "note: loopback mode does not protect against other programs on this machine: any local process"
+    "services are not isolated ({why}), all are on loopback, which does not protect against other"
+    " programs on this machine: any local process"
     " can open a service's `port:` and use a sidecar's outbound listener (services with"
     " `socket: true` are reachable only by their own user and root), and programs of the user who"
     " runs meshwarden can read its keys"
@@ -42,6 +43,7 @@ def up(
     mesh: Path,
     *,
     state: Path = Path(".meshwarden"),
+    loopback: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Run the mesh that a file describes.
@@ -49,29 +51,39 @@ def up(
     Args:
         mesh: the mesh file, see docs/reference/mesh.md.
         state: directory for keys, sockets, logs and recorded calls.
+        loopback: do not isolate services from one another and from this machine, though root could.
         json: print one JSON object once all services are healthy.
     """
+    from meshwarden.control.supervision.isolation import lay_out, why_not_isolated  # noqa: PLC0415
     from meshwarden.control.supervision.wiring import wire  # noqa: PLC0415
     from meshwarden.policy import parse_policy  # noqa: PLC0415
 
     parsed = parse_mesh(load_document(mesh), mesh.absolute().parent)
     policy = parse_policy(load_document(parsed.policy_path))
     check_against(parsed, policy)
-    layout = layout_of(parsed, state)
-    return run_mesh(parsed, layout, wire(mesh, parsed, policy, layout), json=json)
+    why = why_not_isolated(loopback=loopback)
+    layout = lay_out(parsed, state, isolated=why is None)
+    return run_mesh(parsed, layout, wire(mesh, parsed, policy, layout), json=json, why=why)
 
 
-def run_mesh(mesh: Mesh, layout: Layout, wiring: Wiring, *, json: bool = False) -> int:
-    """Run `mesh` until a signal; return the exit code.
+def run_mesh(
+    mesh: Mesh,
+    layout: Layout,
+    wiring: Wiring,
+    *,
+    json: bool = False,
+    why: str | None = "asked for",
+) -> int:
+    """Run `mesh` until a signal; return the exit code. `why`: why it is not isolated.
 
     Raises:
         ConfigError: as `Supervisor.start`.
         DependencyError: as `Supervisor.start`.
     """
-    return asyncio.run(_run(mesh, layout, wiring, json=json))
+    return asyncio.run(_run(mesh, layout, wiring, json=json, why=why))
 
 
-async def _run(mesh: Mesh, layout: Layout, wiring: Wiring, *, json: bool) -> int:
+async def _run(mesh: Mesh, layout: Layout, wiring: Wiring, *, json: bool, why: str | None) -> int:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
 
@@ -97,7 +109,8 @@ async def _run(mesh: Mesh, layout: Layout, wiring: Wiring, *, json: bool) -> int
         on_event=_event,
     )
     try:
-        screen.show(f"meshwarden: {LOOPBACK_NOTE}", to=STDERR)
+        if not layout.isolated:
+            screen.show(f"meshwarden: note: {LOOPBACK_NOTE.format(why=why)}", to=STDERR)
         with _signals(asked, supervisor.kill):
             await _until(asked, supervisor, lambda: _show(supervisor, screen, json=json))
     finally:
@@ -164,6 +177,7 @@ def describe(supervisor: Supervisor) -> dict[str, Any]:
     mesh, layout, pids = supervisor.mesh, supervisor.layout, supervisor.pids
     return {
         "state": str(layout.state),
+        "isolated": layout.isolated,
         "control_plane": {"pid": pids.get(CONTROL_PLANE)},
         "services": [
             {

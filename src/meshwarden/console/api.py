@@ -9,6 +9,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import socket as socketlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -58,15 +59,22 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _private_listener(path: Path) -> socketlib.socket:
+    """Return a listening socket that only this user can open; uvicorn's own is open to all."""
+    listener = socketlib.socket(socketlib.AF_UNIX, socketlib.SOCK_STREAM)
+    listener.bind(str(path))  # nobody gets in before it listens
+    path.chmod(0o600)
+    listener.listen()
+    return listener
+
+
 @contextlib.asynccontextmanager
 async def serving(plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
     """Serve the API of `plane` on `socket` while the context lasts."""
     await asyncio.to_thread(socket.unlink, missing_ok=True)
-    config = uvicorn.Config(
-        build_api(plane), uds=str(socket), log_config=None, access_log=False, lifespan="off"
-    )
+    config = uvicorn.Config(build_api(plane), log_config=None, access_log=False, lifespan="off")
     server = _Server(config)
-    task = asyncio.create_task(server.serve())
+    task = asyncio.create_task(server.serve(sockets=[_private_listener(socket)]))
     try:
         yield
     finally:

@@ -6,8 +6,15 @@ outside hosts that some rule lets its service reach.
 
 from collections.abc import Mapping
 
+from meshwarden.adapters.envoy.border import Passage
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
-from meshwarden.control.layout import Layout, inbound_tcp_port, outbound_tcp_ports
+from meshwarden.control.hosts import outside_addresses
+from meshwarden.control.layout import (
+    REDIRECTED_PORT,
+    Layout,
+    inbound_tcp_port,
+    outbound_tcp_ports,
+)
 from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy import AccessPolicy, Rule, Service
@@ -21,6 +28,38 @@ def plan_sidecars(policy: AccessPolicy, mesh: Mesh, layout: Layout) -> dict[str,
     """Return the sidecar of each service of `mesh`, by name."""
     accepting = _accepting(policy, mesh)
     return {name: _sidecar(name, policy, mesh, layout, accepting) for name in mesh.services}
+
+
+def plan_border(policy: AccessPolicy, mesh: Mesh, layout: Layout) -> tuple[Passage, ...]:
+    """Return the ways between an isolated mesh and the rest: its edges, its listed outside hosts.
+
+    The two ends lie in different networks, and meet at Unix sockets.
+    """
+    found = []
+    for name, service in mesh.services.items():
+        if service.edge:
+            found.append(
+                Passage(
+                    name=f"edge/{name}",
+                    listen=Endpoint(address="127.0.0.1", port=service.edge),
+                    to=Endpoint(address=str(layout.edge_socket(name))),
+                    announce=True,
+                )
+            )
+        for egress in policy.services[name].egress:
+            target = mesh.outside.get(egress.host)
+            socket = layout.out_socket(name, egress.host, egress.port)
+            found.append(
+                Passage(
+                    name=f"out/{name}/{egress.host}:{egress.port}",
+                    listen=Endpoint(address=str(socket)),
+                    to=Endpoint(address=target.host, port=target.port)
+                    if target
+                    else Endpoint(address=egress.host, port=egress.port),
+                    fixed=target is not None,
+                )
+            )
+    return tuple(found)
 
 
 def compile_filters(policy: AccessPolicy, service: str) -> Filters:
@@ -61,7 +100,7 @@ def _sidecar(
         identity=policy.services[name].identity,
         inbound=Endpoint(address=host, port=layout.address(name).port) if takes_requests else None,
         outbound=Endpoint(address=proxy.host, port=proxy.port),
-        edge=Endpoint(address="127.0.0.1", port=service.edge) if service.edge else None,
+        edge=_edge(service, layout),
         application=application,
         tcp=tuple(
             TcpInbound(
@@ -74,17 +113,24 @@ def _sidecar(
             if application
         ),
         callees=tuple(_callees(name, policy, layout, accepting)),
-        outside=tuple(
-            _outside(egress.host, egress.port, mesh.outside)
-            for egress in policy.services[name].egress
-        ),
+        outside=tuple(_outsides(name, policy, mesh, layout)),
         access_log=layout.access_log(name),
+        source=host,
+        redirected=Endpoint(address=proxy.host, port=REDIRECTED_PORT) if layout.isolated else None,
     )
 
 
 def _callers(service: Service, port: int) -> tuple[SpiffeId, ...]:
     found = {source for rule in service.accepts if rule.tcp == port for source in rule.sources}
     return tuple(sorted(found))
+
+
+def _edge(service: MeshService, layout: Layout) -> Endpoint | None:
+    if service.edge is None:
+        return None
+    if layout.isolated:
+        return Endpoint(address=str(layout.edge_socket(service.name)))
+    return Endpoint(address="127.0.0.1", port=service.edge)
 
 
 def _application(service: MeshService, layout: Layout) -> Endpoint | None:
@@ -115,7 +161,7 @@ def _callees(
     for name, rules in open_to_it.items():
         host = layout.host(name)
         for port in sorted({rule.tcp for rule in rules if rule.tcp}):
-            local = Endpoint(address=layout.host(caller), port=local_ports[name, port])
+            local = Endpoint(address=layout.proxy(caller).host, port=local_ports[name, port])
             found.append(
                 Callee(
                     service=name,
@@ -123,6 +169,7 @@ def _callees(
                     endpoints=(Endpoint(address=host, port=inbound_tcp_port(port)),),
                     port=port,
                     local=local,
+                    at=host if layout.isolated else None,
                 )
             )
         if any(_is_http(rule) for rule in rules):
@@ -139,6 +186,22 @@ def _callees(
 
 def _is_http(rule: Rule) -> bool:
     return rule.tcp is None
+
+
+def _outsides(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> list[Outside]:
+    listed = policy.services[name].egress
+    if not layout.isolated:
+        return [_outside(egress.host, egress.port, mesh.outside) for egress in listed]
+    at = outside_addresses(policy)
+    return [
+        Outside(
+            host=egress.host,
+            port=egress.port,
+            address=Endpoint(address=str(layout.out_socket(name, egress.host, egress.port))),
+            at=at[egress.host],
+        )
+        for egress in listed
+    ]
 
 
 def _outside(host: str, port: int, fixed: Mapping[str, Address]) -> Outside:

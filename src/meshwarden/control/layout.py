@@ -1,11 +1,13 @@
-"""Where a running mesh keeps its files and which loopback addresses its sidecars have.
+"""Where a running mesh keeps its files, which addresses its sidecars have, and as whom all run.
 
 Supervisor and control plane run as two processes; both compute the same values from the state
-directory and the names of the services alone. Nothing here creates or changes a file.
+directory and the names of the services alone, isolated also from the first of the mesh's user ids.
+Nothing here creates or changes a file.
 
 Everything below the state directory is private to the account that runs meshwarden. Only `app/`, in
 which a service creates its own socket, belongs to the service's account: a service could otherwise
-put its own socket in the place of its sidecar's.
+put its own socket in the place of its sidecar's. In an isolated mesh `own/` belongs to the sidecar
+and `out/` to the border, and each lets in the one that has to connect, by its group.
 """
 
 import hashlib
@@ -25,6 +27,10 @@ OUTBOUND_TCP_PORTS: Final = 2700  # up to the range that Linux takes ports of it
 MAX_SOCKET_PATH_BYTES: Final = 107  # sun_path of unix(7), without its final NUL
 FIRST_HOST: Final = 10
 CONTROL_PLANE: Final = "control-plane"
+BORDER: Final = "border"  # isolated: the one that leads in from the machine and out to the world
+REDIRECTED_PORT: Final = 15006  # isolated: connections of a service that knows no proxy
+FABRIC: Final = "10.213.0"  # isolated: each mesh has this network for itself
+USERS: Final = range(61184, 65520)  # user ids that systemd sets aside for services started so
 
 
 def inbound_tcp_port(port: int) -> int:
@@ -63,10 +69,12 @@ class Layout:
     Attributes:
         state: the state directory, absolute.
         names: the services in the order of the mesh file; the order decides the addresses.
+        first_uid: the first of the mesh's own user ids; None: not isolated, all on loopback.
     """
 
     state: Path
     names: tuple[str, ...]
+    first_uid: int | None = None
 
     def __post_init__(self) -> None:
         longest = self.app_socket(max(self.names, key=len, default="-"))  # of all its sockets
@@ -79,9 +87,35 @@ class Layout:
             )
 
     @property
+    def isolated(self) -> bool:
+        """Whether each service has a network and a user of its own."""
+        return self.first_uid is not None
+
+    @property
+    def border_uid(self) -> int:
+        """The border's user and group, in an isolated mesh."""
+        assert self.first_uid is not None  # noqa: S101  # nobody asks otherwise
+        return self.first_uid
+
+    def service_uid(self, name: str) -> int:
+        """The user and group of a service without a `user`, in an isolated mesh."""
+        return self.border_uid + 1 + 2 * self.names.index(name)
+
+    def sidecar_uid(self, name: str) -> int:
+        """The user and group of a service's sidecar, in an isolated mesh."""
+        return self.border_uid + 2 + 2 * self.names.index(name)
+
+    def proxies(self) -> dict[str, int | None]:
+        """The mesh's Envoys by name, each with its user where that is one of its own."""
+        if not self.isolated:
+            return dict.fromkeys(self.names)
+        found: dict[str, int | None] = {name: self.sidecar_uid(name) for name in self.names}
+        return found | {BORDER: self.border_uid}
+
+    @property
     def network(self) -> str:
-        """The three leading bytes of all addresses, derived from the state directory."""
-        return _network_of(self.state)
+        """The three leading bytes of all addresses; on loopback derived from the directory."""
+        return FABRIC if self.isolated else _network_of(self.state)
 
     @property
     def authority_dir(self) -> Path:
@@ -143,7 +177,31 @@ class Layout:
 
     def admin_socket(self, name: str) -> Path:
         """The sidecar's administration interface."""
-        return self.service_run_dir(name) / "admin.sock"
+        return self.own_dir(name) / "admin"
+
+    def own_dir(self, name: str) -> Path:
+        """The one directory that the sidecar's account may write."""
+        return self.service_run_dir(name) / "own"
+
+    def edge_socket(self, name: str) -> Path:
+        """Where an isolated sidecar takes what the border brings in."""
+        return self.own_dir(name) / "edge"
+
+    def out_dir(self, name: str) -> Path:
+        """Where the border listens for this sidecar."""
+        return self.service_run_dir(name) / "out"
+
+    def out_socket(self, name: str, host: str, port: int) -> Path:
+        """Where the border takes connections of this sidecar to an outside host."""
+        return self.out_dir(name) / hashlib.sha256(f"{host}:{port}".encode()).hexdigest()[:8]
+
+    def etc_dir(self, name: str) -> Path:
+        """Files that an isolated service sees in its /etc."""
+        return self.service_run_dir(name) / "etc"
+
+    def hosts(self, name: str) -> Path:
+        """The isolated service's hosts file."""
+        return self.etc_dir(name) / "hosts"
 
     def bootstrap(self, name: str) -> Path:
         """The configuration that the sidecar starts with."""
@@ -170,7 +228,7 @@ class Layout:
         return self.logs_dir / f"{name}.log"
 
     def host(self, name: str) -> str:
-        """The service's own loopback address, as IP address."""
+        """The service's own address, as IP address."""
         return f"{self.network}.{FIRST_HOST + _places_of(self.names)[name]}"
 
     def address(self, name: str) -> Address:
@@ -179,7 +237,8 @@ class Layout:
 
     def proxy(self, name: str) -> Address:
         """Where the service's sidecar takes the service's own calls."""
-        return Address(host=self.host(name), port=OUTBOUND_PORT)
+        host = "127.0.0.1" if self.isolated else self.host(name)
+        return Address(host=host, port=OUTBOUND_PORT)
 
 
 @lru_cache(maxsize=16)
@@ -193,9 +252,9 @@ def _places_of(names: tuple[str, ...]) -> dict[str, int]:
     return {name: place for place, name in enumerate(names)}
 
 
-def layout_of(mesh: Mesh, state: Path) -> Layout:
-    """Return the layout of `mesh` below the directory `state`."""
-    return Layout(state.resolve(), tuple(mesh.services))
+def layout_of(mesh: Mesh, state: Path, *, first_uid: int | None = None) -> Layout:
+    """Return the layout of `mesh` below the directory `state`; isolated with `first_uid`."""
+    return Layout(state.resolve(), tuple(mesh.services), first_uid)
 
 
 def sidecar_name(service: str) -> str:

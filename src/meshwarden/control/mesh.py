@@ -22,9 +22,12 @@ from meshwarden.policy import AccessPolicy
 
 API_VERSION: Final = "meshwarden.dev/v1"
 DEFAULT_START_TIMEOUT_S: Final = 30.0
+DEFAULT_PIDS: Final = 4096  # enough for a runtime with a thread a request; a fork bomb ends there
 MIN_LIFETIME_S: Final = 5  # less leaves no time between issuance and renewal
 MAX_SERVICES: Final = 240  # each has one host number of its own in 127.A.B.0/24
-RESERVED_NAMES: Final = frozenset({"control-plane", "meshwarden"})  # they name our own log lines
+RESERVED_NAMES: Final = frozenset(
+    {"border", "control-plane", "meshwarden"}
+)  # they name our own log lines
 PROXY_VARIABLES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -44,6 +47,24 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceLimits:
+    """What an isolated service may use.
+
+    Attributes:
+        memory_mb: of all its processes together; None: as much as there is.
+        pids: processes and threads.
+    """
+
+    memory_mb: int | None = None
+    pids: int = DEFAULT_PIDS
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The limit of memory in bytes."""
+        return None if self.memory_mb is None else self.memory_mb << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeshService:
     """One program of the mesh.
 
@@ -59,6 +80,7 @@ class MeshService:
         user: the account it runs as; None: the one that runs meshwarden.
         edge: port of 127.0.0.1 on which its sidecar takes traffic from outside, plain HTTP.
         start_timeout_s: seconds from its start by which it must be healthy.
+        limits: what it may use, where the mesh is isolated.
         where: `file:line` of its entry, for errors.
     """
 
@@ -73,6 +95,7 @@ class MeshService:
     user: str | None = None
     edge: int | None = None
     start_timeout_s: float = DEFAULT_START_TIMEOUT_S
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
     where: str = "mesh"
 
     @property
@@ -178,7 +201,7 @@ def check_against(mesh: Mesh, policy: AccessPolicy) -> None:
 
 _KEYS = (
     "socket", "port", "health", "after", "environment", "directory", "user", "edge",
-    "start_timeout_s",
+    "start_timeout_s", "limits",
 )  # fmt: skip
 
 
@@ -216,6 +239,7 @@ def _service(name: str, node: Node, directory: Path) -> MeshService:
         user=None if user is None else _plain(user),
         edge=None if edge is None else edge.integer(1, 65535),
         start_timeout_s=timeout.number(0.1, 3600) if timeout else DEFAULT_START_TIMEOUT_S,
+        limits=_limits(fields.get("limits")),
         where=node.where,
     )
 
@@ -268,6 +292,17 @@ def _health(node: Node) -> str | None:
             "mesh.health", f"{node.path} is neither `tcp` nor a path", hint="for example /healthz"
         )
     return text
+
+
+def _limits(node: Node | None) -> ServiceLimits:
+    if node is None:
+        return ServiceLimits()
+    fields = node.fields(optional=["memory_mb", "pids"])
+    memory, pids = fields.get("memory_mb"), fields.get("pids")
+    return ServiceLimits(
+        memory_mb=memory.integer(16, 1 << 24) if memory else None,
+        pids=pids.integer(4, 1 << 20) if pids else DEFAULT_PIDS,
+    )
 
 
 def _environment(node: Node | None, *, port: int | None) -> dict[str, str]:

@@ -8,11 +8,13 @@ from, says which rule or layer refused him.
 
 import asyncio
 import posixpath
+import socket
 import ssl
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from meshwarden.adapters.process.health import Elsewhere, connect
 from meshwarden.kernel import EXTERNAL
 
 LEDGER_READ = "/v1/accounts/acc-1/balance"
@@ -53,8 +55,10 @@ class Target:
     """Where the attacks go and what the attacker holds.
 
     Attributes:
-        ledger: where the ledger's sidecar takes mutual TLS.
-        proxy: the outbound listener of the payments service's sidecar.
+        ledger: where the ledger's sidecar takes mutual TLS, from where other sidecars stand.
+        proxy: the outbound listener of the payments service's sidecar, from where payments stands.
+        neighbour: a port of the ledger's own address, from where payments itself stands; None
+            where services are not isolated from one another.
         ledger_pid: the ledger's process.
         notifications: a valid SVID that no rule lets call the ledger.
         payments: a valid SVID that may POST transfers to the ledger.
@@ -62,8 +66,9 @@ class Target:
         expired: an SVID of `payments` from the bank's authority, expired.
     """
 
-    ledger: tuple[str, int]
-    proxy: tuple[str, int]
+    ledger: Elsewhere
+    proxy: Elsewhere
+    neighbour: Callable[[int], Elsewhere] | None
     ledger_pid: int
     notifications: Credentials
     payments: Credentials
@@ -119,7 +124,7 @@ async def _outside(target: Target) -> Attempt:
 
 async def _exchange(
     name: str,
-    address: tuple[str, int],
+    where: Elsewhere,
     tls: ssl.SSLContext | None,
     method: str,
     path: str,
@@ -129,7 +134,7 @@ async def _exchange(
     mark: dict[str, object] = {}
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(*address)
+            reader, writer = await connect(where)
             mark = {"source_port": writer.get_extra_info("sockname")[1]}
             try:
                 if tls:
@@ -152,11 +157,26 @@ async def _around(target: Target) -> Attempt:
     """Look for a TCP port of the ledger's own to walk around its sidecar."""
     ports = await asyncio.to_thread(listening_ports, target.ledger_pid)
     name = "the service's own port around the sidecar"
+    if target.neighbour:
+        return await _from_next_door(name, target, target.neighbour, ports)
     if not ports:
         saw = "the ledger listens on a Unix socket in a private directory, on no port"
         return Attempt(name=name, refused=True, by="no port", saw=saw)
-    answered = await _exchange(name, ("127.0.0.1", ports[0]), None, "GET", LEDGER_READ, "ledger")
+    here = Elsewhere(address=("127.0.0.1", ports[0]), open_socket=socket.socket)
+    answered = await _exchange(name, here, None, "GET", LEDGER_READ, "ledger")
     return replace(answered, refused=False, saw=f"port {ports[0]} answers: {answered.saw}")
+
+
+async def _from_next_door(
+    name: str, target: Target, neighbour: Callable[[int], Elsewhere], ports: Sequence[int]
+) -> Attempt:
+    """Call the ledger's address from another service: its own ports, then its sidecar's."""
+    for port in [*ports, target.ledger.address[1]]:
+        where = neighbour(port)
+        attempt = await _exchange(name, where, None, "GET", LEDGER_READ, "ledger")
+        if attempt.by != TRANSPORT:
+            return replace(attempt, refused=False, saw=f"port {port} answers: {attempt.saw}")
+    return replace(attempt, mark={"destination": f"{EXTERNAL}{where.address[0]}"})
 
 
 def listening_ports(pid: int) -> list[int]:

@@ -11,13 +11,16 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshwarden.adapters.process.health import Elsewhere
 from meshwarden.adapters.storage.calls import load_calls
+from meshwarden.control.mesh import Address
 from meshwarden.identity import Authority, create_authority, create_root, issue_svid
 from meshwarden.kernel import EXTERNAL, Clock, SpiffeId
 from meshwarden.lab.attempts import Attempt, Credentials, Target, try_everything
@@ -45,6 +48,7 @@ class Outcome:
             sides proved their identity in, as the callee's handshake tells.
         attempts: what was tried, and what refused it.
         ledger_balanced: whether all rows of each currency sum to zero.
+        isolated: whether each service had a network and a user of its own.
         load: what the customers saw.
         theft: what became of a thief whose certificate was revoked.
     """
@@ -54,6 +58,7 @@ class Outcome:
     mtls_share: float
     attempts: tuple[Attempt, ...]
     ledger_balanced: bool
+    isolated: bool
     load: LoadReport
     theft: Theft
 
@@ -119,18 +124,21 @@ class Play:
             mtls_share=mtls_share(calls),
             attempts=tuple(_judged(attempt, calls) for attempt in self._tried),
             ledger_balanced=bool(self._books["balanced"]),
+            isolated=self.stage.layout.isolated,
             load=self._load.report,
             theft=self._theft,
         )
 
     async def _attempts(self) -> list[Attempt]:
-        layout = self.stage.layout
+        stage = self.stage
+        layout = stage.layout
         inbound, proxy = layout.address("ledger"), layout.proxy("payments")
         with tempfile.TemporaryDirectory() as stolen:
             target = Target(
-                ledger=(inbound.host, inbound.port),
-                proxy=(proxy.host, proxy.port),
-                ledger_pid=self.stage.supervisor.pids["ledger"],
+                ledger=stage.seen_from("notifications", inbound, sidecar=True),
+                proxy=stage.seen_from("payments", proxy),
+                neighbour=partial(_neighbour, stage) if layout.isolated else None,
+                ledger_pid=stage.supervisor.pids["ledger"],
                 **steal(Path(stolen), self.stage, self.authority, now=self.clock.now()),
             )
             tried = await try_everything(target)
@@ -140,6 +148,11 @@ class Play:
                 lambda: self.stage.revoke(_certificate_in(target.payments.pem), reason="stolen"),
             )
             return tried
+
+
+def _neighbour(stage: Stage, port: int) -> Elsewhere:
+    address = Address(host=stage.layout.host("ledger"), port=port)
+    return stage.seen_from("payments", address)
 
 
 def mtls_share(calls: pa.Table) -> float:

@@ -13,16 +13,19 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
 from meshwarden.adapters.process import Child, Guard, Program, accepts, open_to_others
+from meshwarden.adapters.process.health import Elsewhere
 from meshwarden.adapters.yaml import load_document
-from meshwarden.control.layout import Layout, layout_of
-from meshwarden.control.mesh import Mesh, check_against, parse_mesh
+from meshwarden.control.layout import Layout
+from meshwarden.control.mesh import Address, Mesh, check_against, parse_mesh
 from meshwarden.control.supervision import Event, Supervisor
+from meshwarden.control.supervision.isolation import lay_out, why_not_isolated
 from meshwarden.control.supervision.wiring import wire
 from meshwarden.kernel import DependencyError
 from meshwarden.lab.bank.ledger_db import find_binaries
@@ -45,6 +48,7 @@ class Stage:
         supervisor: its processes.
         edge: the base URL at which customers reach it.
         database: `postgresql` or `sqlite`.
+        not_isolated: why its services are not isolated; None where they are.
     """
 
     mesh: Mesh
@@ -53,11 +57,22 @@ class Stage:
     supervisor: Supervisor
     edge: str
     database: str
+    not_isolated: str | None
     _api: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
         transport = httpx.AsyncHTTPTransport(uds=str(self.layout.api_socket))
         self._api = httpx.AsyncClient(transport=transport, base_url="http://api", timeout=10)
+
+    def seen_from(self, service: str, address: Address, *, sidecar: bool = False) -> Elsewhere:
+        """Return `address` as `service` has it before it, or as its sidecar has."""
+        place, layout = self.supervisor.isolation, self.layout
+        if place is None:
+            opened: Callable[[], socket.socket] = socket.socket
+        else:
+            uid = layout.sidecar_uid(service) if sidecar else layout.service_uid(service)
+            opened = partial(place.socket, service, uid=uid)
+        return Elsewhere(address=(address.host, address.port), open_socket=opened)
 
     async def status(self) -> dict[str, Any]:
         """Return the control plane's status; DependencyError where it does not answer."""
@@ -99,6 +114,7 @@ async def staged(
     on_line: Callable[[str, str], None] = lambda _name, _line: None,
     on_event: Callable[[Event], None] = lambda _event: None,
     postgresql: bool = True,
+    loopback: bool = False,
 ) -> AsyncIterator[Stage]:
     """Run the bank on the directory `state` while the context lasts.
 
@@ -108,13 +124,15 @@ async def staged(
         on_line: takes each line of output.
         on_event: takes each start, exit and restart.
         postgresql: keep the ledger in PostgreSQL where its programs are on the machine.
+        loopback: do not isolate its services, though that could be done.
 
     Raises:
         ConfigError: where something cannot be started.
         DependencyError: where something never becomes healthy.
     """
     edge, card_network = _free_ports(2)
-    database = _database_settings(state) if postgresql else {}
+    why = why_not_isolated(loopback=loopback)
+    database = _database_settings(state, isolated=why is None) if postgresql else {}
     mesh_file = state / "mesh.yaml"
     text = render_mesh(
         python=sys.executable,
@@ -129,7 +147,7 @@ async def staged(
     mesh = parse_mesh(load_document(mesh_file), state)
     policy = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, policy)
-    layout = layout_of(mesh, state)
+    layout = lay_out(mesh, state, isolated=why is None)
     supervisor = Supervisor(
         mesh,
         layout,
@@ -146,6 +164,7 @@ async def staged(
             supervisor=supervisor,
             edge=f"http://127.0.0.1:{edge}",
             database="postgresql" if database else "sqlite",
+            not_isolated=why,
         )
 
 
@@ -173,7 +192,7 @@ async def _card_network(
             await child.stop(grace_s=5)
 
 
-def _database_settings(state: Path) -> dict[str, str]:
+def _database_settings(state: Path, *, isolated: bool) -> dict[str, str]:
     """Return the settings of a ledger on PostgreSQL; empty where it cannot run here.
 
     PostgreSQL refuses to run as root: there it needs an account of its own, which has to reach its
@@ -182,7 +201,7 @@ def _database_settings(state: Path) -> dict[str, str]:
     if find_binaries() is None:
         return {}
     settings = {"database_password": secrets.token_urlsafe(24)}
-    if os.geteuid() != 0:
+    if isolated or os.geteuid() != 0:  # isolated, each service has an account of its own
         return settings
     try:
         pwd.getpwnam("postgres")

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from meshwarden.adapters.process.health import Elsewhere, connect
 from meshwarden.lab.attempts import Credentials, client_context
 
 WITHIN_S: Final = 10.0
@@ -50,25 +51,25 @@ class Theft:
 
 
 async def catch(
-    address: tuple[str, int], stolen: Credentials, revoke: Callable[[], Awaitable[object]]
+    where: Elsewhere, stolen: Credentials, revoke: Callable[[], Awaitable[object]]
 ) -> Theft:
     """Let the thief in, `revoke` his certificate, and tell how long he went on.
 
     Args:
-        address: where the ledger's sidecar takes mutual TLS.
+        where: where the ledger's sidecar takes mutual TLS.
         stolen: what the thief holds.
         revoke: calls the control plane.
     """
     loop = asyncio.get_running_loop()
     context = client_context(stolen)
-    reader, writer = await asyncio.open_connection(*address, ssl=context)
+    reader, writer = await _connect(where, context)
     try:
         before = await _status(reader, writer)
         start = loop.time()
         calling = asyncio.ensure_future(revoke())
         open_at, new_at = await asyncio.gather(
             _first_refusal(lambda: _status(reader, writer)),
-            _first_refusal(lambda: _status_anew(address, context)),
+            _first_refusal(lambda: _status_anew(where, context)),
         )
         await calling
     finally:
@@ -103,13 +104,25 @@ async def _status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     return int(head.split(" ", 2)[1])
 
 
-async def _status_anew(address: tuple[str, int], context: ssl.SSLContext) -> int | None:
+async def _status_anew(where: Elsewhere, context: ssl.SSLContext) -> int | None:
     try:
         async with asyncio.timeout(WITHIN_S):
-            reader, writer = await asyncio.open_connection(*address, ssl=context)
+            reader, writer = await _connect(where, context)
     except OSError:
         return None
     try:
         return await _status(reader, writer)
     finally:
         writer.transport.abort()
+
+
+async def _connect(
+    where: Elsewhere, context: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await connect(where)
+    try:
+        await writer.start_tls(context)
+    except OSError:
+        writer.transport.abort()
+        raise
+    return reader, writer

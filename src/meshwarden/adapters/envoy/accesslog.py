@@ -82,7 +82,8 @@ def inbound_http(path: str) -> AccessLog:
 def edge_http(path: str) -> AccessLog:
     """Return the log of requests from outside the mesh (HTTP connection manager of an edge)."""
     rule = "%DYNAMIC_METADATA(envoy.filters.http.rbac:enforced_effective_policy_id)%"
-    return _log(path, Kind.EDGE, _HTTP | {"rule": rule})
+    # Whoever the border announced, where the connection itself comes from the border.
+    return _log(path, Kind.EDGE, _HTTP | {"rule": rule, "remote": "%DOWNSTREAM_REMOTE_ADDRESS%"})
 
 
 def outbound_http(path: str) -> AccessLog:
@@ -115,6 +116,16 @@ def outbound_tcp(path: str, *, destination: str, port: int) -> AccessLog:
         "ufail": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
         "ulocal": "%UPSTREAM_LOCAL_ADDRESS%",
         "uremote": "%UPSTREAM_REMOTE_ADDRESS%",
+    }
+    return _log(path, Kind.OUTBOUND_TCP, fields)
+
+
+def refused_tcp(path: str, *, rule: str) -> AccessLog:
+    """Return the log of the service's own connections that its sidecar lets nowhere."""
+    fields = {
+        "to": "external:%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%",
+        "port": "%DOWNSTREAM_LOCAL_PORT%",
+        "why": rule,
     }
     return _log(path, Kind.OUTBOUND_TCP, fields)
 

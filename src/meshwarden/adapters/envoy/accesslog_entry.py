@@ -158,7 +158,8 @@ def _duration(found: Mapping[str, object]) -> int | None:
 
 
 def _port(found: Mapping[str, object]) -> int | None:
-    text = _text(found, "port")
+    raw = found.get("port")  # a number where Envoy filled it in, a text where we did
+    text = str(raw) if isinstance(raw, int) else _text(found, "port")
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):

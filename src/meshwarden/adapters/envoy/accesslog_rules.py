@@ -9,6 +9,7 @@ Any other rule is the policy's.
 import re
 from typing import Final
 
+from meshwarden.adapters.envoy.accesslog import Kind
 from meshwarden.adapters.envoy.accesslog_entry import Entry
 
 CONTAINED: Final = "containment:"
@@ -56,6 +57,8 @@ def caller_refusal(entry: Entry) -> tuple[bool, str | None]:
         return True, "tls:callee-unproven"
     if (entry.details or "").startswith(_MALFORMED):
         return True, "http:malformed"
+    if entry.kind is Kind.OUTBOUND_TCP and entry.refusal:
+        return True, entry.refusal
     if entry.details == "route_not_found":
         return True, "egress:not-listed"
     if entry.details == "direct_response" and (entry.status or 0) >= 400:

@@ -10,6 +10,7 @@ are sent after it, also where they are the same.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,10 +96,11 @@ class DiscoveryServer:
         self._nodes: dict[str, _Node] = {}
         self._report = report
 
-    async def open(self, node: str, socket: Path) -> None:
+    async def open(self, node: str, socket: Path, *, uid: int | None = None) -> None:
         """Serve `node` on the Unix socket `socket`; DependencyError `xds.socket` where that fails.
 
-        The socket's directory must be private: whoever can connect is given the node's key.
+        Whoever can connect is given the node's key: the socket is for the user `uid` alone, or for
+        this process's own; others must not be able to write its directory.
         """
         state = self._node(node)
         await asyncio.to_thread(socket.unlink, missing_ok=True)
@@ -110,6 +112,8 @@ class DiscoveryServer:
             server.add_insecure_port(f"unix:{socket}")
             await server.start()
             await asyncio.to_thread(socket.chmod, 0o600)
+            if uid is not None:
+                await asyncio.to_thread(os.chown, socket, uid, uid, follow_symlinks=False)
         except (RuntimeError, OSError) as error:
             raise DependencyError("xds.socket", f"cannot serve xDS on {socket}: {error}") from error
         state.server = server

@@ -43,11 +43,20 @@ def address_of(endpoint: Endpoint) -> Address:
     return Address(pipe=Pipe(path=endpoint.address))
 
 
+def listening_at(endpoint: Endpoint) -> Address:
+    """Return an Envoy address to listen on; on a Unix socket, the group may connect too."""
+    address = address_of(endpoint)
+    if not endpoint.port:
+        address.pipe.mode = 0o660
+    return address
+
+
 def build_clusters(sidecar: Sidecar) -> dict[str, Cluster]:
     """Return the clusters of `sidecar` by name."""
     found = [_application(sidecar.application)] if sidecar.application else []
     found += [_application(inbound.application, inbound.port) for inbound in sidecar.tcp]
-    found += [_callee(callee, sidecar.outbound.address) for callee in sidecar.callees]
+    source = sidecar.source or sidecar.outbound.address
+    found += [_callee(callee, source) for callee in sidecar.callees]
     found += [_outside(host) for host in sidecar.outside]
     return {cluster.name: cluster for cluster in found}
 
@@ -62,13 +71,13 @@ def build_endpoints(
     longer say which of its open connections to close.
     """
     own = {
-        name: _contained(_assignment(name, (inbound.application,)), containment.certificates)
+        name: _contained(assignment_of(name, (inbound.application,)), containment.certificates)
         for inbound in sidecar.tcp
         if (name := application_cluster(inbound.port))
     }
     return own | {
         callee.cluster: _contained(
-            _assignment(callee.cluster, callee.endpoints),
+            assignment_of(callee.cluster, callee.endpoints),
             containment.of(callee.identity, sidecar.identity),
             withheld=callee.service in containment.withheld,
         )
@@ -98,7 +107,7 @@ def _application(endpoint: Endpoint, port: int | None = None) -> Cluster:
         name=name,
         type=Cluster.STATIC,
         connect_timeout=_CONNECT_TIMEOUT,
-        load_assignment=_assignment(name, (endpoint,)),
+        load_assignment=assignment_of(name, (endpoint,)),
         typed_extension_protocol_options=_same_protocol(),
     )
 
@@ -127,11 +136,12 @@ def _outside(host: Outside) -> Cluster:
         name=host.cluster,
         type=Cluster.STATIC if host.address else Cluster.LOGICAL_DNS,
         connect_timeout=Duration(seconds=5),
-        load_assignment=_assignment(host.cluster, (endpoint,)),
+        load_assignment=assignment_of(host.cluster, (endpoint,)),
     )
 
 
-def _assignment(cluster: str, endpoints: tuple[Endpoint, ...]) -> ClusterLoadAssignment:
+def assignment_of(cluster: str, endpoints: tuple[Endpoint, ...]) -> ClusterLoadAssignment:
+    """Return the load assignment of `cluster`: all of `endpoints`, alike."""
     places = [
         LbEndpoint(endpoint=LbEndpointAddress(address=address_of(endpoint)))
         for endpoint in endpoints

@@ -131,7 +131,9 @@ class Conversation:
             for name in self.wanted | set(self.held)
             if name not in available and self.held.get(name) != _ABSENT
         )
-        if not changed and not removed:
+        # Who asks for all there is waits for an answer, also where there is nothing.
+        waits = self.wildcard and not self._nonce and not self.held
+        if not changed and not removed and not waits:
             return None
         return self._response(changed, removed)
 

@@ -6,7 +6,9 @@
 - `outbound`: the service's own requests, as to an HTTP proxy: by service name over mutual TLS, or
   to a listed outside host (also by CONNECT, end to end). Any other host is refused here.
 - `outbound/<service>/<port>`: the service's own connections.
-- `edge`: plain HTTP from outside; authentication is the service's.
+- `redirected`: what an isolated service sent elsewhere, see `redirected`.
+- `edge`: plain HTTP from outside; authentication is the service's. Over a Unix socket (isolated)
+  the border announces the client's address.
 
 What is contained (`containment`) is cut off before policy is asked. Requests in flight and
 connections are bounded in time, so that neither outlives for long the certificate that began it.
@@ -20,11 +22,16 @@ from envoy.config.core.v3.base_pb2 import (
 from envoy.config.core.v3.config_source_pb2 import ExtensionConfigSource
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions
-from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
+from envoy.config.listener.v3.listener_components_pb2 import (
+    Filter,
+    FilterChain,
+    ListenerFilter,
+)
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3 import route_components_pb2 as routes
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import ProxyProtocol
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm,
 )
@@ -42,6 +49,7 @@ from meshwarden.adapters.envoy.clusters import (
     NOTHING,
     address_of,
     application_cluster,
+    listening_at,
 )
 from meshwarden.adapters.envoy.containment import (
     CONTAINMENT,
@@ -52,6 +60,7 @@ from meshwarden.adapters.envoy.containment import (
     peer_filter,
 )
 from meshwarden.adapters.envoy.model import Callee, Filters, Outside, Sidecar, TcpInbound
+from meshwarden.adapters.envoy.redirected import NOT_LISTED, build_redirected
 from meshwarden.adapters.envoy.tls import ads_source, callee_socket, callers_name, packed
 from meshwarden.kernel import EXTERNAL
 
@@ -59,7 +68,6 @@ INBOUND = "inbound"
 OUTBOUND = "outbound"
 EDGE = "edge"
 AUTHORIZATION = "authorization"
-NOT_LISTED = "egress:not-listed"
 _HTTP_RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 _NETWORK_RBAC = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC"
 _NO_LIMIT = Duration(seconds=0)
@@ -102,6 +110,8 @@ def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
         found.append(_inbound(sidecar, log))
     if sidecar.edge:
         found.append(_edge(sidecar, log))
+    if sidecar.redirected:
+        found.append(build_redirected(sidecar, log))
     return {listener.name: listener for listener in found}
 
 
@@ -198,7 +208,17 @@ def _edge(sidecar: Sidecar, log: str) -> Listener:
         use_remote_address=BoolValue(value=True),
     )
     return Listener(
-        name=EDGE, address=address_of(sidecar.edge), filter_chains=[_chain([_http(manager)])]
+        name=EDGE,
+        address=listening_at(sidecar.edge),
+        listener_filters=[] if sidecar.edge.port else [_announced()],
+        filter_chains=[_chain([_http(manager)])],
+    )
+
+
+def _announced() -> ListenerFilter:
+    """Return the filter that takes the client's address from the border."""
+    return ListenerFilter(
+        name="envoy.filters.listener.proxy_protocol", typed_config=packed(ProxyProtocol())
     )
 
 

@@ -39,13 +39,17 @@ class TcpInbound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callee:
-    """A service that this one may call; for connections, `port` and where the caller finds it."""
+    """A service that this one may call; for connections, `port` and where the caller finds it.
+
+    `at` is the IP address that the caller's hosts file gives it, where there is such a file.
+    """
 
     service: str
     identity: SpiffeId
     endpoints: tuple[Endpoint, ...]
     port: int | None = None
     local: Endpoint | None = None
+    at: str | None = None
 
     @property
     def cluster(self) -> str:
@@ -55,11 +59,15 @@ class Callee:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """A host outside the mesh that this service may call; `address` where no resolver knows it."""
+    """A host outside the mesh that this service may call; `address` where no resolver knows it.
+
+    `at` is the IP address that the caller's hosts file gives it, where there is such a file.
+    """
 
     host: str
     port: int
     address: Endpoint | None = None
+    at: str | None = None
 
     @property
     def cluster(self) -> str:
@@ -82,6 +90,9 @@ class Sidecar:
         callees: the services that policy lets it call.
         outside: the outside hosts that policy lets it call.
         access_log: the file that records every call.
+        source: the IP address from which it calls other sidecars; None: that of `outbound`.
+        redirected: where connections arrive that the service did not address to it; None where
+            the service is not isolated.
     """
 
     service: str
@@ -94,6 +105,8 @@ class Sidecar:
     callees: tuple[Callee, ...]
     outside: tuple[Outside, ...]
     access_log: Path
+    source: str | None = None
+    redirected: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

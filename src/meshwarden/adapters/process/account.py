@@ -11,13 +11,14 @@ from meshwarden.kernel import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A user of this machine and the groups it is in."""
+    """A user of this machine and the groups it is in; `capability` is the one that it keeps."""
 
     name: str
     uid: int
     gid: int
     groups: tuple[int, ...]
     home: str
+    capability: int | None = None
 
     @property
     def environment(self) -> dict[str, str]:

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from meshwarden.adapters.process import launch
+from meshwarden.adapters.process import confine, launch
 from meshwarden.adapters.process.account import Account, find_account
 from meshwarden.adapters.process.guard import Guard
 from meshwarden.adapters.process.output import Lines
+from meshwarden.adapters.process.room import Room
 from meshwarden.kernel import ConfigError, DependencyError, MeshwardenError
 
 LINGER_S: Final = 2.0
@@ -45,6 +46,8 @@ class Program:
         directory: its working directory, to which a relative path in `command` belongs.
         user: the account to run as; None: the current one.
         open_files: how many files it may open, where the machine allows so many.
+        account: the account to run as where it has no entry in the machine's list.
+        room: what it is shut into; None: it sees what this process sees.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Program:
     directory: Path
     user: str | None = None
     open_files: int | None = None
+    account: Account | None = None
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,9 @@ def resolve_program(program: Program) -> Account | None:
     Raises:
         ConfigError: `process.directory`, `process.command` or `process.user`.
     """
-    account = find_account(program.user, asker=program.name) if program.user else None
+    account = program.account
+    if program.user:
+        account = find_account(program.user, asker=program.name)
     if not program.directory.is_dir():
         raise ConfigError(
             "process.directory",
@@ -206,7 +213,7 @@ async def _spawn(
             stdin=subprocess.DEVNULL,
             stdout=output_write,
             stderr=output_write,
-            pass_fds=[report_write],
+            pass_fds=[report_write, *_descriptors(program.room)],
         )
     except OSError as error:
         os.close(output_read)
@@ -220,14 +227,25 @@ async def _spawn(
     return process, await _reader(output_read), await _reader(report_read)
 
 
+def _descriptors(room: Room | None) -> list[int]:
+    return [room.network] if room is not None and room.network is not None else []
+
+
 def _launcher(program: Program, account: Account | None, *, report: int) -> list[str]:
+    python = [sys.executable, "-I", "-S"]
     options = [f"--parent={os.getpid()}", f"--report={report}", f"--directory={program.directory}"]
     if program.open_files is not None:
         options.append(f"--open-files={program.open_files}")
     if account is not None:
         groups = ",".join(str(group) for group in account.groups)
         options.append(f"--account={account.uid}:{account.gid}:{groups}")
-    return [sys.executable, "-I", "-S", launch.__file__, *options, "--", *program.command]
+        if account.capability is not None:
+            options.append(f"--capability={account.capability}")
+    command = [*python, launch.__file__, *options, "--", *program.command]
+    if program.room is None:
+        return command
+    room = [f"--report={report}", f"--room={program.room.render()}"]
+    return [*python, confine.__file__, *room, "--", *command]
 
 
 async def _reader(descriptor: int) -> asyncio.StreamReader:

@@ -2,14 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 PROBE_TIMEOUT_S: Final = 2.0
 
-Target = Path | tuple[str, int]
-"""A Unix socket's path, or IP address and port."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """An address of another network: `open_socket` makes a TCP socket there."""
+
+    address: tuple[str, int]
+    open_socket: Callable[[], socket.socket]
+
+
+Target = Path | tuple[str, int] | Elsewhere
+"""A Unix socket's path, IP address and port, or these in another network."""
 
 
 async def accepts(target: Target) -> bool:
@@ -40,6 +51,8 @@ async def _connected(
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     if isinstance(target, Path):
         reader, writer = await asyncio.open_unix_connection(str(target))
+    elif isinstance(target, Elsewhere):
+        reader, writer = await connect(target)
     else:
         reader, writer = await asyncio.open_connection(*target)
     try:
@@ -48,3 +61,15 @@ async def _connected(
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def connect(target: Elsewhere) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection to `target`; OSError where it is refused."""
+    end = target.open_socket()
+    try:
+        end.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(end, target.address)
+        return await asyncio.open_connection(sock=end)
+    except BaseException:
+        end.close()
+        raise

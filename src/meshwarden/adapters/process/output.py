@@ -1,6 +1,8 @@
 """A child's output: bytes into bounded printable lines, and a log file of bounded size."""
 
 import codecs
+import io
+import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +60,7 @@ class OutputLog:
         self.lost = 0
         self._path = path
         self._max_bytes = max_bytes
-        self._file = path.open("ab", buffering=0)
+        self._file = _open_private(path)
 
     def write(self, line: str) -> None:
         """Append `line`."""
@@ -66,7 +68,7 @@ class OutputLog:
             if self._file.tell() >= self._max_bytes:
                 self._path.replace(self._path.with_name(self._path.name + ".1"))
                 self._file.close()
-                self._file = self._path.open("ab", buffering=0)
+                self._file = _open_private(self._path)
             self._file.write(f"{line}\n".encode(errors="backslashreplace"))
         except OSError:
             self.lost += 1
@@ -74,3 +76,8 @@ class OutputLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _open_private(path: Path) -> io.FileIO:
+    """Open a file to append to, that only its owner can read: services log what they like."""
+    return io.FileIO(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))

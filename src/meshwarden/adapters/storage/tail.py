@@ -6,6 +6,7 @@ position (generation, offset) finds its place again after any crash. A position 
 of the file's first octets: a file that somebody else replaced or cut is read from its start.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -62,7 +63,7 @@ class LogTail:
         position, over = self._place(position)
         file = self._file(position.generation)
         try:
-            with file.open("rb") as handle:
+            with open(file, "rb", opener=_open_itself) as handle:  # it takes none
                 head = handle.read(_HEAD_BYTES)
                 restarted = _digest(head, position.offset) != position.head
                 if restarted:
@@ -164,12 +165,26 @@ def end_last_line(path: Path) -> None:
 
     The next writer's first line would otherwise be lost with it. OSError where the disk refuses.
     """
-    if not path.exists():
+    try:
+        file = _open_itself(str(path), os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    except FileNotFoundError:
         return
-    with path.open("ab+") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-            file.write(b"\n")
+    try:
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            os.write(file, b"\n")
+    finally:
+        os.close(file)
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open a file whose directory may belong to another user: a link of his making is no log."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileNotFoundError(errno.ENOENT, "a link, not a log", path) from error
+        raise
 
 
 def _digest(head: bytes, offset: int) -> str:

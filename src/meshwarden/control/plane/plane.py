@@ -25,12 +25,15 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
 from meshwarden.adapters.envoy.ads import FILTERS, SECRETS, DiscoveryServer
+from meshwarden.adapters.envoy.border import build_border
 from meshwarden.adapters.envoy.delta import Acknowledgement
 from meshwarden.adapters.envoy.listeners import build_policy_filters
 from meshwarden.adapters.envoy.snapshot import build_snapshot
 from meshwarden.adapters.envoy.tls import svid_secret
 from meshwarden.adapters.process import accepts
-from meshwarden.control.layout import Layout
+from meshwarden.control.fabric import plan_border
+from meshwarden.control.hosts import store_hosts
+from meshwarden.control.layout import BORDER, Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.identities import Identities
@@ -136,9 +139,9 @@ class ControlPlane:
             )
         self._certify(self.published)
         self._follow_logs()
-        for name in self.mesh.services:
-            self._publish(name)
-            await self._server.open(name, self.layout.xds_socket(name))
+        self._publish_all()
+        for name, uid in self.layout.proxies().items():
+            await self._server.open(name, self.layout.xds_socket(name), uid=uid)
         admins = {name: self.layout.admin_socket(name) for name in self.mesh.services}
         try:
             with _first_failure():
@@ -177,6 +180,7 @@ class ControlPlane:
         self._policy_error = None
         if published.digest != self.published.digest:
             before, self.published = self.published, published
+            self._publish_border()
             for name in self.mesh.services:
                 self._publish_change(name, before)
             self.recorder.rename(naming_of(published.policy))
@@ -235,6 +239,28 @@ class ControlPlane:
         services = published.policy.services
         self.certificates.keep({name: services[name].identity for name in self.mesh.services})
         self.revoker.keep_withheld()
+
+    def _publish_all(self) -> None:
+        self._publish_border()
+        for name in self.mesh.services:
+            self._publish(name)
+
+    def _publish_border(self) -> None:
+        """Open the ways out first: a sidecar is sent nowhere before the border leads there."""
+        if self.layout.isolated:
+            passages = plan_border(self.published.policy, self.mesh, self.layout)
+            self._server.publish(BORDER, build_border(passages))
+            self._store_hosts()
+
+    def _store_hosts(self) -> None:
+        try:
+            store_hosts(self.published.policy, self.layout)
+        except OSError as error:
+            self._raise(
+                code="policy.hosts_not_written",
+                subject=str(self.layout.run_dir),
+                sentence=f"Services may not find newly allowed names without a proxy: {error}",
+            )
 
     def _publish(self, name: str) -> None:
         snapshot = build_snapshot(

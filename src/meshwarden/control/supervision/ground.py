@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from meshwarden.adapters.process.account import find_account
-from meshwarden.control.layout import Layout
+from meshwarden.control.layout import BORDER, Layout
 from meshwarden.control.mesh import Address, Mesh
 from meshwarden.control.supervision.model import Claim
 from meshwarden.kernel import ConfigError
@@ -72,15 +72,19 @@ def prepare(mesh: Mesh, layout: Layout) -> None:
     clean(layout)
     users = {name: service.user for name, service in mesh.services.items() if service.user}
     # Another account has to pass through to its own directory; it can list nothing on the way.
-    passage = 0o711 if users else 0o700
+    passage = 0o711 if users or layout.isolated else 0o700
     with refusing(layout.state):
         layout.state.chmod(passage)
         _make(layout.run_dir, passage)
-        _make(layout.logs_dir, 0o700)
-        for name in mesh.services:
+        _make(layout.logs_dir, 0o711 if layout.isolated else 0o700)
+        for name in layout.proxies():
             _make(layout.service_logs_dir(name), 0o700)
-            _make(layout.service_run_dir(name), passage if name in users else 0o700)
+            closed = not layout.isolated and name not in users
+            _make(layout.service_run_dir(name), 0o700 if closed else passage)
             _make(layout.app_dir(name), 0o700)
+            _make(layout.own_dir(name), 0o700)
+    if layout.isolated:
+        return  # there all accounts are other ones, see `isolation`
     for name, user in users.items():
         _hand_over(layout.app_dir(name), user, name)
 
@@ -105,7 +109,7 @@ def _hand_over(directory: Path, user: str, name: str) -> None:
 def clean(layout: Layout) -> None:
     """Remove what exists only while the mesh runs; other contents of the directory stay."""
     with refusing(layout.state):
-        for name in layout.names:
+        for name in (*layout.names, BORDER):
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(layout.service_run_dir(name))
         for path in (layout.api_socket, layout.processes):
@@ -119,6 +123,7 @@ def store_processes(layout: Layout, processes: Mapping[str, int]) -> None:
     text = json.dumps({"supervisor": os.getpid(), "processes": dict(processes)}, indent=1)
     draft = layout.processes.with_suffix(".new")
     with contextlib.suppress(OSError):
+        draft.touch(mode=0o600)
         draft.write_text(text + "\n")
         draft.replace(layout.processes)
 
@@ -127,9 +132,11 @@ def claims_of(mesh: Mesh, layout: Layout) -> Iterator[Claim]:
     """Yield the addresses that the mesh file implies."""
     for name, service in mesh.services.items():
         for key, port in (("port", service.port), ("edge", service.edge)):
-            if port is not None:
+            if port is not None and not (layout.isolated and key == "port"):
                 who = f"services.{name}.{key} ({service.where})"
                 yield Claim(address=Address(host="127.0.0.1", port=port), who=who)
+        if layout.isolated:
+            continue  # only an edge is in the machine's own network
         for address in (layout.address(name), layout.proxy(name)):
             yield Claim(address=address, who=f"the sidecar of {name!r}")
 

@@ -25,6 +25,8 @@ class Wiring:
         sidecar_ready: whether the sidecar serves; asked again and again after each of its starts.
         environment: variables that a service gets on top of its own; called before each start.
         claims: addresses that must be free besides those that the mesh file implies.
+        border: the command of an isolated mesh's border; called before each of its starts.
+        border_ready: whether the border serves.
     """
 
     control_plane: Sequence[str]
@@ -32,6 +34,8 @@ class Wiring:
     sidecar_ready: Callable[[MeshService], Awaitable[bool]]
     environment: Callable[[MeshService], Mapping[str, str]]
     claims: Sequence[Claim] = ()
+    border: Callable[[], Sequence[str]] | None = None
+    border_ready: Callable[[], Awaitable[bool]] | None = None
 
 
 class EventKind(StrEnum):

@@ -9,7 +9,6 @@ restarted one by one; services and sidecars outlive a killed control plane.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,9 +22,11 @@ from meshwarden.adapters.process import (
     resolve_program,
 )
 from meshwarden.adapters.process.child import LineSink
-from meshwarden.control.layout import CONTROL_PLANE, Layout, sidecar_name
+from meshwarden.adapters.process.health import Target
+from meshwarden.control.layout import BORDER, CONTROL_PLANE, Layout, sidecar_name
 from meshwarden.control.mesh import Mesh, MeshService
 from meshwarden.control.supervision import ground
+from meshwarden.control.supervision.isolation import Isolation
 from meshwarden.control.supervision.keeper import Keeper, Surroundings
 from meshwarden.control.supervision.model import Event, EventKind, EventSink, Wiring
 from meshwarden.control.supervision.restarts import RestartPolicy
@@ -72,6 +73,7 @@ class Supervisor:
         self._on_event = on_event
         self._restarts = restarts or RestartPolicy()
         self._grace_s = grace_s
+        self.isolation = Isolation(mesh, layout) if layout.isolated else None
         self._keepers: dict[str, Keeper] = {}
         self._pids: dict[str, int] = {}
         self._logs: dict[str, OutputLog] = {}
@@ -142,8 +144,12 @@ class Supervisor:
         ground.check_free(claims)
         self._resources.callback(ground.clean, self.layout)
         ground.prepare(self.mesh, self.layout)
+        if self.isolation is not None:
+            self._resources.enter_context(self.isolation.built())
         guard = Guard()
         self._resources.callback(guard.close)
+        for directory in self.isolation.control_groups if self.isolation else ():
+            guard.sweep(str(directory))
         self._around = Surroundings(
             guard=guard,
             restarts=self._restarts,
@@ -153,7 +159,7 @@ class Supervisor:
         )
 
     async def _start_control_plane(self) -> None:
-        sockets = [self.layout.xds_socket(name) for name in self.mesh.services]
+        sockets = [self.layout.xds_socket(name) for name in self.layout.proxies()]
 
         async def _listening() -> bool:
             return all([await accepts(socket) for socket in sockets])
@@ -175,6 +181,9 @@ class Supervisor:
 
         try:
             async with asyncio.TaskGroup() as group:
+                if self._wiring.border and self._wiring.border_ready:
+                    border = self._keeper(BORDER, self._border_program, self._wiring.border_ready)
+                    group.create_task(border.start(timeout_s=SIDECAR_TIMEOUT_S))
                 for service in self.mesh.services.values():
                     group.create_task(_bring_up(service))
         except ExceptionGroup as failures:
@@ -196,6 +205,7 @@ class Supervisor:
 
         try:
             await asyncio.gather(*(_bring_down(name) for name in self.mesh.services))
+            await self._stop_keeper(BORDER)
             await self._stop_keeper(CONTROL_PLANE)
         finally:
             self._resources.close()
@@ -237,25 +247,35 @@ class Supervisor:
     async def _serves(self, service: MeshService) -> bool:
         if not service.listens:
             return True
-        target: Path | tuple[str, int] = self.layout.app_socket(service.name)
+        target: Target = self.layout.app_socket(service.name)
         if service.port is not None:
             target = ("127.0.0.1", service.port)
+            if self.isolation is not None:
+                target = self.isolation.target(service.name, target)
         if service.health is None:
             return await accepts(target)
         return await answers(target, service.health, host=service.name)
 
     def _service_program(self, service: MeshService) -> Program:
         given = self._wiring.environment(service)
-        return Program(
+        program = Program(
             name=service.name,
             command=service.command,
             environment=self._environment | dict(service.environment) | dict(given),
             directory=service.directory,
             user=service.user,
         )
+        return self.isolation.service(service, program) if self.isolation else program
 
     def _sidecar_program(self, service: MeshService) -> Program:
-        return self._own(sidecar_name(service.name), tuple(self._wiring.sidecar(service)))
+        command = tuple(self._wiring.sidecar(service))
+        program = self._own(sidecar_name(service.name), command)
+        return self.isolation.sidecar(service.name, program) if self.isolation else program
+
+    def _border_program(self) -> Program:
+        assert self._wiring.border  # noqa: S101  # it has a keeper
+        assert self.isolation  # noqa: S101  # only then there is a border
+        return self.isolation.border(self._own(BORDER, tuple(self._wiring.border())))
 
     def _control_plane_program(self) -> Program:
         return self._own(CONTROL_PLANE, tuple(self._wiring.control_plane))

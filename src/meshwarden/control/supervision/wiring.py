@@ -1,4 +1,4 @@
-"""The wiring of loopback mode: our control plane, and one Envoy a service on a loopback address."""
+"""The wiring of a mesh: control plane, an Envoy for each service, one for an isolated mesh."""
 
 import contextlib
 import json
@@ -11,6 +11,7 @@ from meshwarden.adapters.process import answers
 from meshwarden.adapters.storage.tail import end_last_line
 from meshwarden.control.fabric import tcp_destinations
 from meshwarden.control.layout import (
+    BORDER,
     Layout,
     inbound_tcp_port,
     service_environment,
@@ -27,20 +28,26 @@ _ENTRY = "from meshwarden.cli import main; main()"
 def wire(mesh_file: Path, mesh: Mesh, policy: AccessPolicy, layout: Layout) -> Wiring:
     """Return how control plane and sidecars of `mesh` are started, and what services are told."""
 
-    def _sidecar(service: MeshService) -> list[str]:
-        bootstrap = layout.bootstrap(service.name)
+    def _envoy(name: str, *, known_as: str) -> list[str]:
+        bootstrap = layout.bootstrap(name)
         with contextlib.suppress(OSError):  # on a full disk a line is lost, the sidecar is not
-            end_last_line(layout.access_log(service.name))  # its predecessor may have been killed
+            end_last_line(layout.access_log(name))  # its predecessor may have been killed
         try:
-            _store_bootstrap(bootstrap, service.name, layout)
+            _store_bootstrap(bootstrap, name, layout)
         except OSError as error:
             raise DependencyError(
-                "process.start", f"{sidecar_name(service.name)}: cannot be prepared: {error}"
+                "process.start", f"{known_as}: cannot be prepared: {error}"
             ) from error
         return envoy_command(bootstrap)
 
+    def _sidecar(service: MeshService) -> list[str]:
+        return _envoy(service.name, known_as=sidecar_name(service.name))
+
     async def _ready(service: MeshService) -> bool:
         return await answers(layout.admin_socket(service.name), "/ready")
+
+    async def _border_ready() -> bool:
+        return await answers(layout.admin_socket(BORDER), "/ready")
 
     def _environment(service: MeshService) -> Mapping[str, str]:
         tcp = tcp_destinations(policy, mesh, layout, service.name)
@@ -51,7 +58,9 @@ def wire(mesh_file: Path, mesh: Mesh, policy: AccessPolicy, layout: Layout) -> W
         sidecar=_sidecar,
         sidecar_ready=_ready,
         environment=_environment,
-        claims=_tcp_claims(mesh, policy, layout),
+        claims=[] if layout.isolated else _tcp_claims(mesh, policy, layout),
+        border=(lambda: _envoy(BORDER, known_as=BORDER)) if layout.isolated else None,
+        border_ready=_border_ready,
     )
 
 
@@ -61,6 +70,8 @@ def control_plane_command(mesh_file: Path, layout: Layout) -> list[str]:
     `-P` keeps modules that lie in the mesh file's directory from being imported in place of ours.
     """
     arguments = ["serve", str(mesh_file.absolute()), "--state", str(layout.state)]
+    if layout.first_uid is not None:
+        arguments += ["--first-uid", str(layout.first_uid)]
     return [sys.executable, "-P", "-c", _ENTRY, *arguments]
 
 
@@ -71,6 +82,7 @@ def _store_bootstrap(path: Path, name: str, layout: Layout) -> None:
     text = json.dumps(document)
     if not path.exists() or path.read_text() != text:  # a full disk stops no restart
         path.write_text(text)
+    path.chmod(0o644)  # it names paths, and its reader may be another user; the directory is closed
 
 
 def _tcp_claims(mesh: Mesh, policy: AccessPolicy, layout: Layout) -> list[Claim]:
