@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "The sample bank under zero trust, with load, and what must fail.",
     "up": "Your own services, each behind a sidecar.",
     "serve": "The control plane alone.",
+    "identity": "Identities of workloads: register, list.",
     "policy": "Policy as code: check, decide, explain, compile.",
     "calls": "Recorded calls: list, summary, graph.",
 }

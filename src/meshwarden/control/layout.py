@@ -123,6 +123,21 @@ class Layout:
         """The control plane's own API."""
         return self.run_dir / "api.sock"
 
+    @property
+    def workload_socket(self) -> Path:
+        """The SPIFFE Workload API, for every process that may pass the directories above it."""
+        return self.run_dir / "workload.sock"
+
+    @property
+    def registrations(self) -> Path:
+        """Who may have which identity besides the mesh's own services."""
+        return self.state / "registrations.json"
+
+    @property
+    def jwt_keys(self) -> Path:
+        """The keys that sign JWT-SVIDs."""
+        return self.state / "jwt-keys.json"
+
     def service_run_dir(self, name: str) -> Path:
         """Sockets and configuration of the service's sidecar."""
         return self.run_dir / name
@@ -200,6 +215,7 @@ def service_environment(
     # curl reads only http_proxy, Go and Python either spelling, Node.js both with the switch.
     found |= {key.lower(): value for key, value in found.items()}
     found["NODE_USE_ENV_PROXY"] = "1"
+    found["SPIFFE_ENDPOINT_SOCKET"] = f"unix://{layout.workload_socket}"
     if service.socket:
         found["MESHWARDEN_SOCKET"] = str(layout.app_socket(name))
     if service.port is not None:

@@ -195,7 +195,11 @@ def _is_below(path: str | None, above: str) -> bool:
 
 
 def _is_of(facts: ProcessFacts, session: Session) -> bool:
-    return facts.session == session.leader and facts.session_start_ticks == session.start_ticks
+    return (
+        facts.session_start_ticks is not None
+        and facts.session == session.leader
+        and facts.session_start_ticks == session.start_ticks
+    )
 
 
 def _refused(message: str, *, hint: str = "") -> ConfigError:

@@ -20,6 +20,7 @@ import os
 import select
 import socket
 import struct
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from meshwarden.identity import ProcessFacts
 from meshwarden.kernel import VerificationError
 
 SO_PEERPIDFD: Final = 77  # asm-generic/socket.h
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _CREDENTIALS = struct.Struct("3i")
 _MAX_FILE_BYTES: Final = 1 << 20
 _KEPT_DIGESTS: Final = 256
@@ -109,6 +111,11 @@ def start_ticks_of(pid: int, *, proc: str = "/proc") -> int | None:
         return _stat(f"{proc}/{pid}")[1]
     except (OSError, ValueError, IndexError):
         return None
+
+
+def age_s(facts: ProcessFacts) -> float:
+    """Return for how many seconds the process has been running; by the clock since boot."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - facts.start_ticks / _TICKS_PER_S
 
 
 def _handle(connection: socket.socket, pid: int) -> int:

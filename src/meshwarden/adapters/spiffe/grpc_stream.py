@@ -233,12 +233,7 @@ class GrpcConnection:
         headers = dict(event.headers or [])
         stream = _Stream(event.stream_id, headers.get(b":path", b"").decode("latin-1"), headers)
         if not self._answers.may_open():
-            self._http.send_headers(
-                event.stream_id,
-                [*_HEADERS, *_status(Code.UNAVAILABLE, "too many streams of one process")],
-                end_stream=True,
-            )
-            self._http.reset_stream(event.stream_id, ErrorCodes.NO_ERROR)
+            self._end(stream, Refusal(Code.UNAVAILABLE, "too many streams of one process"))
             return
         self._streams[event.stream_id] = stream
         kind = headers.get(b"content-type", b"")
@@ -278,12 +273,28 @@ class GrpcConnection:
         except Refusal as refusal:
             self._refuse(stream, refusal)
             return
-        self._http.send_headers(stream.number, _HEADERS)
+        if self._is_open(stream.number):
+            self._http.send_headers(stream.number, _HEADERS)
 
     def _refuse(self, stream: _Stream, refusal: Refusal) -> None:
-        headers = [*_HEADERS, *_status(refusal.code, refusal.message)]
-        self._http.send_headers(stream.number, headers, end_stream=True)
-        self._finish(stream)
+        self._end(stream, refusal)
+        self._drop(stream.number)
+
+    def _end(self, stream: _Stream, refusal: Refusal) -> None:
+        if self._is_open(stream.number):
+            headers = [*_HEADERS, *_status(refusal.code, refusal.message)]
+            self._http.send_headers(stream.number, headers, end_stream=True)
+            self._cut(stream.number)
+
+    def _cut(self, number: int) -> None:
+        """Take no more of a request that has been answered before its end."""
+        if self._is_open(number):
+            self._http.reset_stream(number, ErrorCodes.NO_ERROR)
+
+    def _is_open(self, number: int) -> bool:
+        """Return whether the stream still is; `h2` is ahead of the events that it returned."""
+        stream = self._http.streams.get(number)
+        return stream is not None and not stream.closed
 
     def _pump(self) -> None:
         for stream in list(self._streams.values()):
@@ -292,6 +303,9 @@ class GrpcConnection:
 
     def _send(self, stream: _Stream) -> bool:
         """Send a piece; return whether more may go out now."""
+        if not self._is_open(stream.number):
+            self._drop(stream.number)
+            return False
         if stream.rest:
             room = self._http.local_flow_control_window(stream.number)
             size = min(room, self._http.max_outbound_frame_size, len(stream.rest))
@@ -304,7 +318,8 @@ class GrpcConnection:
             return True
         if stream.trailers is not None:
             self._http.send_headers(stream.number, stream.trailers, end_stream=True)
-            self._finish(stream)
+            self._cut(stream.number)
+            self._drop(stream.number)
             return False
         if not stream.due or stream.request is None:
             return False
@@ -319,15 +334,6 @@ class GrpcConnection:
         stream.shown, stream.rest = state, _framed(state)
         self._moved_at = self._now_s()
         return True
-
-    def _finish(self, stream: _Stream) -> None:
-        if not self._ended_by_caller(stream.number):
-            self._http.reset_stream(stream.number, ErrorCodes.NO_ERROR)
-        self._drop(stream.number)
-
-    def _ended_by_caller(self, number: int) -> bool:
-        stream = self._http.streams.get(number)
-        return stream is None or stream.closed
 
     def _drop(self, number: int) -> None:
         if self._streams.pop(number, None) is not None:

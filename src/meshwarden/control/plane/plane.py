@@ -43,6 +43,7 @@ from meshwarden.control.plane.published import (
 from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import LogSource, Recorder
+from meshwarden.control.workload.workload import Workload
 from meshwarden.identity import Svid
 from meshwarden.kernel import Clock, Finding, MeshwardenError, Severity
 
@@ -64,6 +65,7 @@ class ControlPlane:
         recorder: access logs into recorded calls.
         teller: takes findings.
         published: the policy in force.
+        workload: the SPIFFE Workload API.
         rejected: why the policy file was passed over for the last accepted one; None if it was not.
     """
 
@@ -75,6 +77,7 @@ class ControlPlane:
     teller: Teller
     published: Published
     rejected: MeshwardenError | None
+    workload: Workload = field(init=False)
     _server: DiscoveryServer = field(init=False)
     _policy_error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
@@ -84,6 +87,16 @@ class ControlPlane:
         self.certificates.failed = self._renewal_failed
         self._seen = digest_of(self.mesh.policy_path)
         self._server = DiscoveryServer(self._answered)
+        self.workload = Workload(
+            mesh=self.mesh,
+            layout=self.layout,
+            clock=self.clock,
+            chance=self.certificates.chance,
+            findings=self.findings,
+            authority=lambda: self.certificates.authority,
+            policy=lambda: self.published.policy,
+            lifetime_s=self.certificates.lifetime_s,
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -100,7 +113,7 @@ class ControlPlane:
         admins = {name: self.layout.admin_socket(name) for name in self.mesh.services}
         try:
             with _first_failure():
-                async with asyncio.TaskGroup() as loops:
+                async with self.workload.running(), asyncio.TaskGroup() as loops:
                     tasks = [
                         loops.create_task(self.certificates.run(self._renewed)),
                         loops.create_task(self.recorder.run()),
