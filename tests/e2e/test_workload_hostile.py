@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.e2e.raw_http2 import JWT, X509, RawClient
@@ -73,7 +74,7 @@ async def test_each_fault_has_its_status(
 ) -> None:
     def _ask() -> int:
         client = RawClient(world.path)
-        more = {} if headers is None else {"headers": headers}
+        more: dict[str, Any] = {} if headers is None else {"headers": headers}
         found = client.status(client.call(method, body, **more))
         client.close()
         return found

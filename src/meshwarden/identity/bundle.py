@@ -38,7 +38,7 @@ MAX_KEYS: Final = 256
 MAX_SEQUENCE: Final = 2**64 - 1
 VerificationKey = ECKey | RSAKey
 _KID = re.compile(r"[\x21-\x7e]{1,256}")
-_CURVES: Final = {"P-256", "P-384", "P-521"}
+_CURVES: Final = ("P-256", "P-384", "P-521")  # compared, not hashed: a stranger's value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +187,10 @@ def _names_match(entry: Mapping[str, Any], certificate: x509.Certificate) -> boo
 
 
 def _jwt_key(entry: Mapping[str, Any]) -> tuple[str, VerificationKey] | None:
-    kid, kind = entry.get("kid"), entry.get("kty")
-    if not isinstance(kid, str) or not _KID.fullmatch(kid) or kind not in {"EC", "RSA"}:
+    kid, kind, curve = entry.get("kid"), entry.get("kty"), entry.get("crv")
+    if not isinstance(kid, str) or not _KID.fullmatch(kid) or kind not in ("EC", "RSA"):
         return None
-    if kind == "EC" and entry.get("crv") not in _CURVES:
+    if kind == "EC" and curve not in _CURVES:
         return None
     try:
         key = import_key(_plain(entry))

@@ -138,11 +138,13 @@ def _parse(unverified: str) -> tuple[dict[str, Any], dict[str, Any]]:
         _decode(parts[2])
     except (ValueError, RecursionError) as error:
         raise _refused("jwt.form", f"the token cannot be read: {str(error)[:80]}") from error
+    if not all(isinstance(header.get(name, ""), str) for name in ("alg", "kid", "typ")):
+        raise _refused("jwt.header", "alg, kid and typ are texts (RFC 7515, 4.1)")
     if header.get("alg") not in ALGORITHMS:
         raise _refused("jwt.header", "its algorithm is not one of JWT-SVID 2.1 (RFC 8725, 3.1)")
     if header.get("typ", "JWT") not in {"JWT", "JOSE"}:
         raise _refused("jwt.header", "its type is neither JWT nor JOSE (2.3)")
-    if not isinstance(header.get("kid", ""), str) or set(header) - {"alg", "kid", "typ"}:
+    if set(header) - {"alg", "kid", "typ"}:
         raise _refused("jwt.header", "its header has more than alg, kid and typ (2)")
     return header, claims
 

@@ -28,7 +28,7 @@ _INTERPRETER = re.compile(
     r"erl|beam(\.smp)?|escript|iex|elixir|guile|sbcl|clisp|ghci|runghc|Rscript|R|octave|octave-cli|"
     r"julia|scala|groovy|jshell|qemu-[a-z0-9_]+|wine(64)?|wasmtime|wasmer|pwsh|osascript|expect|make|"
     r"ld(-linux.*|-musl.*)|gdb|strace|rbash|rustpython|micropython|graalpy|jruby|jython)"
-    r"[-0-9.a-z]*(\.so(\.[0-9]+)*)?"
+    r"(-?[0-9][-0-9.a-z]*)?(\.so(\.[0-9]+)*)?"
 )
 
 
