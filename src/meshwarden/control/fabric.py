@@ -7,7 +7,12 @@ outside hosts that some rule lets its service reach.
 from collections.abc import Mapping
 
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
-from meshwarden.control.layout import Layout, inbound_tcp_port, outbound_tcp_ports
+from meshwarden.control.layout import (
+    FEDERATED_PORT,
+    Layout,
+    inbound_tcp_port,
+    outbound_tcp_ports,
+)
 from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy import AccessPolicy, Rule, Service
@@ -73,6 +78,9 @@ def _sidecar(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> Sid
             for egress in policy.services[name].egress
         ),
         access_log=layout.access_log(name),
+        federated=Endpoint(address=host, port=FEDERATED_PORT)
+        if takes_requests and _has_foreign_callers(policy, name)
+        else None,
     )
 
 
@@ -122,6 +130,16 @@ def _callees(caller: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> l
                 )
             )
     return found
+
+
+def _has_foreign_callers(policy: AccessPolicy, name: str) -> bool:
+    """Return whether a rule for requests names an identity of another trust domain."""
+    return any(
+        source.trust_domain != policy.trust_domain
+        for rule in policy.services[name].accepts
+        if _is_http(rule)
+        for source in rule.sources
+    )
 
 
 def _is_http(rule: Rule) -> bool:

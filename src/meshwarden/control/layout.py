@@ -18,6 +18,7 @@ from meshwarden.control.mesh import Address, Mesh
 from meshwarden.kernel import ConfigError
 
 INBOUND_PORT: Final = 15443  # mutual TLS, HTTP
+FEDERATED_PORT: Final = 15444  # mutual TLS, HTTP, for callers of other trust domains
 OUTBOUND_PORT: Final = 15001  # the service's HTTP proxy
 FIRST_OUTBOUND_TCP_PORT: Final = 30000  # the service's own connections, in the clear
 OUTBOUND_TCP_PORTS: Final = 2700  # up to the range that Linux takes ports of its own choice from
@@ -132,6 +133,11 @@ class Layout:
     def registrations(self) -> Path:
         """Who may have which identity besides the mesh's own services."""
         return self.state / "registrations.json"
+
+    @property
+    def federation_dir(self) -> Path:
+        """The last good bundles of other trust domains."""
+        return self.state / "federation"
 
     @property
     def jwt_keys(self) -> Path:

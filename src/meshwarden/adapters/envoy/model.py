@@ -77,6 +77,7 @@ class Sidecar:
         inbound: where callers arrive with mutual TLS; None where it accepts no requests.
         outbound: where the service sends its requests, as to an HTTP proxy.
         edge: where requests from outside arrive; None where the service is not at the edge.
+        federated: where callers of other trust domains arrive; None where none may call.
         application: where the service itself listens; None where it only calls others.
         tcp: the ports of connections that it accepts.
         callees: the services that policy lets it call.
@@ -94,6 +95,7 @@ class Sidecar:
     callees: tuple[Callee, ...]
     outside: tuple[Outside, ...]
     access_log: Path
+    federated: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,12 @@ from meshwarden.adapters.envoy.tls import bundle_secret, callers_secret
 
 
 def build_snapshot(
-    sidecar: Sidecar, filters: Filters, *, svid: Secret, bundle: str
+    sidecar: Sidecar,
+    filters: Filters,
+    *,
+    svid: Secret,
+    bundle: str,
+    federated: Secret | None = None,
 ) -> ads.Snapshot:
     """Return all resources of one sidecar.
 
@@ -17,11 +22,14 @@ def build_snapshot(
         filters: its service's compiled policy.
         svid: its own certificate and key.
         bundle: the trust domain's roots (PEM).
+        federated: the roots of other trust domains; needed where the sidecar takes their callers.
     """
     secrets = [svid]
     if sidecar.inbound or sidecar.callees:
         secrets.append(bundle_secret(bundle))
     secrets += [callers_secret(bundle, one.port, one.callers) for one in sidecar.tcp]
+    if sidecar.federated and federated is not None:
+        secrets.append(federated)
     return {
         ads.CLUSTERS: clusters.build_clusters(sidecar),
         ads.ENDPOINTS: clusters.build_endpoints(sidecar),

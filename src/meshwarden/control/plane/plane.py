@@ -27,7 +27,7 @@ from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
 from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.delta import Acknowledgement
 from meshwarden.adapters.envoy.snapshot import build_snapshot
-from meshwarden.adapters.envoy.tls import svid_secret
+from meshwarden.adapters.envoy.tls import federated_secret, svid_secret
 from meshwarden.adapters.process import accepts
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
@@ -43,6 +43,7 @@ from meshwarden.control.plane.published import (
 from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import LogSource, Recorder
+from meshwarden.control.workload.federation import federated_roots
 from meshwarden.control.workload.workload import Workload
 from meshwarden.identity import Svid
 from meshwarden.kernel import Clock, Finding, MeshwardenError, Severity
@@ -92,9 +93,10 @@ class ControlPlane:
             layout=self.layout,
             clock=self.clock,
             chance=self.certificates.chance,
-            findings=self.findings,
+            tell=self.teller.tell,
             authority=lambda: self.certificates.authority,
             policy=lambda: self.published.policy,
+            federation_changed=self._federate,
             lifetime_s=self.certificates.lifetime_s,
         )
 
@@ -210,12 +212,22 @@ class ControlPlane:
             self.published.filters[name],
             svid=_secret_of(self.certificates.current(name)),
             bundle=self.certificates.bundle_pem,
+            federated=self._federated_secret(),
         )
         self._server.publish(name, snapshot)
 
     def _renewed(self, name: str) -> None:
         secret = _secret_of(self.certificates.current(name))
         self._server.update(name, SECRETS, secret.name, secret)
+
+    def _federated_secret(self) -> Secret:
+        return federated_secret(federated_roots(self.workload.federation.bundles().values()))
+
+    def _federate(self) -> None:
+        secret = self._federated_secret()
+        for name in self.mesh.services:
+            if self.published.sidecars[name].federated:
+                self._server.update(name, SECRETS, secret.name, secret)
 
     async def _watch_policy(self) -> None:
         """Reload the file when it has changed, and then not again until the next look.

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from meshwarden.identity import ProcessFacts
-from meshwarden.kernel import Clock, DependencyError, Finding, Severity
+from meshwarden.kernel import Clock, Finding, Severity
 
 AGAIN: Final = timedelta(hours=1)
 """After which the same user and program are worth another finding."""
@@ -31,11 +31,11 @@ class Refusals:
 
     Attributes:
         clock: the time of day.
-        store: keeps a finding.
+        tell: takes a finding.
     """
 
     clock: Clock
-    store: Callable[[Finding], None]
+    tell: Callable[[Finding], None]
     _told: "OrderedDict[_Who, datetime]" = field(init=False, default_factory=OrderedDict)
     _hour: datetime | None = field(init=False, default=None)
     _count: int = field(init=False, default=0)
@@ -55,16 +55,9 @@ class Refusals:
             self._hour, self._count = now, 0
         self._count += 1
         if self._count <= MAX_FINDINGS_PER_HOUR:
-            self._keep(_finding(facts, method, now))
+            self.tell(_finding(facts, method, now))
         elif self._count == MAX_FINDINGS_PER_HOUR + 1:
-            self._keep(_flood(now))
-
-    def _keep(self, finding: Finding) -> None:
-        _log.warning("workload_refused", subject=finding.subject, sentence=finding.sentence)
-        try:
-            self.store(finding)
-        except DependencyError as error:  # refused all the same; the log has it
-            _log.error("finding_not_stored", error=str(error))
+            self.tell(_flood(now))
 
 
 def _finding(facts: ProcessFacts, method: str, now: datetime) -> Finding:

@@ -47,7 +47,11 @@ class Trust:
 
     def __post_init__(self) -> None:
         self._kept = load_jwt_keys(self.path)
-        self._adopt(rotate_keys(self._kept.keys, now=self.clock.now()))
+        if self._kept.keys:
+            self._own = build_bundle(self.roots(), self._kept.keys, sequence=self._kept.sequence)
+            self.update()  # on a full disk it goes on with what it has
+        else:
+            self._adopt(rotate_keys((), now=self.clock.now()))
 
     @property
     def own(self) -> Bundle:

@@ -8,22 +8,32 @@ changed.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 
+from meshwarden.adapters.spiffe.bundle_endpoint import BundleEndpoint
 from meshwarden.adapters.spiffe.server import WorkloadServer
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.workload.admission import Admission
+from meshwarden.control.workload.federation import Federation
 from meshwarden.control.workload.issuance import Issued, WorkloadIssuing
 from meshwarden.control.workload.refusals import Refusals
 from meshwarden.control.workload.registrations import Registrations
 from meshwarden.control.workload.trust import Trust
-from meshwarden.identity import Authority, Bundle, Registration
-from meshwarden.kernel import Chance, Clock, Finding, FindingStore, MeshwardenError, Severity
+from meshwarden.identity import Authority, Registration, issue_svid, renewal_time
+from meshwarden.kernel import (
+    Chance,
+    Clock,
+    ConfigError,
+    Finding,
+    MeshwardenError,
+    Severity,
+)
 from meshwarden.policy import AccessPolicy
 
 LOOK_S: Final = 1.0
@@ -37,7 +47,7 @@ class Workload:
     Attributes:
         authority: what signs X.509-SVIDs now.
         policy: the policy in force.
-        federated: the bundles of other trust domains now.
+        federation_changed: told when the bundle of another trust domain has changed.
         lists: certificate revocation lists, DER.
         issued: told each X.509-SVID before it is handed out.
         lifetime_s: of each X.509-SVID.
@@ -47,30 +57,47 @@ class Workload:
     layout: Layout
     clock: Clock
     chance: Chance
-    findings: FindingStore
+    tell: Callable[[Finding], None]
     authority: Callable[[], Authority]
     policy: Callable[[], AccessPolicy]
-    federated: Callable[[], Mapping[str, Bundle]] = dict
+    federation_changed: Callable[[], None] = lambda: None
     lists: Callable[[], Sequence[bytes]] = list
     issued: Callable[[Issued], None] = lambda _: None
     lifetime_s: int
     trust: Trust = field(init=False)
+    federation: Federation = field(init=False)
     issuing: WorkloadIssuing = field(init=False)
     server: WorkloadServer = field(init=False)
     _registrations: Registrations = field(init=False)
     _shown: tuple[object, ...] = field(init=False, default=())
+    _endpoint: BundleEndpoint | None = field(init=False, default=None)
+    _present_again: datetime = field(init=False, default=datetime.min.replace(tzinfo=UTC))
 
     def __post_init__(self) -> None:
+        own = self.policy().trust_domain
+        if any(domain.trust_domain == own for domain in self.mesh.federation):
+            raise ConfigError(
+                "mesh.federation",
+                f"{own} is this mesh's own trust domain and cannot be federated",
+                hint="another's bundle would vouch for identities of your own",
+            )
         self._registrations = Registrations(
             mesh=self.mesh, layout=self.layout, policy=self.policy, refused=self._refuse_file
+        )
+        self.federation = Federation(
+            domains=self.mesh.federation,
+            directory=self.layout.federation_dir,
+            clock=self.clock,
+            tell=self.tell,
+            changed=self.federation_changed,
         )
         self.trust = Trust(
             clock=self.clock,
             path=self.layout.jwt_keys,
             roots=lambda: self.authority().bundle,
-            federated=self.federated,
+            federated=self.federation.bundles,
         )
-        refusals = Refusals(clock=self.clock, store=self.findings.store_finding)
+        refusals = Refusals(clock=self.clock, tell=self.tell)
         self.issuing = WorkloadIssuing(
             clock=self.clock,
             chance=self.chance,
@@ -98,7 +125,11 @@ class Workload:
             MeshwardenError: where the socket cannot be made.
         """
         await asyncio.to_thread(self._open_passage)
-        async with self.server.serving(self.layout.workload_socket):
+        async with (
+            self.server.serving(self.layout.workload_socket),
+            self.federation.running(),
+            self._publishing(),
+        ):
             self._shown = self._showing()
             looking = asyncio.create_task(self._look())
             try:
@@ -106,6 +137,35 @@ class Workload:
             finally:
                 looking.cancel()
                 await asyncio.gather(looking, return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def _publishing(self) -> AsyncIterator[None]:
+        """Serve our own bundle to other trust domains, where the mesh file asks for it."""
+        settings = self.mesh.bundle_endpoint
+        if settings is None:
+            yield
+            return
+        self._endpoint = BundleEndpoint(bundle=lambda: self.trust.own)
+        self._present()
+        async with self._endpoint.serving(settings.host, settings.port):
+            yield
+
+    def _present(self) -> None:
+        """Give the bundle endpoint a certificate, and a new SVID at half of its life."""
+        settings, now = self.mesh.bundle_endpoint, self.clock.now()
+        if settings is None or self._endpoint is None or now < self._present_again:
+            return
+        if settings.certificates and settings.key:
+            self._endpoint.present_files(settings.certificates, settings.key)
+            self._present_again = now + timedelta(hours=1)
+        elif settings.identity:
+            svid = issue_svid(
+                self.authority(), settings.identity, now=now, serial=self.chance.serial(),
+                lifetime_s=self.lifetime_s,
+            )  # fmt: skip
+            _log.info("svid_issued", to="bundle-endpoint", sha256=svid.sha256)
+            self._endpoint.present(svid.certificate_chain, svid.private_key.reveal())
+            self._present_again = renewal_time(svid, uniform=self.chance.uniform())
 
     def known(self) -> Sequence[Registration]:
         """Return the registrations in force."""
@@ -119,6 +179,10 @@ class Workload:
         while True:
             await asyncio.sleep(LOOK_S)
             self.trust.update()
+            try:
+                self._present()
+            except MeshwardenError as error:  # the endpoint keeps what it has, until it ends
+                _log.error("renewal_failed", of="bundle-endpoint", error=str(error))
             renewed = self.issuing.renew_due()
             showing = self._showing()
             if showing != self._shown:
@@ -170,5 +234,4 @@ class Workload:
             severity=Severity.HIGH,
             sentence=f"The changed registrations are not in force, the last good ones are: {error}",
         )
-        _log.warning("finding", code=finding.code, sentence=finding.sentence)
-        self.findings.store_finding(finding)
+        self.tell(finding)
