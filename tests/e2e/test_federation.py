@@ -60,7 +60,7 @@ def unconstrained(domain: str) -> Authority:
     """Return an authority without name constraints, as many partners have."""
     now = datetime.now(UTC)
     certificate, key = forge(
-        None, names=[uri(f"spiffe://{domain}")], names_critical=False, subject=f"root of {domain}",
+        None, names=[uri(f"spiffe://{domain}")], names_critical=False, subject=f"root {CHANCE.serial():x}",
         ca=True, key_usage=usage("key_cert_sign", "crl_sign"), purposes=(),
         start=now - timedelta(days=1), end=now + timedelta(days=30),
     )  # fmt: skip

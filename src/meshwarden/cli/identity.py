@@ -16,4 +16,4 @@ app = App(
 )
 app.command("meshwarden.cli.identity_register:register", name="register")
 app.command("meshwarden.cli.identity_register:unregister", name="unregister")
-app.command("meshwarden.cli.identity_list:show_list", name="list")
+app.command("meshwarden.cli.identity_registrations:show_registrations", name="list")

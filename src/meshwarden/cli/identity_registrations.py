@@ -12,7 +12,9 @@ from meshwarden.kernel import ConfigError
 STATE: Final = Path(".meshwarden")
 
 
-def show_list(*, state: Path = STATE, json: Annotated[bool, Parameter(negative="")] = False) -> int:
+def show_registrations(
+    *, state: Path = STATE, json: Annotated[bool, Parameter(negative="")] = False
+) -> int:
     """List what is registered; the mesh's own services have their identities without it.
 
     Example: meshwarden identity list --json
