@@ -167,7 +167,13 @@ bundle_endpoint:
 """
     mesh_file = directory / "mesh.yaml"
     mesh_file.write_text(
-        MESH.format(python=sys.executable, services=SERVICES, outside="127.0.0.1:9", more=more)
+        MESH.format(
+            python=sys.executable,
+            services=SERVICES,
+            outside="127.0.0.1:9",
+            more=more,
+            services_more="",
+        )
     )
     mesh = parse_mesh(load_document(mesh_file), directory)
     parsed = parse_policy(load_document(mesh.policy_path))
