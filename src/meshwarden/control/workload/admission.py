@@ -34,7 +34,9 @@ class Admission:
         """Return the facts, or what has to be awaited for them."""
         known = self.known()
         wants_digest = any(one.selectors.sha256 for one in known)
-        if wants_digest or (age_s(peer.facts) < YOUNG_S and not self._is_known(peer.facts)):
+        if wants_digest or (
+            age_s(peer.facts) < YOUNG_S and not match_registrations(peer.facts, known)
+        ):
             return self._complete(peer, digest=wants_digest)
         return peer.facts
 

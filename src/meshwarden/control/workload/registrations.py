@@ -8,6 +8,7 @@ descriptors: the session tells them apart, it does not wall them off.
 """
 
 import json
+import os
 import pwd
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,15 +40,20 @@ class Registrations:
     layout: Layout
     policy: Callable[[], AccessPolicy]
     refused: Callable[[MeshwardenError], None] = lambda _: None
+    _paths: tuple[str, str] = field(init=False)
     _named: AccessPolicy | None = field(init=False, default=None)
     _seen: tuple[_Stamp | None, ...] = field(init=False, default=())
     _written: tuple[Registration, ...] = field(init=False, default=())
     _known: tuple[Registration, ...] = field(init=False, default=())
 
+    def __post_init__(self) -> None:
+        # As text: they are looked at for every caller.
+        self._paths = (str(self.layout.processes), str(self.layout.registrations))
+
     def known(self) -> Sequence[Registration]:
         """Return all registrations, those of the mesh's own services first."""
         policy = self.policy()
-        files = (_stamp(self.layout.processes), _stamp(self.layout.registrations))
+        files = (_stamp(self._paths[0]), _stamp(self._paths[1]))
         if policy is not self._named or files != self._seen:
             if policy is not self._named or files[1:] != self._seen[1:]:
                 self._written = self._load(policy.trust_domain)
@@ -89,9 +95,9 @@ def _load_sessions(path: Path) -> Mapping[str, Session]:
         return {}  # not started by `up`, or not yet
 
 
-def _stamp(path: Path) -> _Stamp | None:
+def _stamp(path: str) -> _Stamp | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
