@@ -17,8 +17,8 @@ COMMANDS = {
     "demo": "The sample bank under zero trust, with load, and what must fail.",
     "up": "Your own services, each behind a sidecar.",
     "serve": "The control plane alone.",
+    "identity": "Identities: who may have which, what is issued; revoke and rotate.",
     "policy": "Policy as code: check, decide, explain, compile.",
-    "identity": "The identities of a running mesh: list, show, revoke, rotate, bundle.",
     "calls": "Recorded calls: list, summary, graph.",
 }
 

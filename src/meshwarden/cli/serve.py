@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -56,6 +57,7 @@ def serve(
     parsed = parse_mesh(load_document(mesh), mesh.absolute().parent)
     layout = layout_of(parsed, state, first_uid=first_uid)
     plane = open_plane(parsed, layout, clock=SystemClock(), chance=SystemChance())
+    gc.freeze()  # modules and messages stay for good: each full collection would walk them again
     asyncio.run(_serve(plane, layout))
     return 0
 

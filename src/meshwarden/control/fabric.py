@@ -10,6 +10,7 @@ from meshwarden.adapters.envoy.border import Passage
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
 from meshwarden.control.hosts import outside_addresses
 from meshwarden.control.layout import (
+    FEDERATED_PORT,
     REDIRECTED_PORT,
     Layout,
     inbound_tcp_port,
@@ -117,6 +118,9 @@ def _sidecar(
         access_log=layout.access_log(name),
         source=host,
         redirected=Endpoint(address=proxy.host, port=REDIRECTED_PORT) if layout.isolated else None,
+        federated=Endpoint(address=host, port=FEDERATED_PORT)
+        if takes_requests and _has_foreign_callers(policy, name)
+        else None,
     )
 
 
@@ -182,6 +186,16 @@ def _callees(
                 )
             )
     return found
+
+
+def _has_foreign_callers(policy: AccessPolicy, name: str) -> bool:
+    """Return whether a rule for requests names an identity of another trust domain."""
+    return any(
+        source.trust_domain != policy.trust_domain
+        for rule in policy.services[name].accepts
+        if _is_http(rule)
+        for source in rule.sources
+    )
 
 
 def _is_http(rule: Rule) -> bool:

@@ -21,6 +21,7 @@ from meshwarden.control.mesh import Address, Mesh
 from meshwarden.kernel import ConfigError
 
 INBOUND_PORT: Final = 15443  # mutual TLS, HTTP
+FEDERATED_PORT: Final = 15444  # mutual TLS, HTTP, for callers of other trust domains
 OUTBOUND_PORT: Final = 15001  # the service's HTTP proxy
 FIRST_OUTBOUND_TCP_PORT: Final = 30000  # the service's own connections, in the clear
 OUTBOUND_TCP_PORTS: Final = 2700  # up to the range that Linux takes ports of its own choice from
@@ -167,6 +168,26 @@ class Layout:
         """The control plane's own API."""
         return self.run_dir / "api.sock"
 
+    @property
+    def workload_socket(self) -> Path:
+        """The SPIFFE Workload API, for every process that may pass the directories above it."""
+        return self.run_dir / "workload.sock"
+
+    @property
+    def registrations(self) -> Path:
+        """Who may have which identity besides the mesh's own services."""
+        return self.state / "registrations.json"
+
+    @property
+    def federation_dir(self) -> Path:
+        """The last good bundles of other trust domains."""
+        return self.state / "federation"
+
+    @property
+    def jwt_keys(self) -> Path:
+        """The keys that sign JWT-SVIDs."""
+        return self.state / "jwt-keys.json"
+
     def service_run_dir(self, name: str) -> Path:
         """Sockets and configuration of the service's sidecar."""
         return self.run_dir / name
@@ -280,6 +301,7 @@ def service_environment(
     # curl reads only http_proxy, Go and Python either spelling, Node.js both with the switch.
     found |= {key.lower(): value for key, value in found.items()}
     found["NODE_USE_ENV_PROXY"] = "1"
+    found["SPIFFE_ENDPOINT_SOCKET"] = f"unix://{layout.workload_socket}"
     if service.socket:
         found["MESHWARDEN_SOCKET"] = str(layout.app_socket(name))
     if service.port is not None:

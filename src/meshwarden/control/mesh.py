@@ -15,6 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from meshwarden.control.federation import (
+    EndpointSettings,
+    FederatedDomain,
+    parse_endpoint,
+    parse_federation,
+)
 from meshwarden.identity import LIFETIME_S, MAX_LIFETIME_S
 from meshwarden.kernel import ConfigError, Node
 from meshwarden.kernel.document import Fields
@@ -128,6 +134,8 @@ class Mesh:
         services: by name, in the order of the file.
         outside: fixed addresses of outside hosts.
         authority: what signs certificates.
+        federation: other trust domains whose workloads the policy may name.
+        bundle_endpoint: where others fetch our bundle; None: nowhere.
         directory: the mesh file's own.
     """
 
@@ -135,6 +143,8 @@ class Mesh:
     services: Mapping[str, MeshService]
     outside: Mapping[str, Address] = field(default_factory=dict)
     authority: AuthoritySettings = field(default_factory=AuthoritySettings)
+    federation: tuple[FederatedDomain, ...] = ()
+    bundle_endpoint: EndpointSettings | None = None
     directory: Path
 
 
@@ -145,7 +155,8 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         InputError: with file, line and hint, where the document contradicts the format or itself.
     """
     top = document.fields(
-        required=["apiVersion", "policy", "services"], optional=["outside", "authority"]
+        required=["apiVersion", "policy", "services"],
+        optional=["outside", "authority", "federation", "bundle_endpoint"],
     )
     if top["apiVersion"].value != API_VERSION:
         top["apiVersion"].refuse(
@@ -166,6 +177,8 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         services=services,
         outside={} if outside is None else _outside(outside),
         authority=_authority(top.get("authority"), directory),
+        federation=parse_federation(top.get("federation"), directory),
+        bundle_endpoint=parse_endpoint(top.get("bundle_endpoint"), directory, _host_and_port),
         directory=directory,
     )
 
@@ -376,6 +389,11 @@ def _authority(node: Node | None, directory: Path) -> AuthoritySettings:
 
 def _outside(node: Node) -> dict[str, Address]:
     return {host: _address(host, value) for host, value in node.mapping().items()}
+
+
+def _host_and_port(name: str, node: Node) -> tuple[str, int]:
+    address = _address(name, node)
+    return address.host, address.port
 
 
 def _address(name: str, node: Node) -> Address:

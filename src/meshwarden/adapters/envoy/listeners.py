@@ -61,11 +61,18 @@ from meshwarden.adapters.envoy.containment import (
 )
 from meshwarden.adapters.envoy.model import Callee, Filters, Outside, Sidecar, TcpInbound
 from meshwarden.adapters.envoy.redirected import NOT_LISTED, build_redirected
-from meshwarden.adapters.envoy.tls import ads_source, callee_socket, callers_name, packed
+from meshwarden.adapters.envoy.tls import (
+    FEDERATED_BUNDLES,
+    ads_source,
+    callee_socket,
+    callers_name,
+    packed,
+)
 from meshwarden.kernel import EXTERNAL
 
 INBOUND = "inbound"
 OUTBOUND = "outbound"
+FEDERATED = "federated"
 EDGE = "edge"
 AUTHORIZATION = "authorization"
 _HTTP_RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
@@ -108,6 +115,8 @@ def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
     found += [_inbound_tcp(inbound, log) for inbound in sidecar.tcp]
     if sidecar.inbound:
         found.append(_inbound(sidecar, log))
+    if sidecar.federated:
+        found.append(_federated(sidecar, log))
     if sidecar.edge:
         found.append(_edge(sidecar, log))
     if sidecar.redirected:
@@ -147,6 +156,25 @@ def _inbound(sidecar: Sidecar, log: str) -> Listener:
         address=address_of(sidecar.inbound),
         access_log=[accesslog.refused_handshakes(log)],
         filter_chains=[_chain([_http(manager)], callee_socket())],
+    )
+
+
+def _federated(sidecar: Sidecar, log: str) -> Listener:
+    """Return the listener of other trust domains: the same policy, other bundles."""
+    assert sidecar.federated  # noqa: S101  # the caller checked
+    manager = _manager(
+        FEDERATED,
+        accesslog.inbound_http(log),
+        filters=[_discovered_http(AUTHORIZATION)],
+        route_config=_to_application(FEDERATED),
+        forward_client_cert_details=_Manager.SANITIZE_SET,
+        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(uri=True),
+    )
+    return Listener(
+        name=FEDERATED,
+        address=address_of(sidecar.federated),
+        access_log=[accesslog.refused_handshakes(log)],
+        filter_chains=[_chain([_http(manager)], callee_socket(FEDERATED_BUNDLES))],
     )
 
 

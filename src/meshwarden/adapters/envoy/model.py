@@ -85,6 +85,7 @@ class Sidecar:
         inbound: where callers arrive with mutual TLS; None where it accepts no requests.
         outbound: where the service sends its requests, as to an HTTP proxy.
         edge: where requests from outside arrive; None where the service is not at the edge.
+        federated: where callers of other trust domains arrive; None where none may call.
         application: where the service itself listens; None where it only calls others.
         tcp: the ports of connections that it accepts.
         callees: the services that policy lets it call.
@@ -107,6 +108,7 @@ class Sidecar:
     access_log: Path
     source: str | None = None
     redirected: Endpoint | None = None
+    federated: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ def build_snapshot(
     bundle: str,
     crls: str = "",
     containment: Containment = clusters.NOTHING,
+    federated: Secret | None = None,
 ) -> ads.Snapshot:
     """Return all resources of one sidecar.
 
@@ -26,8 +27,11 @@ def build_snapshot(
         bundle: the trust domain's roots (PEM).
         crls: the revocation list of each of its issuers (PEM); none where nobody shall look.
         containment: what is cut off in spite of policy.
+        federated: the roots of other trust domains; needed where the sidecar takes their callers.
     """
     secrets = [svid, *build_trust(sidecar, bundle, crls)]
+    if sidecar.federated and federated is not None:
+        secrets.append(federated)
     return {
         ads.CLUSTERS: clusters.build_clusters(sidecar),
         ads.ENDPOINTS: clusters.build_endpoints(sidecar, containment),

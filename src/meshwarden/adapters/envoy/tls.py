@@ -4,16 +4,20 @@ The callee requires a certificate of the trust bundle; who may call is decided a
 caller verifies that the callee's certificate names the one identity that it meant to reach.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from envoy.config.core.v3.base_pb2 import DataSource, TransportSocket
 from envoy.config.core.v3.config_source_pb2 import AggregatedConfigSource, ApiVersion, ConfigSource
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2 as common
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig, Secret
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
     CommonTlsContext,
     DownstreamTlsContext,
     UpstreamTlsContext,
+)
+from envoy.extensions.transport_sockets.tls.v3.tls_spiffe_validator_config_pb2 import (
+    SPIFFECertValidatorConfig,
 )
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.any_pb2 import Any
@@ -24,6 +28,7 @@ from meshwarden.kernel import SpiffeId
 
 SVID = "svid"
 BUNDLE = "bundle"
+FEDERATED_BUNDLES = "federated-bundles"
 
 
 def packed(message: Message) -> Any:
@@ -67,6 +72,28 @@ def callers_secret(bundle: str, port: int, callers: Iterable[SpiffeId], crls: st
     context = _trusting(bundle, crls)
     context.match_typed_subject_alt_names.extend(names)
     return Secret(name=callers_name(port), validation_context=context)
+
+
+def federated_secret(bundles: Mapping[str, str]) -> Secret:
+    """Return the roots (PEM) of other trust domains by name, each for its own identities alone.
+
+    Envoy's SPIFFE validator takes the bundle of the trust domain that the certificate names; a
+    `trusted_ca` would let each root vouch for all of them.
+    """
+    domains = [
+        SPIFFECertValidatorConfig.TrustDomain(
+            name=name, trust_bundle=DataSource(inline_string=bundle)
+        )
+        for name, bundle in sorted(bundles.items())
+    ]
+    validator = TypedExtensionConfig(
+        name="envoy.tls.cert_validator.spiffe",
+        typed_config=packed(SPIFFECertValidatorConfig(trust_domains=domains)),
+    )
+    return Secret(
+        name=FEDERATED_BUNDLES,
+        validation_context=common.CertificateValidationContext(custom_validator_config=validator),
+    )
 
 
 def callers_name(port: int) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from meshwarden.adapters.envoy.containment import Containment
 from meshwarden.adapters.storage.lists import FileLists
@@ -106,6 +107,15 @@ class Identities:
         if not self.lists_revocations:
             return ""
         return "".join(map(self._list_of, self.trust.authorities))
+
+    def crls_der(self) -> list[bytes]:
+        """Return the same lists one by one, DER."""
+        if not self.lists_revocations:
+            return []
+        lists = (
+            x509.load_pem_x509_crl(self._list_of(one).encode()) for one in self.trust.authorities
+        )
+        return [one.public_bytes(Encoding.DER) for one in lists]
 
     def containment(self) -> Containment:
         """Return what is cut off on open connections."""

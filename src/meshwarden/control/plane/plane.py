@@ -29,7 +29,7 @@ from meshwarden.adapters.envoy.border import build_border
 from meshwarden.adapters.envoy.delta import Acknowledgement
 from meshwarden.adapters.envoy.listeners import build_policy_filters
 from meshwarden.adapters.envoy.snapshot import build_snapshot
-from meshwarden.adapters.envoy.tls import svid_secret
+from meshwarden.adapters.envoy.tls import federated_secret, svid_secret
 from meshwarden.adapters.process import accepts
 from meshwarden.control.fabric import plan_border
 from meshwarden.control.hosts import store_hosts
@@ -50,6 +50,9 @@ from meshwarden.control.plane.rotation import Rotation
 from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import LogSource, Recorder
+from meshwarden.control.workload.federation import federated_roots
+from meshwarden.control.workload.issuance import Issued
+from meshwarden.control.workload.workload import Workload
 from meshwarden.identity import Svid
 from meshwarden.kernel import Chance, Clock, Finding, MeshwardenError, Severity
 
@@ -74,6 +77,7 @@ class ControlPlane:
         recorder: access logs into recorded calls.
         teller: takes findings.
         published: the policy in force.
+        workload: the SPIFFE Workload API.
         rejected: why the policy file was passed over for the last accepted one; None if it was not.
     """
 
@@ -89,6 +93,7 @@ class ControlPlane:
     rejected: MeshwardenError | None
     revoker: Revoker = field(init=False)
     rotation: Rotation = field(init=False)
+    workload: Workload = field(init=False)
     _server: DiscoveryServer = field(init=False)
     _policy_error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
@@ -120,6 +125,20 @@ class ControlPlane:
             clock=self.clock,
             chance=self.chance,
         )
+        self.workload = Workload(
+            mesh=self.mesh,
+            layout=self.layout,
+            clock=self.clock,
+            chance=self.chance,
+            tell=self.teller.tell,
+            authority=lambda: self.certificates.authority,
+            roots=lambda: self.identities.trust.bundle,
+            policy=lambda: self.published.policy,
+            federation_changed=self._federate,
+            lists=self.identities.crls_der,
+            issued=self._issued_to_workload,
+            lifetime_s=self.certificates.lifetime_s,
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -145,7 +164,7 @@ class ControlPlane:
         admins = {name: self.layout.admin_socket(name) for name in self.mesh.services}
         try:
             with _first_failure():
-                async with asyncio.TaskGroup() as loops:
+                async with self.workload.running(), asyncio.TaskGroup() as loops:
                     tasks = [
                         loops.create_task(self.certificates.run(self._renewed)),
                         loops.create_task(self.recorder.run()),
@@ -270,6 +289,7 @@ class ControlPlane:
             bundle=self.identities.trust.bundle.pem,
             crls=self.identities.crls,
             containment=self.identities.containment(),
+            federated=self._federated_secret(),
         )
         self._server.publish(name, snapshot)
 
@@ -297,6 +317,21 @@ class ControlPlane:
             self.identities.look()
             await self.rotation.look()
             self.revoker.look()
+
+    def _issued_to_workload(self, issued: Issued) -> None:
+        holder = f"workload:{issued.facts.uid}/{issued.facts.pid}"
+        self.identities.issued(
+            holder, issued.svid, authority=self.certificates.authority, renewed=issued.renewed
+        )
+
+    def _federated_secret(self) -> Secret:
+        return federated_secret(federated_roots(self.workload.federation.bundles().values()))
+
+    def _federate(self) -> None:
+        secret = self._federated_secret()
+        for name in self.mesh.services:
+            if self.published.sidecars[name].federated:
+                self._server.update(name, SECRETS, secret.name, secret)
 
     async def _watch_policy(self) -> None:
         """Reload the file when it has changed, and then not again until the next look.

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from meshwarden.adapters.process.account import find_account
+from meshwarden.adapters.spiffe.attestation import start_ticks_of
 from meshwarden.control.layout import BORDER, Layout
 from meshwarden.control.mesh import Address, Mesh
 from meshwarden.control.supervision.model import Claim
@@ -112,15 +113,21 @@ def clean(layout: Layout) -> None:
         for name in (*layout.names, BORDER):
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(layout.service_run_dir(name))
-        for path in (layout.api_socket, layout.processes):
+        for path in (layout.api_socket, layout.workload_socket, layout.processes):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # absent, or someone else keeps something there
             layout.run_dir.rmdir()
 
 
 def store_processes(layout: Layout, processes: Mapping[str, int]) -> None:
-    """Write the process ids for whoever looks; a disk that is full is no reason to stop a mesh."""
-    text = json.dumps({"supervisor": os.getpid(), "processes": dict(processes)}, indent=1)
+    """Write the process ids for whoever looks; a disk that is full is no reason to stop a mesh.
+
+    Each with its start, in clock ticks since boot: the two together name one process. They are our
+    own children and not reaped yet, so the numbers are theirs.
+    """
+    started = {name: start_ticks_of(pid) for name, pid in processes.items()}
+    found = {"supervisor": os.getpid(), "processes": dict(processes), "started": started}
+    text = json.dumps(found, indent=1)
     draft = layout.processes.with_suffix(".new")
     with contextlib.suppress(OSError):
         draft.touch(mode=0o600)

@@ -1,0 +1,296 @@
+"""Two trust domains: a partner's workload calls ours, and the partner's root vouches for no other."""
+
+import contextlib
+import json
+import os
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.e2e.small_mesh import MESH, POLICY, SERVICES, eventually
+from tests.unit.identity.forge import forge, uri, usage
+
+from meshwarden.adapters.chance import SystemChance
+from meshwarden.adapters.clock import SystemClock
+from meshwarden.adapters.spiffe.bundle_client import fetch_bundle_spiffe, fetch_bundle_web
+from meshwarden.adapters.spiffe.bundle_endpoint import BundleEndpoint
+from meshwarden.adapters.storage.authority import load_or_create_authority
+from meshwarden.adapters.yaml import load_document
+from meshwarden.control.federation import FederatedDomain, Profile
+from meshwarden.control.layout import FEDERATED_PORT, INBOUND_PORT, Layout, layout_of
+from meshwarden.control.mesh import parse_mesh
+from meshwarden.control.supervision import Supervisor
+from meshwarden.control.supervision.wiring import wire
+from meshwarden.control.workload.federation import Federation
+from meshwarden.identity import (
+    Authority,
+    Bundle,
+    TrustBundle,
+    create_authority,
+    create_root,
+    issue_svid,
+    parse_bundle,
+    render_bundle,
+)
+from meshwarden.kernel import DependencyError, InputError, SpiffeId
+from meshwarden.policy import parse_policy
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+PARTNER = "partner.example"
+ENDPOINT = SpiffeId.parse(f"spiffe://{PARTNER}/bundle-endpoint")
+CHANCE = SystemChance()
+REFUSED = (httpx.HTTPError, ssl.SSLError)  # the alert may come at any moment of the exchange
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def unconstrained(domain: str) -> Authority:
+    """Return an authority without name constraints, as many partners have."""
+    now = datetime.now(UTC)
+    certificate, key = forge(
+        None, names=[uri(f"spiffe://{domain}")], names_critical=False, subject=f"root {CHANCE.serial():x}",
+        ca=True, key_usage=usage("key_cert_sign", "crl_sign"), purposes=(),
+        start=now - timedelta(days=1), end=now + timedelta(days=30),
+    )  # fmt: skip
+    return Authority(
+        trust_domain=domain,
+        issuer=certificate,
+        intermediates=(),
+        bundle=TrustBundle(trust_domain=domain, certificates=(certificate,)),
+        key=key,
+    )
+
+
+def credentials(authority: Authority, identity: str, folder: Path) -> Path:
+    """Return a PEM file that `authority` signed for `identity`, whoever's that is."""
+    now = datetime.now(UTC)
+    leaf, key = forge(
+        (authority.issuer, authority.key), names=[uri(identity)],
+        start=now - timedelta(minutes=1), end=now + timedelta(hours=1),
+    )  # fmt: skip
+    chain = b"".join(one.public_bytes(Encoding.PEM) for one in (leaf, *authority.intermediates))
+    raw = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / f"{SystemChance().serial():x}.pem"
+    path.write_bytes(raw + chain)
+    return path
+
+
+@dataclass(kw_only=True)
+class Partner:
+    """Another trust domain and its bundle endpoint."""
+
+    authority: Authority
+    port: int
+    sequence: int = 1
+    hint_s: int = 1
+
+    def bundle(self) -> Bundle:
+        return Bundle(
+            trust_domain=PARTNER,
+            certificates=self.authority.bundle.certificates,
+            sequence=self.sequence,
+            refresh_hint_s=self.hint_s,
+        )
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}/bundle"
+
+    @contextlib.asynccontextmanager
+    async def publishing(self, identity: SpiffeId = ENDPOINT) -> AsyncIterator[None]:
+        endpoint = BundleEndpoint(bundle=self.bundle)
+        svid = issue_svid(self.authority, identity, now=datetime.now(UTC), serial=CHANCE.serial())
+        endpoint.present(svid.certificate_chain, svid.private_key.reveal())
+        async with endpoint.serving("127.0.0.1", self.port):
+            yield
+
+
+@dataclass(kw_only=True)
+class Two:
+    """Our mesh and the partner."""
+
+    directory: Path
+    layout: Layout
+    partner: Partner
+
+    async def call(self, pem: Path, port: int = FEDERATED_PORT, path: str = "/v1/ping") -> int:
+        """Return the status of a call with these credentials to `back`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # who we are is what is tested here
+        context.load_cert_chain(pem)
+        host = self.layout.host("back")
+        async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+            return (await client.get(f"https://{host}:{port}{path}")).status_code
+
+    def credentials(self, authority: Authority, identity: str) -> Path:
+        return credentials(authority, identity, self.directory)
+
+    def own_authority(self) -> Authority:
+        return load_or_create_authority(
+            self.layout.authority_dir, "test.example", now=datetime.now(UTC)
+        )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def two(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Two]:
+    directory = tmp_path_factory.mktemp("f")
+    partner = Partner(authority=unconstrained(PARTNER), port=free_port())
+    (directory / "partner.json").write_text(json.dumps(render_bundle(partner.bundle())))
+    ours = free_port()
+    policy = POLICY.replace(
+        "from: [front]\n        methods", f"from: [front, spiffe://{PARTNER}/shop]\n        methods"
+    )
+    (directory / "access.yaml").write_text(policy)
+    more = f"""
+federation:
+  - trust_domain: {PARTNER}
+    url: {partner.url}
+    profile: https_spiffe
+    endpoint_identity: {ENDPOINT}
+    bundle: partner.json
+bundle_endpoint:
+  listen: 127.0.0.1:{ours}
+  identity: spiffe://test.example/bundle-endpoint
+"""
+    mesh_file = directory / "mesh.yaml"
+    mesh_file.write_text(
+        MESH.format(
+            python=sys.executable,
+            services=SERVICES,
+            outside="127.0.0.1:9",
+            more=more,
+            services_more="",
+        )
+    )
+    mesh = parse_mesh(load_document(mesh_file), directory)
+    parsed = parse_policy(load_document(mesh.policy_path))
+    layout = layout_of(mesh, directory / "s")
+    wiring = wire(mesh_file, mesh, parsed, layout)
+    lines: list[str] = []
+    async with (
+        partner.publishing(),
+        Supervisor(
+            mesh, layout, wiring, environment=os.environ,
+            on_line=lambda who, line: lines.append(f"{who} | {line}"),
+        ),
+    ):  # fmt: skip
+        yield Two(directory=directory, layout=layout, partner=partner)
+
+
+async def test_a_partners_workload_calls_what_the_policy_lets_it_and_no_more(two: Two) -> None:
+    shop = two.credentials(two.partner.authority, f"spiffe://{PARTNER}/shop")
+    assert await two.call(shop) == 200
+    assert await two.call(shop, path="/v1/other") == 403
+    other = two.credentials(two.partner.authority, f"spiffe://{PARTNER}/other")
+    assert await two.call(other) == 403
+
+
+@pytest.mark.parametrize("port", [FEDERATED_PORT, INBOUND_PORT])
+async def test_a_partners_root_does_not_vouch_for_our_identities(two: Two, port: int) -> None:
+    forged = two.credentials(two.partner.authority, "spiffe://test.example/front")
+    with pytest.raises(REFUSED):
+        await two.call(forged, port)
+
+
+async def test_each_port_refuses_the_others_identities(two: Two) -> None:
+    own = two.credentials(two.own_authority(), "spiffe://test.example/front")
+    assert await two.call(own, INBOUND_PORT) == 200
+    with pytest.raises(REFUSED):
+        await two.call(own, FEDERATED_PORT)
+    shop = two.credentials(two.partner.authority, f"spiffe://{PARTNER}/shop")
+    with pytest.raises(REFUSED):
+        await two.call(shop, INBOUND_PORT)
+
+
+async def test_our_bundle_is_fetched_by_the_spiffe_profile(two: Two) -> None:
+    own = two.own_authority()
+    mesh = parse_mesh(load_document(two.directory / "mesh.yaml"), two.directory)
+    assert mesh.bundle_endpoint is not None
+    url = f"https://127.0.0.1:{mesh.bundle_endpoint.port}/"
+    trusted = Bundle(trust_domain="test.example", certificates=own.bundle.certificates)
+    identity = SpiffeId.parse("spiffe://test.example/bundle-endpoint")
+    raw = await fetch_bundle_spiffe(url, identity, trusted)
+    found = parse_bundle(raw, "test.example", where=url)
+    assert found.certificates == own.bundle.certificates
+    assert len(found.jwt_keys) == 1
+    for wrong in (SpiffeId.parse("spiffe://test.example/other"), ENDPOINT):
+        with pytest.raises(DependencyError):
+            await fetch_bundle_spiffe(url, wrong, trusted)
+    with pytest.raises(DependencyError):
+        await fetch_bundle_web(url)  # no web authority knows it
+
+
+async def test_a_partners_new_root_is_taken_over_and_its_old_one_dropped(two: Two) -> None:
+    """Runs last: the partner's authority is another afterwards."""
+    old = two.partner.authority
+    before = two.credentials(old, f"spiffe://{PARTNER}/shop")
+    new = unconstrained(PARTNER)
+    both = TrustBundle(
+        trust_domain=PARTNER, certificates=(*old.bundle.certificates, *new.bundle.certificates)
+    )
+    two.partner.authority, two.partner.sequence = replace(new, bundle=both), 2
+    after = two.credentials(new, f"spiffe://{PARTNER}/shop")
+
+    async def _passes() -> bool:
+        try:
+            return await two.call(after) == 200
+        except REFUSED:
+            return False
+
+    await eventually(_passes)
+    assert await two.call(before) == 200
+    two.partner.authority, two.partner.sequence = new, 3
+
+    async def _refused() -> bool:
+        try:
+            await two.call(before)
+        except REFUSED:
+            return True
+        return False
+
+    await eventually(_refused)
+    assert await two.call(after) == 200
+
+
+async def test_what_a_poll_brings_that_is_no_good_leaves_the_last_good_one(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    root = create_root(PARTNER, now=now, serial=CHANCE.serial())
+    authority = create_authority(root, now=now, serial=CHANCE.serial())
+    partner = Partner(authority=authority, port=free_port(), sequence=7)
+    (tmp_path / "first.json").write_text(json.dumps(render_bundle(partner.bundle())))
+    domain = FederatedDomain(
+        trust_domain=PARTNER, url=partner.url, profile=Profile.SPIFFE,
+        endpoint_identity=ENDPOINT, bundle=tmp_path / "first.json",
+    )  # fmt: skip
+    federation = Federation(
+        domains=[domain], directory=tmp_path / "kept", clock=SystemClock(), tell=print
+    )
+    with pytest.raises(DependencyError):
+        await federation.poll(domain)  # nobody is there
+    async with partner.publishing(SpiffeId.parse(f"spiffe://{PARTNER}/someone-else")):
+        with pytest.raises(DependencyError):
+            await federation.poll(domain)
+    async with partner.publishing():
+        partner.sequence = 6
+        with pytest.raises(InputError, match="older"):
+            await federation.poll(domain)
+        assert federation.bundles()[PARTNER].sequence == 7
+        partner.sequence = 8
+        await federation.poll(domain)
+    again = Federation(
+        domains=[domain], directory=tmp_path / "kept", clock=SystemClock(), tell=print
+    )
+    assert again.bundles()[PARTNER].sequence == 8
