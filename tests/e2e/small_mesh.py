@@ -148,6 +148,7 @@ def write_mesh(
         services: lines of further services; `{python}` and `{services}` are filled in.
         more: further top-level keys.
     """
+    directory.chmod(0o755)  # isolated services are started in it, by users of their own
     (directory / "access.yaml").write_text(policy)
     mesh_file = directory / "mesh.yaml"
     places = {"python": sys.executable, "services": SERVICES}
@@ -173,8 +174,6 @@ async def running_mesh(
     parsed = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, parsed)
     layout = lay_out(mesh, directory / "s", isolated=isolated)
-    if isolated:  # services are started in it, by users of their own
-        await asyncio.to_thread(directory.chmod, 0o755)
     lines: list[str] = []
     events: list[Event] = []
     supervisor = Supervisor(

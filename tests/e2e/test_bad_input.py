@@ -176,7 +176,7 @@ async def test_a_port_of_a_sidecar_that_is_in_use_is_named(tmp_path: Path) -> No
     mesh = parse_mesh(load_document(mesh_file), tmp_path)
     taken = layout_of(mesh, tmp_path / "s").proxy("front")
     with socket.create_server((taken.host, taken.port)):
-        code, said = await run("up", str(mesh_file), "--state", str(tmp_path / "s"))
+        code, said = await run("up", str(mesh_file), "--state", str(tmp_path / "s"), "--loopback")
     assert code == 2
     assert f"{taken}, asked for by the sidecar of 'front', is in use" in said[-1]
     assert not (tmp_path / "s").exists()

@@ -4,11 +4,15 @@ A `Room` is planned here as a value and carried out by `confine.py`, which impor
 """
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from meshwarden.adapters.process import confine
 from meshwarden.adapters.process.account import Account
 
 PASSABLE: Final = 0o755
@@ -63,6 +67,23 @@ class Room:
                 "umask": self.umask,
             }
         )
+
+
+def why_unconfinable() -> str | None:
+    """Return why programs cannot be shut in here, tried with one that does nothing; else None."""
+    trial = [f"--room={Room(view=[]).render()}", "--report=2", "--", "/bin/true"]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", confine.__file__, *trial],
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    number, _, step = done.stderr.partition(" ")
+    reason = os.strerror(int(number)) if number.isdigit() else done.stderr[-200:]
+    return f"cannot give a program a {step.strip()} of its own: {reason}"
 
 
 def _render(step: Hide | Show) -> dict[str, object]:

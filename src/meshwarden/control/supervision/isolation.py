@@ -28,7 +28,15 @@ from meshwarden.adapters.process import Program, resolve_program
 from meshwarden.adapters.process.account import Account, find_account
 from meshwarden.adapters.process.cgroup import ControlGroups
 from meshwarden.adapters.process.health import Elsewhere
-from meshwarden.adapters.process.room import SHARED, Hide, Room, Show, barriers, kept
+from meshwarden.adapters.process.room import (
+    SHARED,
+    Hide,
+    Room,
+    Show,
+    barriers,
+    kept,
+    why_unconfinable,
+)
 from meshwarden.control.layout import (
     BORDER,
     INBOUND_PORT,
@@ -52,7 +60,7 @@ NO_RESOLVER: Final = "# Names are in /etc/hosts; there is no resolver in this ne
 
 def why_not_isolated(*, loopback: bool) -> str | None:
     """Return why a mesh started now is not isolated, or None; `loopback`: it is not to be."""
-    return "--loopback" if loopback else why_unavailable()
+    return "--loopback" if loopback else why_unavailable() or why_unconfinable()
 
 
 def lay_out(mesh: Mesh, state: Path, *, isolated: bool) -> Layout:
