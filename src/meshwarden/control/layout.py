@@ -28,6 +28,7 @@ OUTBOUND_TCP_PORTS: Final = 2700  # up to the range that Linux takes ports of it
 MAX_SOCKET_PATH_BYTES: Final = 107  # sun_path of unix(7), without its final NUL
 FIRST_HOST: Final = 10
 CONTROL_PLANE: Final = "control-plane"
+WORKLOAD: Final = "workload"
 BORDER: Final = "border"  # isolated: the one that leads in from the machine and out to the world
 REDIRECTED_PORT: Final = 15006  # isolated: connections of a service that knows no proxy
 FABRIC: Final = "10.213.0"  # isolated: each mesh has this network for itself
@@ -78,7 +79,8 @@ class Layout:
     first_uid: int | None = None
 
     def __post_init__(self) -> None:
-        longest = self.app_socket(max(self.names, key=len, default="-"))  # of all its sockets
+        sockets = (self.app_socket(max(self.names, key=len, default="-")), self.workload_socket)
+        longest = max(sockets, key=lambda path: len(bytes(path)))
         if len(bytes(longest)) > MAX_SOCKET_PATH_BYTES:
             raise ConfigError(
                 "state.path_too_long",
@@ -169,9 +171,14 @@ class Layout:
         return self.run_dir / "api.sock"
 
     @property
+    def workload_dir(self) -> Path:
+        """What isolated services are shown of the Workload API; outlives the socket in it."""
+        return self.run_dir / WORKLOAD
+
+    @property
     def workload_socket(self) -> Path:
         """The SPIFFE Workload API, for every process that may pass the directories above it."""
-        return self.run_dir / "workload.sock"
+        return self.workload_dir / "workload.sock"
 
     @property
     def registrations(self) -> Path:

@@ -32,7 +32,7 @@ DEFAULT_PIDS: Final = 4096  # enough for a runtime with a thread a request; a fo
 MIN_LIFETIME_S: Final = 5  # less leaves no time between issuance and renewal
 MAX_SERVICES: Final = 240  # each has one host number of its own in 127.A.B.0/24
 RESERVED_NAMES: Final = frozenset(
-    {"border", "control-plane", "meshwarden"}
+    {"border", "control-plane", "meshwarden", "workload"}
 )  # they name our own log lines
 PROXY_VARIABLES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from meshwarden.adapters.process.account import find_account
 from meshwarden.adapters.spiffe.attestation import start_ticks_of
-from meshwarden.control.layout import BORDER, Layout
+from meshwarden.control.layout import BORDER, WORKLOAD, Layout
 from meshwarden.control.mesh import Address, Mesh
 from meshwarden.control.supervision.model import Claim
 from meshwarden.kernel import ConfigError
@@ -110,10 +110,10 @@ def _hand_over(directory: Path, user: str, name: str) -> None:
 def clean(layout: Layout) -> None:
     """Remove what exists only while the mesh runs; other contents of the directory stay."""
     with refusing(layout.state):
-        for name in (*layout.names, BORDER):
+        for name in (*layout.names, BORDER, WORKLOAD):
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(layout.service_run_dir(name))
-        for path in (layout.api_socket, layout.workload_socket, layout.processes):
+        for path in (layout.api_socket, layout.processes):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # absent, or someone else keeps something there
             layout.run_dir.rmdir()

@@ -121,6 +121,7 @@ class Isolation:
             *kept(needed),
             Hide(at=self._layout.state),
             Show(source=self._layout.app_dir(name), at=self._layout.app_dir(name)),
+            Show(source=self._layout.workload_dir, at=self._layout.workload_dir),
             *(Show(source=etc / file, at=(Path("/etc") / file).resolve()) for file in own_files),
         ]
         limits = service.limits

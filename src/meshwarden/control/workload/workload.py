@@ -206,9 +206,9 @@ class Workload:
 
     def _open_passage(self) -> None:
         """As root, let other accounts pass through to the socket; they can list nothing."""
-        self.layout.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.layout.workload_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            for directory in (self.layout.state, self.layout.run_dir):
+            for directory in (self.layout.state, self.layout.run_dir, self.layout.workload_dir):
                 directory.chmod(directory.stat().st_mode & 0o7777 | 0o011)
 
     def _is_connected(self, instance: tuple[int, int]) -> bool:
