@@ -144,7 +144,7 @@ class ControlPlane:
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; the loops' failures end it."""
         if self.rejected is None:
-            self._keep_accepted()
+            await self._keep_accepted()
         else:
             self._refuse_policy(self.rejected)
         if not self.identities.lists_revocations:
@@ -203,7 +203,7 @@ class ControlPlane:
             for name in self.mesh.services:
                 self._publish_change(name, before)
             self.recorder.rename(naming_of(published.policy))
-            self._keep_accepted()
+            await self._keep_accepted()  # the sidecars are sent theirs meanwhile
             _log.info("policy_published", sha256=published.digest)
         return None
 
@@ -233,10 +233,10 @@ class ControlPlane:
                 )
             )
 
-    def _keep_accepted(self) -> None:
+    async def _keep_accepted(self) -> None:
         """Keep the policy in force for a start while the file is broken; no condition of it."""
         try:
-            store_accepted(self.published, self.layout)
+            await asyncio.to_thread(store_accepted, self.published, self.layout)
         except OSError as error:
             self._raise(
                 code="policy.not_kept",

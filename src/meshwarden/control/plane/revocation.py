@@ -5,7 +5,8 @@ Steps, in the order of `Revoker.revoke`:
 1. Where a service's own certificate is revoked and it shall go on, its sidecar gets a fresh one and
    leaves its pooled connections, so that none of its own calls is refused by what follows.
 2. The revocation is appended to the register: from here on a killed control plane knows it again.
-3. Sidecars are told: containment for open connections, endpoints, revocation lists for new ones.
+3. Sidecars are told: containment and endpoints first, which cut off open connections and refuse
+   every request; then revocation lists, which refuse new handshakes.
 4. The register is synced to the disk, and the sidecars' confirmations are awaited, both bounded: a
    sidecar that is not connected gets it when it comes back, before anything else.
 """
@@ -36,6 +37,10 @@ from meshwarden.kernel import Clock, InputError, MeshwardenError, VerificationEr
 REPLACING_S: Final = 0.3
 """How long a revocation waits for the sidecar that gets a fresh certificate. Longer leaves the
 revoked one in force; shorter refuses calls of the service on its old connections."""
+
+LISTS_AFTER_S: Final = 0.2
+"""How long lists wait for containment to be confirmed everywhere. Zero sends both at once: with
+hundreds of sidecars, the last would have containment later by the time that all the lists take."""
 
 CONFIRMING_S: Final = 2.0
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
@@ -81,7 +86,8 @@ class Revoker:
     certificates: Certificates
     sidecars: Callable[[], Mapping[str, Sidecar]]
     clock: Clock
-    _pushed: tuple[Containment, str, str] | None = field(init=False, default=None)
+    _contained: Containment | None = field(init=False, default=None)
+    _trusted: tuple[str, str] | None = field(init=False, default=None)
 
     async def revoke(self, target: str, *, reason: str = "", replace: bool = True) -> Revoked:
         """Revoke what `target` names; return once it is enforced, or the wait is over.
@@ -108,8 +114,7 @@ class Revoker:
         replaced = await self._replace(own, found) if replace else []
         withheld = [] if replace else own
         recorded = self.identities.note(self._records(found, withheld, reason, now))
-        told = self.push()
-        synced, pending = await asyncio.gather(self._synced(), self._confirmed(told))
+        synced, pending = await asyncio.gather(self._synced(), self._enforced())
         enforced_ms = (loop.time() - start) * 1000
         _log.warning(
             "revoked",
@@ -183,7 +188,9 @@ class Revoker:
 
     def look(self) -> None:
         """Tell the sidecars what has changed by itself: lists that are due, what has ended."""
-        if self._pushed != self._state():
+        identities = self.identities
+        trusted = identities.trust.bundle.pem, identities.crls
+        if (self._contained, self._trusted) != (identities.containment(), trusted):
             self.push()
 
     def push(self) -> dict[str, set[_Resource]]:
@@ -192,8 +199,26 @@ class Revoker:
         What is the same for all is built once, and endpoints only where they concern what changed
         since the last time.
         """
-        before = self._pushed[0] if self._pushed else None
-        self._pushed = containment, roots, crls = self._state()
+        told = self._push_containment()
+        for name, lists in self._push_trust().items():
+            told[name] |= lists
+        return told
+
+    async def _enforced(self) -> list[str]:
+        """Tell every sidecar, and return those that have not confirmed all of it.
+
+        Containment goes first and alone: it refuses whatever a revoked certificate asks for, over
+        connections that it opens now as well. Lists are larger, and follow when it is in force.
+        """
+        told = self._push_containment()
+        await self._confirmed(told, LISTS_AFTER_S)
+        for name, lists in self._push_trust().items():
+            told[name] |= lists
+        return await self._confirmed(told)
+
+    def _push_containment(self) -> dict[str, set[_Resource]]:
+        before, containment = self._contained, self.identities.containment()
+        self._contained = containment
         sidecars = self.sidecars()
         listening = [name for name, sidecar in sidecars.items() if sidecar.inbound]
         self.server.update_all(listening, FILTERS, CONTAINMENT, containment_resource(containment))
@@ -206,6 +231,12 @@ class Revoker:
             for cluster, assignment in build_endpoints(sidecar, containment).items():
                 self.server.update(name, ENDPOINTS, cluster, assignment)
                 told[name].add((ENDPOINTS, cluster))
+        return told
+
+    def _push_trust(self) -> dict[str, set[_Resource]]:
+        self._trusted = roots, crls = self.identities.trust.bundle.pem, self.identities.crls
+        sidecars = self.sidecars()
+        told: dict[str, set[_Resource]] = {name: set() for name in sidecars}
         verifying: list[str] = []
         for name, sidecar in sidecars.items():
             for secret in build_trust(sidecar, roots, crls):
@@ -216,10 +247,6 @@ class Revoker:
                     self.server.update(name, SECRETS, secret.name, secret)
         self.server.update_all(verifying, SECRETS, BUNDLE, bundle_secret(roots, crls))
         return told
-
-    def _state(self) -> tuple[Containment, str, str]:
-        identities = self.identities
-        return identities.containment(), identities.trust.bundle.pem, identities.crls
 
     async def _replace(self, services: Iterable[str], found: Iterable[Record]) -> list[str]:
         """Give services a fresh certificate and have them leave their pooled connections."""
