@@ -332,6 +332,7 @@ async def running(directory: Path, proxies: int) -> AsyncIterator[Mesh]:
     layout.run_dir.mkdir(mode=0o700, parents=True)
     for name in envoys:
         layout.app_dir(name).mkdir(mode=0o700, parents=True)
+        layout.own_dir(name).mkdir(mode=0o700)
     async with AsyncExitStack() as stack:
         plane = [sys.executable, "-c", "from meshwarden.cli import main; main()", "serve"]
         await stack.enter_async_context(
