@@ -59,7 +59,7 @@ def test_commands_register_list_and_take_back(
     assert run(["identity", "register", identity, "--uid", "7", *state]) == 0
     assert run(["identity", "register", identity, "--uid", "7", *state]) == 2
     capsys.readouterr()
-    assert run(["identity", "list", *state]) == 0
+    assert run(["identity", "registrations", *state]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found == {"registrations": [{"identity": identity, "selectors": {"uid": 7}}]}
     assert run(["identity", "unregister", identity, *state]) == 0
