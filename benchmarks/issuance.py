@@ -37,6 +37,7 @@ from h2.events import DataReceived, StreamEnded
 from meshwarden.adapters.chance import SystemChance
 from meshwarden.adapters.spiffe import messages
 from meshwarden.cli import run
+from meshwarden.control.layout import Layout
 from meshwarden.identity import create_authority, create_root, issue_svid
 from meshwarden.kernel import SpiffeId
 
@@ -90,11 +91,12 @@ def start(directory: Path) -> tuple[subprocess.Popen[bytes], Path]:
     os.sched_setaffinity(server.pid, {core})
     if len(os.sched_getaffinity(0)) > 1:
         os.sched_setaffinity(0, os.sched_getaffinity(0) - {core})  # callers keep off it
-    path = state / "run" / "workload.sock"
+    path = Layout(state, ("one",)).workload_socket
     until = time.monotonic() + 60
     while not path.exists():
-        assert server.poll() is None, (directory / "log").read_text()
-        assert time.monotonic() < until
+        if server.poll() is not None or time.monotonic() > until:
+            server.kill()
+            raise SystemExit((directory / "log").read_text())
         time.sleep(0.05)
     return server, path
 

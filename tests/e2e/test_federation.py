@@ -1,6 +1,7 @@
 """Two trust domains: a partner's workload calls ours, and the partner's root vouches for no other."""
 
 import contextlib
+import ipaddress
 import json
 import os
 import socket
@@ -10,10 +11,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.e2e.small_mesh import MESH, POLICY, SERVICES, eventually
 from tests.unit.identity.forge import forge, uri, usage
@@ -294,3 +297,33 @@ async def test_what_a_poll_brings_that_is_no_good_leaves_the_last_good_one(tmp_p
         domains=[domain], directory=tmp_path / "kept", clock=SystemClock(), tell=print
     )
     assert again.bundles()[PARTNER].sequence == 8
+
+
+async def test_the_web_profile_takes_the_webs_word_for_the_host_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    now = datetime.now(UTC)
+    times: dict[str, Any] = {"start": now - timedelta(days=1), "end": now + timedelta(days=1)}
+    ca = forge(
+        None, names=(), subject="web", ca=True, key_usage=usage("key_cert_sign"), purposes=(), **times
+    )  # fmt: skip
+    roots = tmp_path / "roots.pem"
+    roots.write_bytes(ca[0].public_bytes(Encoding.PEM))
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    partner = Partner(authority=unconstrained(PARTNER), port=free_port())
+    for number, (name, accepted) in enumerate([(address, True), (x509.DNSName("x.test"), False)]):
+        leaf, key = forge(ca, names=[name], subject="web server", names_critical=False, **times)
+        certificate, secret = tmp_path / f"{number}.pem", tmp_path / f"{number}.key"
+        certificate.write_bytes(leaf.public_bytes(Encoding.PEM))
+        secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        endpoint = BundleEndpoint(bundle=partner.bundle)
+        endpoint.present_files(certificate, secret)
+        partner.port = free_port()
+        async with endpoint.serving("127.0.0.1", partner.port):
+            if accepted:
+                raw = await fetch_bundle_web(partner.url, roots)
+                found = parse_bundle(raw, PARTNER, where="test")
+                assert found.certificates == partner.authority.bundle.certificates
+            for other in [None] if accepted else [roots, None]:
+                with pytest.raises(DependencyError):
+                    await fetch_bundle_web(partner.url, other)

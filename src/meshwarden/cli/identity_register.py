@@ -102,7 +102,7 @@ def unregister(
     if not removed:
         raise ConfigError(
             "identity.not_registered", f"{identity} is not registered in {state}",
-            hint="meshwarden identity list shows what is",
+            hint="meshwarden identity registrations shows what is",
         )  # fmt: skip
     found = {"removed": [render_registration(one) for one in removed]}
     print(jsonlib.dumps(found) if json else f"unregistered {identity}")

@@ -1,4 +1,4 @@
-"""`meshwarden identity list`: what is registered besides the mesh's own services."""
+"""`meshwarden identity registrations`: what is registered besides the mesh's own services."""
 
 import json as jsonlib
 from pathlib import Path
@@ -17,7 +17,7 @@ def show_registrations(
 ) -> int:
     """List what is registered; the mesh's own services have their identities without it.
 
-    Example: meshwarden identity list --json
+    Example: meshwarden identity registrations --json
 
     Args:
         state: the state directory of the mesh.

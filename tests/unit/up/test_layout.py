@@ -36,8 +36,8 @@ def test_addresses_are_loopback_and_never_those_of_the_services_themselves() -> 
 
 
 def test_state_directory_that_no_socket_fits_below_is_refused() -> None:
-    fits = "/" + "x" * (107 - len("//run/ledger/app/app.sock"))
-    assert len(str(Layout(Path(fits), ("ledger",)).app_socket("ledger"))) == 107
+    fits = "/" + "x" * (107 - len("//run/workload/workload.sock"))
+    assert len(str(Layout(Path(fits), ("ledger",)).workload_socket)) == 107
     with pytest.raises(ConfigError, match=r"would have 108.*--state") as caught:
         Layout(Path(fits + "x"), ("ledger",))
     assert caught.value.code == "state.path_too_long"
@@ -46,7 +46,8 @@ def test_state_directory_that_no_socket_fits_below_is_refused() -> None:
 def test_no_other_socket_is_longer_than_the_one_that_is_checked() -> None:
     layout = Layout(STATE, ("ledger",))
     others = (layout.xds_socket("ledger"), layout.admin_socket("ledger"), layout.api_socket)
-    assert all(len(str(layout.app_socket("ledger"))) >= len(str(path)) for path in others)
+    checked = max(len(str(layout.app_socket("ledger"))), len(str(layout.workload_socket)))
+    assert all(checked >= len(str(path)) for path in others)
 
 
 def test_service_finds_its_proxy_its_socket_and_its_tcp_destinations() -> None:

@@ -142,7 +142,15 @@ class ControlPlane:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve while the context lasts; the loops' failures end it."""
+        """Serve while the context lasts; the loops' failures end it.
+
+        The Workload API listens first: services are started once the sidecars' sockets accept.
+        """
+        async with self.workload.running(), self._running():
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
         if self.rejected is None:
             await self._keep_accepted()
         else:
@@ -164,7 +172,7 @@ class ControlPlane:
         admins = {name: self.layout.admin_socket(name) for name in self.mesh.services}
         try:
             with _first_failure():
-                async with self.workload.running(), asyncio.TaskGroup() as loops:
+                async with asyncio.TaskGroup() as loops:
                     tasks = [
                         loops.create_task(self.certificates.run(self._renewed)),
                         loops.create_task(self.recorder.run()),

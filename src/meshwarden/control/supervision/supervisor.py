@@ -160,7 +160,6 @@ class Supervisor:
 
     async def _start_control_plane(self) -> None:
         sockets = [self.layout.xds_socket(name) for name in self.layout.proxies()]
-        sockets.append(self.layout.workload_socket)
 
         async def _listening() -> bool:
             return all([await accepts(socket) for socket in sockets])
