@@ -19,14 +19,12 @@ from starlette.routing import Route
 
 from meshwarden.control.plane import ControlPlane
 from meshwarden.control.plane.revocation import Revoked
-from meshwarden.identity import Authority, Record, issuer_name
+from meshwarden.identity import Authority, Record, issuer_name, render_bundle
 from meshwarden.identity.model import fingerprint_of
-from meshwarden.identity.spiffe_bundle import render_spiffe_bundle
 from meshwarden.kernel import DependencyError, InputError, MeshwardenError, StateError
 
 MAX_BODY_BYTES: Final = 64 * 1024
 ROTATING_S: Final = 20.0
-REFRESH_HINT_S: Final = 300
 _Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 
 
@@ -57,11 +55,12 @@ def identity_routes(plane: ControlPlane) -> list[Route]:
 
     async def _bundle(_: Request) -> dict[str, Any]:
         bundle = plane.identities.trust.bundle
-        number = plane.identities.bundle_number()
+        shown = plane.workload.trust  # the one document that the bundle endpoint serves too
+        shown.update()
         return {
             "trust_domain": bundle.trust_domain,
             "pem": bundle.pem,
-            "spiffe": render_spiffe_bundle(bundle, sequence=number, refresh_hint_s=REFRESH_HINT_S),
+            "spiffe": render_bundle(shown.own),
         }
 
     return [

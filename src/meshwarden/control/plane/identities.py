@@ -11,7 +11,6 @@ with one revocation list for each issuer, and what is contained.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 import structlog
 from cryptography import x509
@@ -36,7 +35,6 @@ from meshwarden.identity.crl import is_due
 from meshwarden.kernel import Clock, DependencyError
 
 _log = structlog.get_logger()
-BUNDLE_COUNT: Final = "bundle"
 """Under this name the register counts the changes of the trust bundle."""
 
 
@@ -133,22 +131,6 @@ class Identities:
                 self.store.compact(self.register)
             except DependencyError as error:
                 _log.warning("register_not_compacted", error=str(error))
-
-    def bundle_number(self) -> int:
-        """Return how often the trust bundle has changed; it only grows."""
-        digest = self.trust.bundle.digest
-        last = self.register.last_list(BUNDLE_COUNT)
-        if last is None or last.sha256 != digest:
-            number = self.register.next_number(BUNDLE_COUNT)
-            last = Record(
-                time=self.clock.now(),
-                kind=Kind.LISTED,
-                issuer=BUNDLE_COUNT,
-                number=number,
-                sha256=digest,
-            )
-            self.note([last])
-        return last.number or 1
 
     def _list_of(self, authority: Authority) -> str:
         issuer, now = issuer_name(authority), self.clock.now()
