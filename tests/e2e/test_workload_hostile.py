@@ -1,7 +1,6 @@
 """The Workload API against callers that mean harm: by hand-made HTTP/2, in great number, too slow."""
 
 import asyncio
-import os
 import socket
 import struct
 import subprocess
@@ -260,17 +259,41 @@ async def test_a_connection_ends_with_the_process_that_made_it(world: World) -> 
     await child.stdout.read()  # its child has ended too
 
 
+ASKING = """
+import pathlib, sys
+from tests.e2e.raw_http2 import RawClient
+client = RawClient(pathlib.Path(sys.argv[1]))
+for wanted in sys.stdin:
+    number = client.call()
+    print(client.status(number) if wanted == "status\\n" else len(client.message(number)), flush=True)
+"""
+
+
 async def test_a_session_selects_its_members_and_nobody_else(world: World) -> None:
     world.registrations.clear()
-    leader = os.getsid(0)
-    ticks = start_ticks_of(leader)
+    member = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ASKING, str(world.path),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert member.stdin
+    assert member.stdout
+
+    async def of_member(wanted: bytes) -> int:
+        member.stdin.write(wanted + b"\n")
+        return int(await asyncio.wait_for(member.stdout.readline(), 20))
+
+    ticks = start_ticks_of(member.pid)
     assert ticks is not None
-    world.register(IDENTITY, session=Session(leader=leader, start_ticks=ticks + 1))
-    client = RawClient(world.path)
-    assert await in_thread(client.status, client.call()) == DENIED
+    world.register(IDENTITY, session=Session(leader=member.pid, start_ticks=ticks + 1))
+    assert await of_member(b"status") == DENIED
     world.registrations.clear()
-    world.register(IDENTITY, session=Session(leader=leader, start_ticks=ticks))
-    assert await in_thread(client.message, client.call())
+    world.register(IDENTITY, session=Session(leader=member.pid, start_ticks=ticks))
+    outsider = RawClient(world.path)
+    assert await in_thread(outsider.status, outsider.call()) == DENIED
+    assert await of_member(b"message") > 0
+    member.stdin.close()
+    await member.wait()
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722])
