@@ -37,6 +37,10 @@ NAMES = {
 
 # Exactly these, each with its reason; a change of licence is judged anew.
 EXCEPTIONS = {
+    (
+        "llvmlite",
+        "bsd-2-clause and apache-2.0 with llvm-exception",
+    ): "the exception only adds permissions to Apache-2.0",
     ("certifi", "mpl-2.0"): "copyleft by file: a list of root certificates, shipped unchanged",
     ("pathspec", "mpl-2.0"): "copyleft by file: used by the build alone, not shipped",
 }

@@ -276,12 +276,13 @@ async def test_a_session_selects_its_members_and_nobody_else(world: World) -> No
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
-    assert member.stdin
-    assert member.stdout
+    asks, answers = member.stdin, member.stdout
+    assert asks
+    assert answers
 
     async def of_member(wanted: bytes) -> int:
-        member.stdin.write(wanted + b"\n")
-        return int(await asyncio.wait_for(member.stdout.readline(), 20))
+        asks.write(wanted + b"\n")
+        return int(await asyncio.wait_for(answers.readline(), 20))
 
     ticks = start_ticks_of(member.pid)
     assert ticks is not None
@@ -292,7 +293,7 @@ async def test_a_session_selects_its_members_and_nobody_else(world: World) -> No
     outsider = RawClient(world.path)
     assert await in_thread(outsider.status, outsider.call()) == DENIED
     assert await of_member(b"message") > 0
-    member.stdin.close()
+    asks.close()
     await member.wait()
 
 
