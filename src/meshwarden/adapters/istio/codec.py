@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from meshwarden.adapters.envoy.foreign.decoders import FieldsDecoder
 from meshwarden.adapters.envoy.foreign.json_codec import parse_json_fields
 from meshwarden.adapters.envoy.foreign.meaning import row_of
 from meshwarden.adapters.envoy.foreign.text_codec import ISTIO, parse_text_fields
+from meshwarden.adapters.sources.decoder import LineDecoder
 from meshwarden.adapters.sources.fields import address_of, text_of
 from meshwarden.adapters.sources.parties import address_party, host_party, principal
 from meshwarden.adapters.sources.row import Context, Row
@@ -24,14 +24,14 @@ from meshwarden.kernel import EXTERNAL, UNKNOWN
 _SNI: Final = re.compile(r"outbound_\.(\d{1,5})_\.[^_]*_\.([a-z0-9.-]{1,253})")
 
 
-def istio_json(context: Context) -> FieldsDecoder:
+def istio_json(context: Context) -> LineDecoder:
     """Return the decoder of `accessLogEncoding: JSON`."""
-    return FieldsDecoder(context, parse_json_fields, istio_row)
+    return LineDecoder(lambda line: istio_row(parse_json_fields(line), context))
 
 
-def istio_text(context: Context) -> FieldsDecoder:
+def istio_text(context: Context) -> LineDecoder:
     """Return the decoder of `accessLogEncoding: TEXT`."""
-    return FieldsDecoder(context, lambda line: parse_text_fields(line, ISTIO), istio_row)
+    return LineDecoder(lambda line: istio_row(parse_text_fields(line, ISTIO), context))
 
 
 def istio_row(fields: Mapping[str, Any], context: Context) -> Row:

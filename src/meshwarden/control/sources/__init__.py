@@ -38,8 +38,9 @@ def open_source(paths: Sequence[str | Path], *, options: SourceOptions | None = 
         options: format, names, bounds.
 
     Raises:
-        InputError: `source.missing` where a path or pattern names nothing, `source.format` for a
-            format nobody knows. Raised here; while iterating, `source.format` where a file's format
-            cannot be told, and `calls.format` for CSV and Parquet that lack a column.
+        InputError: `source.missing` where a path or pattern names nothing.
+        ConfigError: `source.format` for a format nobody knows.
+
+    Iterating raises none of them: a file that cannot be read is a note in the report.
     """
     return Source(paths, options or SourceOptions())

@@ -12,7 +12,7 @@ from meshwarden.adapters.sources.row import CLUSTER_DOMAIN, MAX_LINE_BYTES
 from meshwarden.adapters.storage.calls import CallBatch, read_calls, read_csv
 from meshwarden.control.sources.engine import count
 from meshwarden.control.sources.options import SourceOptions
-from meshwarden.control.sources.places import Order
+from meshwarden.control.sources.order import Order
 from meshwarden.control.sources.report import SetAside, SourceReport
 from meshwarden.kernel import CALL_SCHEMA
 

@@ -14,11 +14,12 @@ import pyarrow as pa
 
 from meshwarden.adapters.sources.columns import batch_of
 from meshwarden.adapters.sources.lines import Block, TooLong
+from meshwarden.adapters.sources.repeats import Repeats
 from meshwarden.adapters.sources.row import Context, Decoder, Row
 from meshwarden.behaviour.routes import RouteLearner
 from meshwarden.control.sources.formats import LINE_FORMATS
 from meshwarden.control.sources.options import SourceOptions
-from meshwarden.control.sources.places import Order, Repeats
+from meshwarden.control.sources.order import Order
 from meshwarden.control.sources.report import SetAside, SourceReport
 from meshwarden.control.sources.sniff import format_of_line
 from meshwarden.kernel import UNKNOWN, InputError
@@ -100,9 +101,17 @@ class LogEngine:
 
     def end(self) -> Iterator[pa.RecordBatch]:
         """Return the rest, and what waited for lines that never came."""
-        for decoder in self._decoders.values():
-            self._rows.extend(decoder.finish())
+        for name, decoder in self._decoders.items():
+            if not LINE_FORMATS[name].spans_files:
+                yield from self.add(decoder.finish())
         yield from self.flush()
+
+    def add(self, rows: Sequence[Row]) -> Iterator[pa.RecordBatch]:
+        """Take rows that came without a line of their own."""
+        for first in range(0, len(rows), self._options.batch_rows):
+            self._rows.extend(rows[first : first + self._options.batch_rows])
+            if len(self._rows) >= self._options.batch_rows:
+                yield self._batch()
 
     @property
     def _max(self) -> int:

@@ -8,15 +8,9 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from meshwarden.adapters.sources.files import STDIN, expand, open_log
-from meshwarden.adapters.sources.lines import (
-    CHUNK_BYTES,
-    Block,
-    DamagedError,
-    LineCutter,
-    read_chunks,
-)
+from meshwarden.adapters.sources.lines import DamagedError, LineCutter, read_chunks
 from meshwarden.adapters.sources.parties import named, principal
-from meshwarden.adapters.sources.row import MAX_LINE_BYTES, Context
+from meshwarden.adapters.sources.row import Context, Decoder
 from meshwarden.behaviour.routes import RouteLearner
 from meshwarden.control.sources.columns import read_columns
 from meshwarden.control.sources.engine import LogEngine
@@ -25,8 +19,6 @@ from meshwarden.control.sources.options import SourceOptions
 from meshwarden.control.sources.report import SourceReport
 from meshwarden.control.sources.sniff import format_of
 from meshwarden.kernel import ConfigError, InputError
-
-_FIRST_BYTES = 64 * 1024
 
 
 class Source:
@@ -42,13 +34,21 @@ class Source:
         self._options = options
         self._paths = expand(paths)
         self._routes = RouteLearner()
+        self._open: dict[str, Decoder] = {}
         self.report = SourceReport()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Return the batches; see `open_source` for the errors."""
         for path in self._paths:
             self.report.files += 1
-            yield from self._file(path)
+            try:
+                yield from self._file(path)
+            except InputError as error:
+                self.report.note(f"{error.where}: {error.message} (skipped)")
+        for name, decoder in self._open.items():
+            engine = self._engine(Path(STDIN), name)
+            yield from engine.add(decoder.finish())
+            yield from engine.flush()
 
     def _file(self, path: Path) -> Iterator[pa.RecordBatch]:
         name = self._options.format
@@ -93,12 +93,20 @@ class Source:
             name=str(path),
             format_name=name,
             mixed=self._options.format == "auto",
-            decoder=LINE_FORMATS[name].decoder(context),
+            decoder=self._decoder(name, context),
             context=context,
             options=self._options,
             report=self.report,
             routes=self._routes,
         )
+
+    def _decoder(self, name: str, context: Context) -> Decoder:
+        format_ = LINE_FORMATS[name]
+        if not format_.spans_files:
+            return format_.decoder(context)
+        if name not in self._open:
+            self._open[name] = format_.decoder(context)
+        return self._open[name]
 
     def _owner(self) -> str | None:
         raw = self._options.owner
@@ -129,6 +137,3 @@ class Source:
 
 def _is_parquet(path: Path, name: str) -> bool:
     return str(path) != STDIN and (name == "parquet" or path.name.endswith(".parquet"))
-
-
-__all__ = ["CHUNK_BYTES", "MAX_LINE_BYTES", "Block", "Source"]

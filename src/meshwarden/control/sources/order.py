@@ -1,4 +1,4 @@
-"""Whether a record came before, and whether time runs on: the small memories of a run."""
+"""Whether time runs on in a log, as it should."""
 
 from typing import Final
 
@@ -8,28 +8,9 @@ import pyarrow.compute as pc
 
 from meshwarden.control.sources.report import SourceReport
 
-REMEMBERED: Final = 65_536
 _SECOND: Final = 1_000_000_000
 LATE_NS: Final = 10 * _SECOND
 BACK_NS: Final = 3600 * _SECOND
-
-
-class Repeats:
-    """Knows the last 65,536 to 131,072 records by their hashes."""
-
-    def __init__(self) -> None:
-        self._now: set[int] = set()
-        self._before: set[int] = set()
-
-    def known(self, record: bytes) -> bool:
-        """Return whether `record` came lately, and remember it."""
-        key = hash(record)
-        if key in self._now or key in self._before:
-            return True
-        if len(self._now) >= REMEMBERED:
-            self._before, self._now = self._now, set()
-        self._now.add(key)
-        return False
 
 
 class Order:
