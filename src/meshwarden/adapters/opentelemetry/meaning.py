@@ -35,6 +35,11 @@ _RECEIVED: Final = ("http.request.body.size", "http.request_content_length", "ht
 _SENT: Final = ("http.response.body.size", "http.response_content_length", "http.response.size")
 _SERVICE_NAMESPACE: Final = ("k8s.namespace.name", "service.namespace")
 _DESTINATION: Final = ("messaging.destination.name", "messaging.destination")
+_MESSAGING: Final = (
+    "messaging.operation.name",
+    "messaging.operation.type",
+    "messaging.operation",
+)
 _SHAPE: Final = ("shape", "http.request.body.shape")
 
 
@@ -123,9 +128,7 @@ def _operation(row: Row, span: Span) -> None:
         else:
             row["path"] = _text(attributes, _PATH)
     elif span.kind in {Kind.PRODUCER, Kind.CONSUMER}:
-        row["method"] = _text(
-            attributes, ("messaging.operation.name", "messaging.operation.type", "messaging.operation")
-        )  # fmt: skip
+        row["method"] = _text(attributes, _MESSAGING)
         row["route"] = _text(attributes, _DESTINATION)
 
 

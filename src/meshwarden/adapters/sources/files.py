@@ -13,10 +13,11 @@ STDIN: Final = "-"
 _PATTERN: Final = frozenset("*?[")
 
 
-def expand(paths: Sequence[str | Path]) -> list[Path]:
+def expand(paths: Sequence[str | Path], *, absent: bool = False) -> list[Path]:
     """Return the files that `paths` name, in their order; a folder gives all in it, by name.
 
-    A folder of recorded parts (`calls-*.parquet`) stays one. InputError `source.missing`.
+    A folder of recorded parts (`calls-*.parquet`) stays one. `absent` accepts files that are not
+    there yet. InputError `source.missing`.
     """
     found: list[Path] = []
     for name in paths:
@@ -27,6 +28,8 @@ def expand(paths: Sequence[str | Path]) -> list[Path]:
             found += [path] if any(path.glob("calls-*-*.parquet")) else _below(path)
         elif _PATTERN & set(str(name)):
             found += _matching(str(name))
+        elif absent:
+            found.append(path)
         else:
             raise _missing(str(name), "no such file")
     return found

@@ -7,7 +7,7 @@
 4. Raw paths become routes: the whole batch is learned before any of it is named.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow as pa
 from meshwarden.adapters.sources.columns import batch_of
 from meshwarden.adapters.sources.lines import Block, TooLong
 from meshwarden.adapters.sources.repeats import Repeats
-from meshwarden.adapters.sources.row import Context, Decoder, Row
+from meshwarden.adapters.sources.row import Decoder, Row
 from meshwarden.behaviour.routes import RouteLearner
 from meshwarden.control.sources.formats import LINE_FORMATS
 from meshwarden.control.sources.options import SourceOptions
@@ -34,8 +34,7 @@ class LogEngine:
         name: the file, for places.
         format_name: of `LINE_FORMATS`.
         mixed: whether lines of other formats are welcome.
-        decoder: of the format; others are made when a line of theirs comes.
-        context: what the log does not say.
+        make: builds the decoder of a format, by name.
         options: bounds and receivers.
         report: grows.
         routes: shared by all logs of a run.
@@ -47,17 +46,16 @@ class LogEngine:
         name: str,
         format_name: str,
         mixed: bool,
-        decoder: Decoder,
-        context: Context,
+        make: Callable[[str], Decoder],
         options: SourceOptions,
         report: SourceReport,
         routes: RouteLearner,
     ) -> None:
         self._name = name
-        self._format = format_name
+        self.format_name = format_name
         self._mixed = mixed
-        self._decoders = {format_name: decoder}
-        self._context = context
+        self._make = make
+        self._decoders = {format_name: make(format_name)}
         self._options = options
         self._report = report
         self._routes = routes
@@ -67,7 +65,7 @@ class LogEngine:
 
     def feed(self, block: Block) -> Iterator[pa.RecordBatch]:
         """Read the lines of `block`; return the batches that it fills."""
-        decode = self._decoders[self._format].decode
+        decode = self._decoders[self.format_name].decode
         rows, report, most = self._rows, self._report, self._options.batch_rows
         for at, line in enumerate(block.lines):
             if not line:
@@ -115,22 +113,22 @@ class LogEngine:
 
     @property
     def _max(self) -> int:
-        return LINE_FORMATS[self._format].max_line_bytes
+        return LINE_FORMATS[self.format_name].max_line_bytes
 
     def _otherwise(self, number: int, line: bytes, reason: str) -> Sequence[Row] | None:
         """Return what another format makes of `line`; None where it was set aside or is blank."""
         if not line.strip():
             return None
         name = format_of_line(line) if self._mixed else None
-        if name is not None and name != self._format:
+        if name is not None and name != self.format_name:
             if name not in self._decoders:
-                self._decoders[name] = LINE_FORMATS[name].decoder(self._context)
+                self._decoders[name] = self._make(name)
             try:
                 found = self._decoders[name].decode(line)
             except InputError as error:
                 reason = error.message
             else:
-                self._report.note(f"lines of another format in a log of {self._format}: {name}")
+                self._report.note(f"lines of another format in a log of {self.format_name}: {name}")
                 return found
         self._report.records += 1
         self._put_aside(number, reason, line)
@@ -153,7 +151,7 @@ class LogEngine:
         self._name_routes(rows)
         batch = batch_of(rows)
         self._order.watch(batch, self._report)
-        count(batch, self._format, self._report)
+        count(batch, self.format_name, self._report)
         return batch
 
     def _name_routes(self, rows: list[Row]) -> None:

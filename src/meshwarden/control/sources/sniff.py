@@ -3,16 +3,18 @@
 from collections.abc import Iterable
 from typing import Final
 
+from meshwarden.adapters.kubernetes.logs import unwrap
 from meshwarden.adapters.sources.fields import decode_text, parse_object
 from meshwarden.control.sources.formats import LINE_FORMATS
 from meshwarden.kernel import InputError
 
 SNIFFED_LINES: Final = 50
-_CSV_NEEDED: Final = ({"time", "source", "destination"},)
 
 
 def format_of_line(line: bytes) -> str | None:
-    """Return the name of the first format that claims `line`; None where none does."""
+    """Return the first format that claims `line`, or what is wrapped in it; None for none."""
+    wrapped = unwrap(line)
+    line = wrapped.line if wrapped else line
     try:
         text = decode_text(line).strip()
         found = parse_object(line) if text.startswith("{") else None
@@ -37,6 +39,12 @@ def format_of(lines: Iterable[bytes]) -> str | None:
         if name is not None:
             return name
     return None
+
+
+def is_wrapped(lines: Iterable[bytes]) -> bool:
+    """Return whether `lines` begin as a container's log or as `kubectl logs --prefix`."""
+    first = next((line for line in lines if line.strip()), b"")
+    return unwrap(first) is not None
 
 
 def _is_csv(line: bytes) -> bool:
