@@ -2,7 +2,8 @@
 
 Three wrappings are known: the container runtime's files (CRI: `<time> stdout F <line>`, long lines
 in parts), Docker's (`{"log": "<line>"}`), and `kubectl logs --prefix`
-(`[pod/<pod>/<container>] <line>`). The pod stands in the prefix or in the file's name, as the kubelet makes it.
+(`[pod/<pod>/<container>] <line>`). The pod stands in the prefix or in the file's name, as the
+kubelet makes it.
 """
 
 import json

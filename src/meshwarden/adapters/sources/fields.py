@@ -88,7 +88,7 @@ def count_of(value: Any, name: str, most: int = INT64_MAX) -> int | None:  # noq
 
 def scaled(value: Any, name: str, unit_ns: int) -> int | None:  # noqa: ANN401
     """Return a duration in nanoseconds from a number of units, whole or not."""
-    if value is None or value in _UNSET:
+    if value is None or (isinstance(value, str) and value in _UNSET):
         return None
     if type(value) is int or (isinstance(value, str) and value.isascii() and value.isdigit()):
         whole = count_of(value, name)

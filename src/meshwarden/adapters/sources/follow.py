@@ -7,8 +7,9 @@ is opened; one that became shorter than what was read begins anew. Nothing here 
 import os
 import select
 import sys
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 CHUNK_BYTES: Final = 256 * 1024
 
@@ -26,7 +27,7 @@ class FollowedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.renewed = 0
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
 
     def read(self) -> bytes:
         """Return what was added since the last time, b"" where nothing was; OSError."""
@@ -35,7 +36,7 @@ class FollowedFile:
         data = self._read()
         if data:
             return data
-        if self._was_cut():
+        if self._file is not None and _was_cut(self._file):
             self._file.seek(0)
             self.renewed += 1
             return self._read()
@@ -53,18 +54,13 @@ class FollowedFile:
 
     def _open(self) -> bool:
         try:
-            self._file = self.path.open("rb", buffering=0)  # type: ignore[assignment]
+            self._file = FileIO(self.path)
         except FileNotFoundError:
             return False
         return True
 
     def _read(self) -> bytes:
-        return self._file.read(CHUNK_BYTES) if self._file else b""
-
-    def _was_cut(self) -> bool:
-        if self._file is None:
-            return False
-        return os.fstat(self._file.fileno()).st_size < self._file.tell()
+        return (self._file.read(CHUNK_BYTES) or b"") if self._file else b""
 
     def _was_replaced(self) -> bool:
         """Return whether another file has the name; one that is away may come again."""
@@ -76,6 +72,10 @@ class FollowedFile:
             return False
         own = os.fstat(self._file.fileno())
         return (now.st_dev, now.st_ino) != (own.st_dev, own.st_ino)
+
+
+def _was_cut(file: FileIO) -> bool:
+    return os.fstat(file.fileno()).st_size < file.tell()
 
 
 class FollowedPipe:

@@ -122,7 +122,7 @@ def _row(found: Mapping[str, Any], reporter: str) -> Row:
         "destination_port": (
             None if icmp else count_of(found.get("id.resp_p"), "destination_port", _PORT)
         ),
-        "protocol": protocol if protocol in _PROTOCOLS else "other",
+        "protocol": str(protocol) if str(protocol) in _PROTOCOLS else "other",
         "request_bytes": count_of(found.get("orig_bytes"), "request_bytes"),
         "response_bytes": count_of(found.get("resp_bytes"), "response_bytes"),
         "duration": scaled(found.get("duration"), "duration", _SECOND),

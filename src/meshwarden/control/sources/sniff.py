@@ -30,12 +30,18 @@ def format_of_line(line: bytes) -> str | None:
 
 def format_of(lines: Iterable[bytes]) -> str | None:
     """Return the format of the first of `lines` that any format claims; None where none does."""
+    begun = b""
     for number, line in enumerate(lines):
         if number == 0 and _is_csv(line):
             return "csv"
         if number >= SNIFFED_LINES:
             break
-        name = format_of_line(line)
+        part = unwrap(line)
+        if part is not None and part.partial:
+            begun += part.line
+            continue
+        name = format_of_line(begun + (part.line if part else line))
+        begun = b""
         if name is not None:
             return name
     return None

@@ -89,6 +89,8 @@ def _grpc_status(fields: Mapping[str, Any]) -> int | None:
 def _peer(row: Row, fields: Mapping[str, Any], *, proven: bool) -> None:
     raw = text_of(fields.get("peer"), "peer")
     if raw is None:
+        if "peer" in fields and row.get("method") is not None:
+            row["mtls"] = False  # the log asks for the certificate, and there was none
         return
     identity = principal(raw)
     if not proven or text_of(fields.get("downstream_failure"), "failure") is not None:
