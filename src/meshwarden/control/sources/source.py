@@ -13,7 +13,7 @@ from meshwarden.adapters.opentelemetry.codec import OtlpDecoder
 from meshwarden.adapters.sources.files import STDIN, expand, open_log
 from meshwarden.adapters.sources.lines import DamagedError, LineCutter, read_chunks
 from meshwarden.adapters.sources.parties import named, pod_owner, principal
-from meshwarden.adapters.sources.row import Context, Decoder
+from meshwarden.adapters.sources.row import Context, Decoder, JoiningDecoder
 from meshwarden.behaviour.routes import RouteLearner
 from meshwarden.control.sources.columns import read_columns
 from meshwarden.control.sources.engine import LogEngine
@@ -45,7 +45,7 @@ class Source:
         files = [path for path in paths if not str(path).startswith(OTLP)]
         self._paths = expand(files, absent=options.stop is not None)
         self._routes = RouteLearner()
-        self._open: dict[str, Decoder] = {}
+        self._open: dict[str, JoiningDecoder] = {}
         self.report = SourceReport()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -120,7 +120,7 @@ class Source:
         context = self._context(path)
 
         def make(name: str) -> Decoder:
-            if wrapped and not LINE_FORMATS[name].spans_files:
+            if wrapped and LINE_FORMATS[name].joining is None:
                 return WrappedDecoder(LINE_FORMATS[name].decoder, context)
             return self._decoder(name, context)
 
@@ -135,12 +135,14 @@ class Source:
         )
 
     def _decoder(self, name: str, context: Context) -> Decoder:
-        format_ = LINE_FORMATS[name]
-        if not format_.spans_files:
-            return format_.decoder(context)
-        if name not in self._open:
-            self._open[name] = format_.decoder(context)
-        return self._open[name]
+        joining = LINE_FORMATS[name].joining
+        if joining is None:
+            return LINE_FORMATS[name].decoder(context)
+        first = self._open.get(name)
+        if first is None:
+            first = self._open[name] = joining(context)
+            return first
+        return first.joined(context)
 
     def _context(self, path: Path) -> Context:
         domain = self._options.trust_domain
@@ -148,6 +150,7 @@ class Source:
         return Context(
             owner=self._owner() or (pod_owner(*pod, domain) if pod else None),
             instance=pod[1] if pod else None,
+            folder=path.parent.name or None,
             trust_domain=domain,
         )
 
