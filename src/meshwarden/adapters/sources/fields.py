@@ -27,7 +27,7 @@ def _constant(name: str) -> NoReturn:
 
 
 _JSON: Final = json.JSONDecoder(parse_constant=_constant)
-_SCAN: Final = make_scanner(_JSON)
+_SCAN: Final = make_scanner(_JSON)  # type: ignore[arg-type]  # its stub is wrong
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
