@@ -1,6 +1,7 @@
 """What a real Envoy writes, in its default text and as JSON, comes back as the calls that were made."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from meshwarden.adapters.storage.calls import load_calls
 from meshwarden.control.sources import SourceOptions, open_source
 from meshwarden.kernel import CALL_SCHEMA
 
@@ -119,3 +121,17 @@ def test_a_real_envoys_log_is_followed(envoy: Path, name: str) -> None:
         assert table["denied"].to_pylist()[:2] == [False, True]
         assert table["rule"].to_pylist()[1] == "no-entry"
         assert table["mtls"].to_pylist() == [False] * len(PATHS)
+
+
+def test_the_command_follows_until_it_is_interrupted(envoy: Path) -> None:
+    _ask(envoy)
+    record = envoy / "record"
+    command = [sys.executable, "-c", "from meshwarden.cli import main; main()", "calls", "import",
+               str(envoy / "json.log"), "--follow", "-o", str(record), "--json"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while not any(record.glob("calls-*.parquet")):
+            threading.Event().wait(0.05)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(said)["kept"] == load_calls([record]).table.num_rows == len(PATHS)
