@@ -20,7 +20,7 @@ from meshwarden.control.sources.engine import LogEngine
 from meshwarden.control.sources.formats import COLUMN_FORMATS, FORMATS, LINE_FORMATS
 from meshwarden.control.sources.live import follow
 from meshwarden.control.sources.options import SourceOptions
-from meshwarden.control.sources.report import SourceReport
+from meshwarden.control.sources.report import SetAside, SourceReport
 from meshwarden.control.sources.sniff import format_of, is_wrapped
 from meshwarden.kernel import ConfigError, InputError
 
@@ -81,6 +81,9 @@ class Source:
         chunks = self._chunks(path, stream)
         first = next(chunks, b"")
         name = self._format_of(first)
+        if name is None and b"\n" not in first:
+            first = self._after_giant(path, first, chunks)
+            name = self._format_of(first)
         if name is None:
             self._unknown(path, first)
             return
@@ -94,6 +97,19 @@ class Source:
             yield from engine.feed(cutter.cut(chunk))
         yield from engine.feed(cutter.end())
         yield from engine.end()
+
+    def _after_giant(self, path: Path, first: bytes, chunks: Iterator[bytes]) -> bytes:
+        """Return the chunk after the end of a line that fills the first; b"" where none comes."""
+        while first and b"\n" not in first:
+            first = next(chunks, b"")
+        if first:
+            self.report.records += 1
+            self.report.put_aside("longer than any line")
+            if self._options.rejected is not None:
+                self._options.rejected(
+                    SetAside(file=str(path), where="line 1", reason="longer than any line")
+                )
+        return first.partition(b"\n")[2] if first else b""
 
     def _format_of(self, first: bytes) -> str | None:
         name = self._options.format
