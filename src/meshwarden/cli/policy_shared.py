@@ -2,6 +2,7 @@
 
 import errno
 import json as jsonlib
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from meshwarden.kernel import ConfigError, InputError, SpiffeId
 from meshwarden.policy import AccessPolicy, Connection, HttpRequest, parse_policy
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
+Calls = Annotated[list[Path], Parameter(name="--calls")]
 Markdown = Annotated[bool, Parameter(name="--markdown", negative="")]
 
 
@@ -117,3 +119,10 @@ def write_all(folder: Path, documents: Mapping[str, Mapping[str, Any]]) -> list[
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one object, and nothing else."""
     print(jsonlib.dumps(value))
+
+
+def say_rejected(rejected: Mapping[str, int]) -> None:
+    """Say on stderr which rows could not be read as calls."""
+    if rejected:
+        reasons = ", ".join(f"{count} {why}" for why, count in rejected.items())
+        print(f"meshwarden: rows left out: {reasons}", file=sys.stderr)

@@ -1,0 +1,37 @@
+"""A recorded route as what it stands for: the set of paths that a pattern describes.
+
+A route is a path of which some segments were replaced by `{}` (one unknown segment each), and whose
+end may have been cut (`/**`: some further segments). Both are what patterns have, so a route is
+read as one. Its literal segments are those that were sent, after normalization.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+from meshwarden.policy.path import PathPattern, normalize_path
+
+HIDDEN: Final = "{}"
+
+
+@lru_cache(maxsize=65_536)
+def parse_route(route: str) -> PathPattern | None:
+    """Return the paths that `route` stands for; None where no policy lets any of them pass."""
+    bare = route.removesuffix("/**")
+    rest = bare != route
+    sample = normalize_path((bare or "/x").replace(HIDDEN, "x"))
+    if sample is None:
+        return None
+    if HIDDEN not in bare:
+        bare = sample if bare else bare
+    segments = tuple(None if part == HIDDEN else part for part in bare.split("/")[1:])
+    return PathPattern(text=route, segments=segments, rest=rest)
+
+
+def example_path(route: PathPattern) -> str:
+    """Return a path that the route may have been.
+
+    >>> example_path(PathPattern(text="", segments=("v1", "accounts", None), rest=True))
+    '/v1/accounts/7/7'
+    """
+    parts = ["7" if part is None else part for part in route.segments] + ["7"] * route.rest
+    return "/" + "/".join(parts)
