@@ -12,19 +12,40 @@ app = App(
     result_action="return_value",
 )
 ASK: Final = "--from payments --to ledger --method GET --path /v1/accounts/7"
-SUBCOMMANDS: Final = {
-    "check": ("policy_check:check", "access.yaml --json"),
-    "decide": ("policy_decide:decide_command", f"access.yaml {ASK}"),
-    "explain": ("policy_explain:explain", f"access.yaml {ASK} --patch"),
-    "learn": ("policy_learn:learn", "calls.parquet -o access.yaml"),
-    "unused": ("policy_unused:unused", "access.yaml --calls calls.parquet --days 30"),
-    "diff": ("policy_diff:diff", "old.yaml new.yaml --markdown"),
-    "replay": ("policy_replay:replay_command", "new.yaml --calls calls.parquet --policy old.yaml"),
-    "compile": ("policy_compile:compile_command", "access.yaml --target envoy -o filters/"),
-}
-for _name, (_place, _example) in SUBCOMMANDS.items():
+SUBCOMMANDS: Final = (
+    ("check", "check:check", "Whether it can be meant; what is unwise.", "access.yaml --json"),
+    ("decide", "decide:decide_command", "One answer.", f"access.yaml {ASK}"),
+    ("explain", "explain:explain", "Who denied, and the fix.", f"access.yaml {ASK} --patch"),
+    ("learn", "learn:learn", "The least policy, from calls.", "calls.parquet -o access.yaml"),
+    (
+        "unused",
+        "unused:unused",
+        "Grants that no call used, and tighter ones.",
+        "access.yaml --calls calls.parquet --days 30",
+    ),
+    (
+        "diff",
+        "diff:diff",
+        "Who may newly reach what, exactly.",
+        "old.yaml new.yaml --markdown",
+    ),
+    (
+        "replay",
+        "replay:replay_command",
+        "Which recorded calls would be refused.",
+        "new.yaml --calls calls.parquet --policy old.yaml",
+    ),
+    (
+        "compile",
+        "compile:compile_command",
+        "Written as what enforces it.",
+        "access.yaml --target envoy -o filters/",
+    ),
+)
+for _name, _place, _summary, _example in SUBCOMMANDS:
     app.command(
-        f"meshwarden.cli.{_place}",
+        f"meshwarden.cli.policy_{_place}",
         name=_name,
+        help=_summary,
         help_epilogue=f"Example: meshwarden policy {_name} {_example}",
     )
