@@ -90,6 +90,23 @@ def usage_error(where: str, message: str) -> InputError:
     return InputError("policy.usage", message, where=where, hint="see --help")
 
 
+def write_text(path: Path, text: str) -> None:
+    """Replace the file `path` as a whole; ConfigError `file.unwritable` where that fails."""
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        aside.write_bytes(text.encode())
+        aside.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            "file.unwritable",
+            f"cannot write {path}: {error.strerror}",
+            hint="check the path, its permissions and the free space",
+        ) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
 def write_all(folder: Path, documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Write all files or none (first beside their places, then moved); return their paths."""
     ready: list[tuple[Path, Path]] = []

@@ -11,6 +11,7 @@ from typing import Final
 from meshwarden.policy.path import PathPattern, normalize_path
 
 HIDDEN: Final = "{}"
+_STAND_IN: Final = "~hidden~"  # no segment is written so
 
 
 @lru_cache(maxsize=65_536)
@@ -18,12 +19,11 @@ def parse_route(route: str) -> PathPattern | None:
     """Return the paths that `route` stands for; None where no policy lets any of them pass."""
     bare = route.removesuffix("/**")
     rest = bare != route
-    sample = normalize_path((bare or "/x").replace(HIDDEN, "x"))
-    if sample is None:
+    path = normalize_path((bare or "/x").replace(HIDDEN, _STAND_IN))
+    if path is None:
         return None
-    if HIDDEN not in bare:
-        bare = sample if bare else bare
-    segments = tuple(None if part == HIDDEN else part for part in bare.split("/")[1:])
+    parts = path.split("/")[1:] if bare else []
+    segments = tuple(None if part == _STAND_IN else part for part in parts)
     return PathPattern(text=route, segments=segments, rest=rest)
 
 
