@@ -137,6 +137,13 @@ def meet(one: PathPattern, other: PathPattern) -> bool:
     return next(alone.meeting(other), None) is not None
 
 
+def within(one: PathPattern, other: PathPattern) -> bool:
+    """Return whether every path that matches `one` matches `other`."""
+    alone = Tree()
+    alone.add(other, _SOMEONE)
+    return alone.uncovered(one, lambda _: True) is None
+
+
 def generic_paths(pattern: PathPattern, depth: int) -> Iterator[Segments]:
     """Yield paths of `pattern` that stand for all of it, against a trie of that depth.
 
