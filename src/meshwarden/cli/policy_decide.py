@@ -15,7 +15,7 @@ def decide_command(file: Path, question: Question, *, json: Json = False) -> int
         json: print one JSON object: allowed, rule, fix.
     """
     policy = load_policy(file)
-    decision = decide(policy, asked_of(policy, question), claims_of(question))
+    decision = decide(policy, asked_of(policy, question), claims_of(question.claims))
     if json:
         answer = {"allowed": decision.allowed, "rule": decision.rule, "fix": decision.fix}
         print_json(answer)

@@ -72,12 +72,12 @@ def identity_of(policy: AccessPolicy, text: str, option: str) -> SpiffeId:
     raise usage_error(option, f"no service is called {text!r}; known: {', '.join(policy.services)}")
 
 
-def claims_of(question: Question) -> Mapping[str, Any] | None:
-    """Return the claims that were given; None where none were."""
-    if question.claims is None:
+def claims_of(text: str | None) -> Mapping[str, Any] | None:
+    """Return the claims that were given as JSON; None where none were."""
+    if text is None:
         return None
     try:
-        claims = jsonlib.loads(question.claims)
+        claims = jsonlib.loads(text)
     except (ValueError, RecursionError) as error:
         raise usage_error("--claims", "not JSON") from error
     if not isinstance(claims, dict):

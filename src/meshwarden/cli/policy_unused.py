@@ -71,10 +71,11 @@ def _what(policy: AccessPolicy, loose: Loose) -> str:
     parts = []
     if loose.callers:
         parts.append(f"never called by {', '.join(map(policy.name_of, loose.callers))}")
-    if loose.methods:
-        parts.append(f"methods never used: {', '.join(loose.methods)}")
-    if loose.paths:
-        parts.append(f"paths never used: {', '.join(loose.paths)}")
+    for kind, unused_ones in (("method", loose.methods), ("path", loose.paths)):
+        if unused_ones == ("any",):
+            parts.append(f"allows any {kind}")
+        elif unused_ones:
+            parts.append(f"{kind}s never used: {', '.join(unused_ones)}")
     parts += [f"{wide} is wider than {', '.join(narrow)}" for wide, narrow in loose.wider]
     return f"{'; '.join(parts)} ({loose.calls} calls); tighter:"
 

@@ -5,8 +5,9 @@ may be written in ways that this does not understand (lists in braces, odd inden
 uses it parses the result and compares what it means with what was wanted, and refuses otherwise.
 """
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,6 +81,28 @@ class PolicyText:
             lines += [""] * spaced + [indent + line for line in block]
         return [Insertion(at=self._end_of(last), lines=lines)] if lines else []
 
+    def add_to_rule(self, service: str, index: int, field: str, entry: str) -> Insertion | None:
+        """Return what adds one entry to a list of a rule; None where its text is not understood.
+
+        Args:
+            service: a service of the document.
+            index: the rule's place in its `accepts`.
+            field: `from`, `methods` or `paths`, which the rule has.
+            entry: a scalar, unquoted.
+        """
+        rule = self._services[service].mapping()["accepts"].items()[index]
+        node = rule.mapping()[field]
+        last = _line_of(node.items()[-1])
+        line = self._lines[last]
+        if re.match(r"\s*-\s+[^\[{]*$", line) and _line_of(node) > _line_of(rule):
+            return Insertion(at=last + 1, lines=[" " * self._indent(last) + f"- {quoted(entry)}"])
+        found = re.search(rf"(?<![\w-]){field}\s*:\s*\[", line)
+        close = _closing(line, found.end()) if found else None
+        if close is None:
+            return None
+        written = line[:close].rstrip() + f", {quoted(entry)}" + line[close:]
+        return Insertion(at=last, lines=[written], replaces=1)
+
     def comment_above(self, node: Node, mark: str) -> int | None:
         """Return the line (from 0) above `node` where that is a comment that starts with `mark`."""
         above = _line_of(node) - 1
@@ -133,6 +156,19 @@ class PolicyText:
         return len(self._lines[line]) - len(self._lines[line].lstrip(" "))
 
 
+def quoted(text: str) -> str:
+    """Return a scalar of YAML: bare where it can mean nothing else.
+
+    >>> quoted("/v1/accounts/{id}"), quoted("/v1/transfers"), quoted("NO")
+    ('"/v1/accounts/{id}"', '/v1/transfers', 'NO')
+    """
+    body = text.replace("/", "").replace(".", "").replace("-", "").replace("_", "")
+    bare = (text[:1] == "/" or text[:1].isalpha()) and body.isascii() and body.isalnum()
+    if bare and text.lower() not in {"null", "true", "false"}:
+        return text
+    return json.dumps(text)
+
+
 def _field_lines(field: str, lines: Sequence[str]) -> list[str]:
     if len(lines) == 1 and not lines[0].startswith("-"):
         return [f"{field}: {lines[0]}"]
@@ -141,20 +177,33 @@ def _field_lines(field: str, lines: Sequence[str]) -> list[str]:
 
 def _split_flow(inside: str) -> list[str]:
     """Return the fields of a mapping in braces, parted at the commas outside brackets."""
-    parts, depth, start, quote = [], 0, 0, ""
-    for at, char in enumerate(inside):
+    parts, start = [], 0
+    for at, char, depth in _outside_quotes(inside):
+        if char == "," and depth == 0:
+            parts.append(inside[start:at])
+            start = at + 1
+    return [part for part in [*parts, inside[start:]] if part.strip()]
+
+
+def _closing(line: str, start: int) -> int | None:
+    """Return where the bracket closes that was opened just before `start`."""
+    return next(
+        (start + at for at, char, depth in _outside_quotes(line[start:]) if depth < 0 and char),
+        None,
+    )
+
+
+def _outside_quotes(text: str) -> Iterator[tuple[int, str, int]]:
+    """Yield place, character and depth of brackets (after it) of all that is not quoted."""
+    depth, quote = 0, ""
+    for at, char in enumerate(text):
         if quote:
             quote = "" if char == quote else quote
         elif char in "\"'":
             quote = char
-        elif char in "[{":
-            depth += 1
-        elif char in "]}":
-            depth -= 1
-        elif char == "," and depth == 0:
-            parts.append(inside[start:at])
-            start = at + 1
-    return [part for part in [*parts, inside[start:]] if part.strip()]
+        else:
+            depth += (char in "[{") - (char in "]}")
+            yield at, char, depth
 
 
 def _line_of(node: Node) -> int:

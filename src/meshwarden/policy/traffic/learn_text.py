@@ -1,11 +1,11 @@
 """What was learned as YAML that a reviewer wants to read: sorted, small, each rule explained."""
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from meshwarden.kernel import SpiffeId
+from meshwarden.policy.edit import quoted
 from meshwarden.policy.parse import API_VERSION, SERVICE_NAME
 from meshwarden.policy.traffic.learn import (
     Learned,
@@ -100,19 +100,6 @@ def host_lines(host: LearnedHost) -> list[str]:
     assumed = "; the port was not recorded: 443 is assumed" if host.assumed else ""
     comment = f"{MARK} {support_text(host.support)}; {sureness(host.support)}{assumed}"
     return [comment, f"- {{host: {quoted(host.host)}, port: {host.port}}}"]
-
-
-def quoted(text: str) -> str:
-    """Return a scalar of YAML: bare where it can mean nothing else.
-
-    >>> quoted("/v1/accounts/{id}"), quoted("/v1/transfers"), quoted("NO")
-    ('"/v1/accounts/{id}"', '/v1/transfers', 'NO')
-    """
-    body = text.replace("/", "").replace(".", "").replace("-", "").replace("_", "")
-    bare = (text[:1] == "/" or text[:1].isalpha()) and body.isascii() and body.isalnum()
-    if bare and text.lower() not in {"null", "true", "false"}:
-        return text
-    return json.dumps(text)
 
 
 def support_text(support: Support) -> str:

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from meshwarden.kernel import EXTERNAL
 from meshwarden.policy.decide import decide
 from meshwarden.policy.model import AccessPolicy, Connection, HttpRequest, TokenRequirement
 from meshwarden.policy.traffic.judge import Judge, Judgement, Verdict, spiffe_id
 from meshwarden.policy.traffic.observed import Observed
-from meshwarden.policy.traffic.route import example_path, parse_route
+from meshwarden.policy.traffic.route import HIDDEN, example_path, parse_route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,9 @@ def _place(found: Replay, seen: Observed, judgement: Judgement, *, allowed: bool
 
 
 def _fix(policy: AccessPolicy, seen: Observed) -> str | None:
-    asked = asked_of(seen)
+    asked = asked_of(seen, hidden=HIDDEN)
+    if asked is None and not seen.destination.startswith(EXTERNAL):
+        return None
     if asked is None:
         host, port = seen.destination.partition(":")[2], seen.port or "<port>"
         return f"add {{host: {host}, port: {port}}} to egress of {_name(policy, seen.source)}"
@@ -119,8 +122,14 @@ def _name(policy: AccessPolicy, party: str) -> str:
     return party if identity is None else policy.name_of(identity)
 
 
-def asked_of(seen: Observed) -> HttpRequest | Connection | None:
-    """Return a request or connection as the recorded ones; None where they are neither."""
+def asked_of(seen: Observed, *, hidden: str = "7") -> HttpRequest | Connection | None:
+    """Return a request or connection as the recorded ones; None where they are neither.
+
+    Args:
+        seen: recorded calls.
+        hidden: what stands for a segment that was not recorded. `HIDDEN` itself matches
+            placeholders alone, and a fix that is made for it is a placeholder.
+    """
     source, destination = spiffe_id(seen.source), spiffe_id(seen.destination)
     if source is None or destination is None:
         return None
@@ -131,5 +140,5 @@ def asked_of(seen: Observed) -> HttpRequest | Connection | None:
     route = parse_route(seen.route) if seen.route is not None else None
     if route is None or seen.method is None:
         return None
-    path = example_path(route)
+    path = example_path(route, hidden)
     return HttpRequest(source=source, destination=destination, method=seen.method, path=path)

@@ -27,11 +27,11 @@ def parse_route(route: str) -> PathPattern | None:
     return PathPattern(text=route, segments=segments, rest=rest)
 
 
-def example_path(route: PathPattern) -> str:
-    """Return a path that the route may have been.
+def example_path(route: PathPattern, hidden: str = "7") -> str:
+    """Return a path that the route may have been, with `hidden` for each unknown segment.
 
     >>> example_path(PathPattern(text="", segments=("v1", "accounts", None), rest=True))
     '/v1/accounts/7/7'
     """
-    parts = ["7" if part is None else part for part in route.segments] + ["7"] * route.rest
+    parts = [hidden if part is None else part for part in route.segments] + [hidden] * route.rest
     return "/" + "/".join(parts)
