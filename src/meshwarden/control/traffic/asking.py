@@ -136,9 +136,7 @@ def _called(call: Call, path: str | None) -> Recorded:
     if source and destination and call.protocol == "tcp" and call.destination_port:
         asked = Connection(source=source, destination=destination, port=call.destination_port)
     elif source and destination and call.method and path:
-        asked = HttpRequest(
-            source=source, destination=destination, method=call.method, path=path
-        )
+        asked = HttpRequest(source=source, destination=destination, method=call.method, path=path)
     return Recorded(
         asked=asked,
         source=call.source,

@@ -193,5 +193,3 @@ def _count(policy: AccessPolicy) -> int:
 
 def _parsed(text: str) -> AccessPolicy:
     return parse_policy(parse_document(text.encode(), name="learned policy"))
-
-

@@ -94,9 +94,7 @@ def _pairs(less: CompiledPolicy, more: CompiledPolicy, *, gained: bool) -> Itera
 
 
 def _meanings(pair: Pair) -> set[tuple[object, ...]]:
-    return {
-        (grant.rule.methods, grant.rule.paths, grant.rule.token) for grant in pair.grants
-    }
+    return {(grant.rule.methods, grant.rule.paths, grant.rule.token) for grant in pair.grants}
 
 
 class _Other:
@@ -110,9 +108,7 @@ class _Other:
         literals = tree.literals()
         self.free_segment = next(text for text in _free_texts() if text not in literals)
 
-    def uncovered(
-        self, rule: Rule, pattern: PathPattern, method: str | None
-    ) -> Segments | None:
+    def uncovered(self, rule: Rule, pattern: PathPattern, method: str | None) -> Segments | None:
         """Return a path that `rule` allows for `method` by `pattern`, and nothing here does."""
 
         def _allows(grant: Grant) -> bool:
@@ -174,9 +170,7 @@ def _is_said(said: Tree, rule: Rule, pattern: PathPattern) -> bool:
     return said.uncovered(pattern, _wider) is None
 
 
-def _uncovered(
-    start: Change, rule: Rule, pattern: PathPattern, other: _Other
-) -> Change | None:
+def _uncovered(start: Change, rule: Rule, pattern: PathPattern, other: _Other) -> Change | None:
     """Return the change that `pattern` of `rule` makes; None where it makes none.
 
     Of a rule for any method, the methods that the other side names are tried one by one, and one
@@ -237,4 +231,3 @@ def _outside(less: AccessPolicy, more: AccessPolicy, *, gained: bool) -> Iterato
                 rule=f"{service.name}.edge",
                 where=service.where,
             )
-

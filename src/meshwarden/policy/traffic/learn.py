@@ -328,8 +328,5 @@ def _take_hosts(gathered: _Gathered, learned: Learned) -> None:
     for (source, host, port), support in sorted(
         gathered.hosts.items(), key=lambda item: (item[0][0], item[0][1], item[0][2] or 0)
     ):
-        found = LearnedHost(
-            host=host, port=port or HTTPS, assumed=port is None, support=support
-        )
+        found = LearnedHost(host=host, port=port or HTTPS, assumed=port is None, support=support)
         learned.service(source).egress.append(found)
-

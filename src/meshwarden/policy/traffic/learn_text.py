@@ -30,7 +30,9 @@ def name_services(
     for identity in sorted(identities):
         if identity in names:
             continue
-        parts = [part.lower().replace("_", "-").replace(".", "-") for part in identity.path.split("/")]
+        parts = [
+            part.lower().replace("_", "-").replace(".", "-") for part in identity.path.split("/")
+        ]
         name = parts[-1][:50].strip("-")
         if name in taken or not SERVICE_NAME.fullmatch(name):
             name = f"{parts[-3]}-{name}"[:50].strip("-") if len(parts) > 3 else f"service-{name}"
@@ -61,9 +63,7 @@ def render_learned(learned: Learned, names: Mapping[SpiffeId, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def service_lines(
-    service: LearnedService, name: str, names: Mapping[SpiffeId, str]
-) -> list[str]:
+def service_lines(service: LearnedService, name: str, names: Mapping[SpiffeId, str]) -> list[str]:
     """Return one service as a block, without indentation of its own."""
     lines = [f"{name}:", f"  identity: {service.identity}"]
     lines += ["  edge: true # calls from outside the mesh were seen"] if service.edge else []

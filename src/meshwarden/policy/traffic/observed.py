@@ -88,7 +88,9 @@ class Traffic:
         )
         columns = (*_KEYS, "day", "time_count", "time_min", "time_max")
         values = [
-            (column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column).to_pylist()
+            (
+                column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+            ).to_pylist()
             for column in (sums[name] for name in columns)
         ]
         for *key, day, count, first, last in zip(*values, strict=True):

@@ -33,7 +33,9 @@ def render_replay_markdown(replay: Replay) -> str:
         if rows:
             share = replay.share_of(rows)
             lines += [f"#### {title[0].upper()}{title[1:]}: {_calls(rows)} calls ({share:.2%})", ""]
-            lines += ["| caller | callee | what | calls | first seen | last seen | why, and the fix |"]
+            lines += [
+                "| caller | callee | what | calls | first seen | last seen | why, and the fix |"
+            ]
             lines += ["|---|---|---|--:|---|---|---|", *_rows(replay.candidate, rows), ""]
             if len(rows) > MAX_ROWS:
                 lines += [f"… and {len(rows) - MAX_ROWS} more", ""]

@@ -64,9 +64,7 @@ def _generalize(
     places: dict[tuple[_Parts, int, bool], set[str]] = defaultdict(set)
     keys: dict[str, list[tuple[int, tuple[_Parts, int, bool]]]] = defaultdict(list)
     for route, segments in parts.items():
-        varying = [
-            index for index, part in enumerate(segments) if part and may_vary(index, part)
-        ]
+        varying = [index for index, part in enumerate(segments) if part and may_vary(index, part)]
         for index in varying:
             hidden = {index} if one_at_a_time else set(varying)
             shape = tuple(None if at in hidden else part for at, part in enumerate(segments))
