@@ -1,4 +1,4 @@
-"""`meshwarden policy explain`: who denied, which rule came nearest, and the change that allows it."""
+"""`meshwarden policy explain`: who denied, which rule came nearest, what would allow it."""
 
 import sys
 from dataclasses import dataclass

@@ -90,7 +90,7 @@ def _object(policy: AccessPolicy, found: Unused) -> dict[str, Any]:
                 "callers": [policy.name_of(source) for source in loose.callers],
                 "methods": loose.methods,
                 "paths": loose.paths,
-                "wider": {wide: narrow for wide, narrow in loose.wider},
+                "wider": dict(loose.wider),
                 "proposal": loose.proposal and rule_text(loose.proposal, policy),
             }
             for loose in found.loose

@@ -14,6 +14,13 @@ from meshwarden.policy.traffic.learn import learn
 from meshwarden.policy.traffic.learn_text import name_services, render_learned
 from meshwarden.policy.traffic.unused import find_unused
 
+
+def _observed(rows: list[Call]) -> list[Observed]:
+    found = Traffic()
+    found.add(calls_to_table(rows))
+    return found.observed()
+
+
 segments = st.lists(st.sampled_from(["a", "b", "7", "c", "{}"]), min_size=1, max_size=4)
 routes = st.builds(
     lambda parts, end: "/" + "/".join(parts) + end, segments, st.sampled_from(["", "/", "/**"])
@@ -30,14 +37,8 @@ calls = st.builds(
     mtls=st.sampled_from([True, True, None, False]),
     reporter=st.just("destination"),
 )
-traffic = st.lists(calls, min_size=1, max_size=12).map(lambda rows: _observed(rows))
+traffic = st.lists(calls, min_size=1, max_size=12).map(_observed)
 fillings = st.lists(st.sampled_from(["a", "b", "7", "zz"]), min_size=6, max_size=6)
-
-
-def _observed(rows: list[Call]) -> list[Observed]:
-    found = Traffic()
-    found.add(calls_to_table(rows))
-    return found.observed()
 
 
 def _path(route: str, filling: list[str]) -> str:

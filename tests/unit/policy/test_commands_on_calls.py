@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.policy.traffic_cases import POLICY, call
 
+from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.cli import run
 from meshwarden.kernel import Call, Finding, Severity
 from meshwarden.kernel.call import calls_to_table
-from meshwarden.adapters.storage.findings import FileFindingStore
 
 Write = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
@@ -73,7 +73,7 @@ def test_unused_proposes_and_exits_1(write: Write, capsys: Capture) -> None:
 
 
 def test_a_second_run_of_learn_adds_and_keeps_what_was_written(
-    write: Write, tmp_path: Path, capsys: Capture
+    write: Write, capsys: Capture
 ) -> None:
     policy = write("access.yaml", POLICY.replace("services:", "services: # all of them"))
     calls = write("calls.parquet", call("/new"), call(), call(tcp=6379))

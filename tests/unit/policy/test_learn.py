@@ -1,12 +1,13 @@
 import pytest
 from tests.unit.policy.traffic_cases import DOMAIN, call, observed, policy_of
 
+from meshwarden.adapters.yaml import parse_document
 from meshwarden.kernel import Call, SpiffeId
 from meshwarden.policy import parse_policy
-from meshwarden.adapters.yaml import parse_document
+from meshwarden.policy.edit import quoted
 from meshwarden.policy.traffic import Verdict, replay
 from meshwarden.policy.traffic.learn import Learned, LearnSettings, learn
-from meshwarden.policy.traffic.learn_text import name_services, quoted, render_learned
+from meshwarden.policy.traffic.learn_text import name_services, render_learned
 from meshwarden.policy.traffic.templates import learn_patterns
 
 LEDGER = SpiffeId.parse(DOMAIN + "ledger")

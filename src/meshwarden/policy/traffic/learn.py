@@ -223,13 +223,7 @@ def _gather_one(
     """Put calls where they belong; return why they teach nothing, where they do not."""
     source, destination = spiffe_id(seen.source), spiffe_id(seen.destination)
     if source is not None and destination is None:
-        if source.trust_domain != learned.trust_domain:
-            return "the caller is of another trust domain"
-        host = seen.destination.removeprefix(EXTERNAL).lower()
-        if not HOST.fullmatch(host):
-            return "no rule can be written for its host"
-        gathered.add(gathered.hosts[source, host, seen.port], seen)
-        return None
+        return _gather_host(source, seen, gathered, learned)
     if destination is None or destination.trust_domain != learned.trust_domain:
         return "the callee is of another trust domain"
     if source is None:
@@ -244,6 +238,18 @@ def _gather_one(
     if pattern is None or seen.method is None or not is_method(seen.method):
         return "no rule can be written for its method and path"
     gathered.add(gathered.requests[source, destination, seen.method, pattern], seen)
+    return None
+
+
+def _gather_host(
+    source: SpiffeId, seen: Observed, gathered: _Gathered, learned: Learned
+) -> str | None:
+    if source.trust_domain != learned.trust_domain:
+        return "the caller is of another trust domain"
+    host = seen.destination.removeprefix(EXTERNAL).lower()
+    if not HOST.fullmatch(host):
+        return "no rule can be written for its host"
+    gathered.add(gathered.hosts[source, host, seen.port], seen)
     return None
 
 

@@ -1,4 +1,4 @@
-"""What a candidate policy would have done to recorded calls, against what was, or what another does.
+"""What a candidate policy would have done to recorded calls, against what was done.
 
 Without another policy, "before" is what the record says was done. A combination is newly refused
 where it was allowed before and the candidate refuses it; undecided combinations are neither, they

@@ -1,8 +1,8 @@
 """Path patterns out of observed routes, never wider than several examples support.
 
 1. A segment that the record replaced (`{}`) is a placeholder: its values are not known.
-2. Segments that look like identifiers (numbers, UUIDs, hexadecimal, long) become a placeholder where
-   at least `min_examples` different ones stood between the same neighbours; fewer stay literal.
+2. Segments that look like identifiers (numbers, UUIDs, hexadecimal, long) become a placeholder
+   where at least `min_examples` different ones stood between the same neighbours; fewer stay.
 3. Names that do not look like identifiers become a placeholder only where `MANY` different ones
    did, and never in the first segment.
 4. `/**` is learned only where the record itself was cut there.

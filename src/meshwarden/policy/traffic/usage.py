@@ -1,5 +1,6 @@
-"""Which rules recorded calls used. A call that may have used a rule, used it: none is called unused
-because the record says too little.
+"""Which rules recorded calls used.
+
+A call that may have used a rule, used it: none is called unused because the record says too little.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from meshwarden.policy.traffic.route import parse_route
 
 
 def supports_of(policy: AccessPolicy, observed: Iterable[Observed]) -> dict[str, Support]:
-    """Return the calls that may have used each rule, by the rule's name; unused ones are missing."""
+    """Return the calls that may have used each rule, by its name; unused ones are missing."""
     compiled = CompiledPolicy(policy)
     found: dict[str, Support] = {}
     for seen in observed:
