@@ -85,7 +85,7 @@ connections = st.builds(
 claims = st.sampled_from(CLAIMS)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(policies, requests | connections, claims)
 def test_the_compiled_form_gives_the_reference_answer_and_rule(
     policy: AccessPolicy, asked: HttpRequest | Connection, held: Claims | None
@@ -98,7 +98,7 @@ def test_the_compiled_form_gives_the_reference_answer_and_rule(
     )
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(policies, policies)
 def test_every_example_really_differs(old: AccessPolicy, new: AccessPolicy) -> None:
     for change in diff_policies(old, new).changes:
@@ -107,7 +107,7 @@ def test_every_example_really_differs(old: AccessPolicy, new: AccessPolicy) -> N
         assert decide(old, asked, held).allowed != change.gained
 
 
-@settings(max_examples=1000)
+@settings(max_examples=600)
 @given(policies, policies, requests | connections, claims)
 def test_a_request_differs_only_where_a_change_says_so(
     old: AccessPolicy, new: AccessPolicy, asked: HttpRequest | Connection, held: Claims | None
@@ -119,7 +119,7 @@ def test_a_request_differs_only_where_a_change_says_so(
         assert any(change.gained == after for change in reported)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(policies, st.data())
 def test_a_policy_does_not_differ_from_itself_in_another_order(
     policy: AccessPolicy, data: st.DataObject

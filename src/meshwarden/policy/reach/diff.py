@@ -13,6 +13,7 @@ Callers are compared by SPIFFE ID, and so are callees: a service that was only r
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count, islice
 from typing import Final
 
@@ -105,8 +106,12 @@ class _Other:
         grants = [*tree.meeting(ANY_PATH[0]), *tree.meeting(ANY_PATH[1])]
         self.methods = sorted({m for grant in grants for m in grant.rule.methods or ()})
         self.unlisted_method = next(m for m in (*_COMMON, "OTHER") if m not in self.methods)
-        literals = tree.literals()
-        self.free_segment = next(text for text in _free_texts() if text not in literals)
+
+    @cached_property
+    def free_segment(self) -> str:
+        """A segment that no pattern here spells out."""
+        literals = self.tree.literals()
+        return next(text for text in _free_texts() if text not in literals)
 
     def uncovered(self, rule: Rule, pattern: PathPattern, method: str | None) -> Segments | None:
         """Return a path that `rule` allows for `method` by `pattern`, and nothing here does."""
@@ -182,14 +187,16 @@ def _uncovered(start: Change, rule: Rule, pattern: PathPattern, other: _Other) -
     if not found:
         return None
     method, path = next(iter(found.items()))
-    return replace(
-        start,
+    listed = None if None in found else tuple(each for each in found if each is not None)
+    return Change(
+        kind=start.kind,
+        gained=start.gained,
+        source=start.source,
+        destination=start.destination,
         rule=rule.name,
         where=rule.where,
-        methods=None if None in found else tuple(each for each in found if each is not None),
-        not_methods=tuple(each for each in other.methods if each not in found)
-        if None in found
-        else (),
+        methods=listed,
+        not_methods=tuple(m for m in other.methods if m not in found) if listed is None else (),
         paths=pattern.text,
         besides=other.besides(pattern, found),
         token=rule.token,
