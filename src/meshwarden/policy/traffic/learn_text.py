@@ -18,7 +18,7 @@ from meshwarden.policy.traffic.learn import (
 MARK: Final = "# learned:"
 _WIDTH: Final = 100
 _SURE: Final = (100, 7)  # calls, days: more than a week's rhythm
-_FAIRLY: Final = (20, 1)
+_FAIRLY: Final = (20, 2)
 
 
 def name_services(
@@ -116,6 +116,8 @@ def sureness(support: Support) -> str:
     for (calls, days), word in ((_SURE, "sure"), (_FAIRLY, "fairly sure")):
         if support.count >= calls and len(support.days) >= days:
             return word
+    if support.count >= _FAIRLY[0]:
+        return "seen on one day only"
     return "unsure, few calls: look at it"
 
 
