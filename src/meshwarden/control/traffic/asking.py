@@ -15,7 +15,7 @@ from meshwarden.control.plane.naming import naming_of
 from meshwarden.kernel import Call, InputError, SpiffeId
 from meshwarden.policy import AccessPolicy, Connection, HttpRequest
 from meshwarden.policy.traffic import Observed
-from meshwarden.policy.traffic.judge import spiffe_id
+from meshwarden.policy.traffic.observed import spiffe_id
 from meshwarden.policy.traffic.replay import asked_of
 from meshwarden.policy.traffic.route import HIDDEN
 

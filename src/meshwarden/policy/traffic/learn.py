@@ -24,8 +24,7 @@ from meshwarden.policy.model import HOST, AccessPolicy, is_method
 from meshwarden.policy.path import PathPattern
 from meshwarden.policy.reach.compiled import CompiledPolicy
 from meshwarden.policy.reach.grant import Grant
-from meshwarden.policy.traffic.judge import spiffe_id
-from meshwarden.policy.traffic.observed import Observed
+from meshwarden.policy.traffic.observed import Observed, Support, spiffe_id
 from meshwarden.policy.traffic.templates import MIN_EXAMPLES, learn_patterns
 
 HTTPS: Final = 443  # of an outside host whose port was not recorded; the rule says so
@@ -50,23 +49,6 @@ class LearnSettings:
     min_examples: int = MIN_EXAMPLES
     unproven: bool = False
     suspects: frozenset[str] = frozenset()
-
-
-@dataclass(slots=True, kw_only=True)
-class Support:
-    """How often something was seen, and when: nanoseconds since the epoch, days since then."""
-
-    count: int = 0
-    first: int = 0
-    last: int = 0
-    days: set[int] = field(default_factory=set)
-
-    def add(self, other: "Observed | Support") -> None:
-        """Take in the calls of `other`."""
-        self.first = min(self.first or other.first, other.first)
-        self.last = max(self.last, other.last)
-        self.count += other.count
-        self.days |= other.days
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from meshwarden.policy.traffic.learn import (
     LearnedHost,
     LearnedRule,
     LearnedService,
-    Support,
 )
+from meshwarden.policy.traffic.observed import Support
 
 MARK: Final = "# learned:"
 _WIDTH: Final = 100

@@ -4,14 +4,14 @@ Ten million calls are a few hundred combinations; all that follows works on thes
 single calls (transactions, certificates) is not kept.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshwarden.kernel import InputError
+from meshwarden.kernel import InputError, SpiffeId
 
 MAX_COMBINATIONS: Final = 1_000_000
 DAY_NS: Final = 86_400_000_000_000
@@ -50,6 +50,23 @@ class Observed:
         """`caller -> callee what`: how findings and messages name it."""
         what = f"{self.method or '?'} {self.route}" if self.route else f"port {self.port}"
         return f"{self.source} -> {self.destination} {what}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Support:
+    """How often something was seen, and when: nanoseconds since the epoch, days since then."""
+
+    count: int = 0
+    first: int = 0
+    last: int = 0
+    days: set[int] = field(default_factory=set)
+
+    def add(self, other: "Observed | Support") -> None:
+        """Take in the calls of `other`."""
+        self.first = min(self.first or other.first, other.first)
+        self.last = max(self.last, other.last)
+        self.count += other.count
+        self.days |= other.days
 
 
 @dataclass(kw_only=True)
@@ -140,6 +157,10 @@ def _order(seen: Observed) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def total(observed: Iterable[Observed]) -> int:
-    """Return how many calls they are."""
-    return sum(seen.count for seen in observed)
+@lru_cache(maxsize=65_536)
+def spiffe_id(party: str) -> SpiffeId | None:
+    """Return the identity of a recorded party; None for `unknown` and outside ones."""
+    try:
+        return SpiffeId.parse(party)
+    except InputError:
+        return None

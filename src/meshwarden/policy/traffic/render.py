@@ -6,8 +6,8 @@ from typing import Final
 
 from meshwarden.policy.model import AccessPolicy
 from meshwarden.policy.reach.render import code
-from meshwarden.policy.traffic.judge import Verdict, spiffe_id
-from meshwarden.policy.traffic.observed import Observed
+from meshwarden.policy.traffic.judge import Verdict
+from meshwarden.policy.traffic.observed import Observed, spiffe_id
 from meshwarden.policy.traffic.replay import Replay, ReplayRow
 
 MAX_ROWS: Final = 200

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from meshwarden.kernel import EXTERNAL
 from meshwarden.policy.decide import decide
 from meshwarden.policy.model import AccessPolicy, Connection, HttpRequest, TokenRequirement
-from meshwarden.policy.traffic.judge import Judge, Judgement, Verdict, spiffe_id
-from meshwarden.policy.traffic.observed import Observed
+from meshwarden.policy.traffic.judge import Judge, Judgement, Verdict
+from meshwarden.policy.traffic.observed import Observed, spiffe_id
 from meshwarden.policy.traffic.route import HIDDEN, example_path, parse_route
 
 

@@ -10,9 +10,7 @@ from meshwarden.policy.model import AccessPolicy, Egress, Rule
 from meshwarden.policy.path import PathPattern
 from meshwarden.policy.reach.compiled import CompiledPolicy
 from meshwarden.policy.reach.grant import ANY_PATH
-from meshwarden.policy.traffic.judge import spiffe_id
-from meshwarden.policy.traffic.learn import Support
-from meshwarden.policy.traffic.observed import Observed
+from meshwarden.policy.traffic.observed import Observed, Support, spiffe_id
 from meshwarden.policy.traffic.route import parse_route
 
 
