@@ -82,3 +82,15 @@ def test_a_sidecar_that_is_away_raises_no_finding(proxies: Proxies) -> None:
         proxies.enforcement.look()
     assert proxies.told == []
     assert proxies.enforcement.drift(name)
+
+
+async def test_the_control_plane_raises_a_finding_that_names_sidecar_and_filters(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path)
+    plane = bench.plane()
+    async with plane.running():
+        plane.enforcement.tell("back", ("authorization",))
+        assert bench.findings.codes == ["policy.not_enforced"]
+        answered_nothing = {each.service: each.not_enforced for each in plane.status().sidecars}
+        assert answered_nothing["back"] == ["authorization"]

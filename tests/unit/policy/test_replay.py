@@ -52,3 +52,12 @@ def test_no_route_can_break_out_of_the_markdown_table() -> None:
 
 def test_no_calls_are_no_proof() -> None:
     assert "nothing is known" in render_replay(replay([], policy_of()))
+
+
+def test_the_token_that_the_deciding_rule_asked_for_is_known_from_the_other_policy() -> None:
+    closing = call("/v1/accounts/{}", "DELETE", source="payments", rule="ledger.accepts[2]")
+    stricter = policy_of(POLICY.replace("scopes: [close]", "scopes: [close, audit]"))
+    assert replay(observed(closing), policy_of(), policy_of()).verdicts == {Verdict.ALLOWED: 1}
+    assert replay(observed(closing), stricter, policy_of()).verdicts == {Verdict.UNDECIDED: 1}
+    elsewhere = call("/v1/accounts/{}", "DELETE", source="payments", rule="ledger.accepts[0]")
+    assert replay(observed(elsewhere), policy_of(), policy_of()).verdicts == {Verdict.UNDECIDED: 1}
