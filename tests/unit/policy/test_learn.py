@@ -6,8 +6,9 @@ from meshwarden.kernel import Call, SpiffeId
 from meshwarden.policy import parse_policy
 from meshwarden.policy.edit import quoted
 from meshwarden.policy.traffic import Verdict, replay
-from meshwarden.policy.traffic.learn import Learned, LearnSettings, learn
+from meshwarden.policy.traffic.learn import learn
 from meshwarden.policy.traffic.learn_text import name_services, render_learned
+from meshwarden.policy.traffic.learned import Learned, LearnSettings
 from meshwarden.policy.traffic.templates import learn_patterns
 
 LEDGER = SpiffeId.parse(DOMAIN + "ledger")

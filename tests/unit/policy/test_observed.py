@@ -40,7 +40,7 @@ def test_no_calls_are_no_combinations() -> None:
 
 def test_more_combinations_than_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observed, "MAX_COMBINATIONS", 5)
+    traffic = Traffic()
+    traffic.add(calls_to_table([call(f"/{number}") for number in range(6)]))
     with pytest.raises(InputError, match="more than 5 combinations"):
-        traffic = Traffic()
-        traffic.add(calls_to_table([call(f"/{number}") for number in range(6)]))
         traffic.observed()

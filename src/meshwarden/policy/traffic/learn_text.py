@@ -7,7 +7,7 @@ from typing import Final
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy.edit import quoted
 from meshwarden.policy.parse import API_VERSION, SERVICE_NAME
-from meshwarden.policy.traffic.learn import (
+from meshwarden.policy.traffic.learned import (
     Learned,
     LearnedHost,
     LearnedRule,
