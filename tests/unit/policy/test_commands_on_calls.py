@@ -182,6 +182,9 @@ def test_a_patch_applies_and_allows(write: Write, capsys: Capture) -> None:
         ["replay", "{policy}", "--calls", "{broken}"],
         ["replay", "{policy}", "--calls", "{policy}"],
         ["replay", "{policy}", "--calls", "{calls}", "--confirm", "-1"],
+        ["replay", "{policy}", "--calls", "{none}"],
+        ["unused", "{policy}", "--calls", "{none}"],
+        ["learn", "{none}"],
         ["learn"],
         ["learn", "{broken}"],
         ["learn", "{calls}", "--holdout", "1"],
@@ -199,6 +202,7 @@ def test_bad_input_is_one_clear_line(write: Write, capsys: Capture, arguments: l
     names = {
         "policy": write("access.yaml", POLICY),
         "calls": write("calls.parquet", call()),
+        "none": write("none.parquet"),
         "broken": write("broken.parquet", "PAR1 not really"),
     }
     filled = list(arguments)
