@@ -19,6 +19,8 @@ COMMANDS = {
     "serve": "The control plane alone.",
     "identity": "Identities: who may have which, what is issued; revoke and rotate.",
     "policy": "Policy as code: check, decide, explain, compile.",
+    "gate": "Judge manifests, Terraform plans, Compose files, access policies.",
+    "rules": "The rules of the gate: list, explain, test.",
     "calls": "Recorded calls: list, summary, graph.",
 }
 

@@ -1,0 +1,6 @@
+"""Rego rules: read from folders, run by the embedded engine in processes that may be lost."""
+
+from meshwarden.adapters.rego.pool import Outcome, Pool, Request
+from meshwarden.adapters.rego.rules import SHIPPED, RuleSet, load_rules
+
+__all__ = ["SHIPPED", "Outcome", "Pool", "Request", "RuleSet", "load_rules"]

@@ -1,0 +1,23 @@
+# METADATA
+# title: Process may gain more privileges than its parent
+# custom:
+#   severity: medium
+#   kinds: [workload]
+#   fix: set securityContext.allowPrivilegeEscalation to false
+#   controls:
+#     - PCI DSS 4.0.1 7.2.5
+#     - GDPR Art. 32(1)(b)
+#     - CIS Kubernetes 5.2.6
+package meshwarden.workload.privilege_escalation
+
+import data.meshwarden.lib.pods
+import data.meshwarden.lib.values
+
+deny contains {
+	"msg": concat("", ["container ", values.text(pods.name(found.container)), " may escalate privileges"]),
+	"path": array.concat(found.path, ["securityContext", "allowPrivilegeEscalation"]),
+} if {
+	some found in pods.containers
+	object.get(found.container, ["securityContext", "allowPrivilegeEscalation"], true) != false
+	object.get(input, ["spec", "os", "name"], "linux") != "windows"
+}

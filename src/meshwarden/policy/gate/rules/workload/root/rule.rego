@@ -1,0 +1,56 @@
+# METADATA
+# title: Container runs as root, or may
+# custom:
+#   severity: high
+#   kinds: [workload, compose]
+#   fix: set runAsNonRoot to true and runAsUser to an id above 0
+#   controls:
+#     - PCI DSS 4.0.1 2.2.6
+#     - PCI DSS 4.0.1 7.2.5
+#     - GDPR Art. 32(1)(b)
+#     - CIS Kubernetes 5.2.7
+package meshwarden.workload.root
+
+import data.meshwarden.lib.pods
+import data.meshwarden.lib.values
+
+# The container's setting, else the pod's.
+setting(container, field) := container.securityContext[field] if not object.get(container, ["securityContext", field], null) == null
+
+setting(container, field) := pods.spec.securityContext[field] if {
+	object.get(container, ["securityContext", field], null) == null
+	not object.get(pods.spec, ["securityContext", field], null) == null
+}
+
+windows if pods.spec.os.name == "windows"
+
+excluded(container) if setting(container, "runAsNonRoot") == true
+
+excluded(container) if setting(container, "runAsUser") > 0
+
+deny contains {
+	"msg": concat("", ["container ", values.text(pods.name(found.container)), " runs as root (UID 0)"]),
+	"path": array.concat(found.path, ["securityContext", "runAsUser"]),
+} if {
+	some found in pods.containers
+	setting(found.container, "runAsUser") == 0
+}
+
+deny contains {
+	"msg": concat("", ["container ", values.text(pods.name(found.container)), " may run as root: nothing excludes it"]),
+	"path": array.concat(found.path, ["securityContext", "runAsNonRoot"]),
+	"severity": "medium",
+} if {
+	not windows
+	some found in pods.containers
+	not excluded(found.container)
+	not setting(found.container, "runAsUser") == 0
+}
+
+deny contains {
+	"msg": concat("", ["service ", values.text(service), " runs as root"]),
+	"path": ["services", service, "user"],
+} if {
+	some service, definition in input.services
+	split(values.text(definition.user), ":")[0] in {"root", "0"}
+}
