@@ -36,7 +36,7 @@ class Answer:
 def run(pipe: Connection, program: Program, progress: Any) -> None:
     """Serve until the pipe closes; the first message is None, or why it does not compile."""
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
-        _silence()
+        silence()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
             engine = Engine(program)
@@ -49,7 +49,7 @@ def run(pipe: Connection, program: Program, progress: Any) -> None:
             pipe.send([_answer(engine, program, requests, i, progress) for i in range(len(requests))])
 
 
-def _silence() -> None:
+def silence() -> None:
     """Keep what the engine prints off our output: errors come back as values."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
