@@ -6,7 +6,7 @@ are the caller's to report.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,8 +16,14 @@ from regopy.rego_shared import rego_output_string as output_string
 
 from meshwarden.adapters.rego.messages import describe
 
-MAIN: Final = "meshwarden/gate_main"
-"""Package of the module that we generate: one object for each group of rules."""
+ALL: Final = "meshwarden/gate_main/all"
+"""Entrypoint of the module that we generate: what each rule that was asked returns, by its number.
+
+One query for all of them: a query costs as much as several rules, and what rules share is worked
+out once in it."""
+
+ASKED: Final = "meshwarden.dev/asked"
+"""Key of the input under which stand the numbers of the rules that are asked."""
 
 
 class EngineError(Exception):
@@ -26,12 +32,11 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to compile: modules by file name, data, entrypoints, and groups of entrypoints."""
+    """What to compile: modules by file name, data, and the rules' entrypoints."""
 
     modules: Sequence[tuple[str, str]]
     data: Mapping[str, Any]
     entrypoints: Sequence[str]
-    groups: Sequence[Sequence[int]] = ()
 
 
 class Engine:
@@ -41,11 +46,10 @@ class Engine:
         self._interpreter = Interpreter()
         self._interpreter.log_level = LogLevel.NONE
         try:
-            for name, source in [*program.modules, ("groups", _groups(program))]:
+            for name, source in [*program.modules, ("gate_main", _main(program))]:
                 self._add(name, source)
             self._interpreter.add_data(dict(program.data))
-            groups = [f"{MAIN}/g{number}" for number in range(len(program.groups))]
-            self._bundle = self._interpreter.build(None, [*program.entrypoints, *groups])
+            self._bundle = self._interpreter.build(None, [*program.entrypoints, ALL])
         except RegoError as error:
             raise EngineError(describe(str(error), dict(program.modules))) from error
         if not self._bundle.ok():
@@ -54,13 +58,14 @@ class Engine:
     def _add(self, name: str, source: str) -> None:
         self._interpreter.add_module(name, source)
 
-    def set_input(self, value: Mapping[str, Any]) -> None:
+    def set_input(self, value: Mapping[str, Any], asked: Iterable[int] = ()) -> None:
         """Take the object to judge.
 
         As JSON: the engine keeps texts as they are escaped there, and prints them as they came. Fed
         as values, a quotation mark in a manifest would end a text in the engine's answer.
         """
         try:
+            value = {**value, ASKED: {str(number): True for number in asked}}
             self._interpreter.set_input_term(json.dumps(value, ensure_ascii=False, allow_nan=False))
         except (RegoError, TypeError, ValueError, RecursionError) as error:
             raise EngineError(f"the engine does not take this value: {error}") from error
@@ -86,16 +91,9 @@ class Engine:
         return expressions[0] if expressions else None
 
 
-def group_entrypoint(number: int) -> str:
-    """Return the entrypoint of group `number`: an object of rule number (text) to its answer."""
-    return f"{MAIN}/g{number}"
-
-
-def _groups(program: Program) -> str:
-    lines = [f"package {MAIN.replace('/', '.')}", ""]
-    for number, members in enumerate(program.groups):
-        for member in members:
-            path = program.entrypoints[member].replace("/", ".")
-            lines.append(f'g{number}["{member}"] := data.{path}')
-        lines.append("")
+def _main(program: Program) -> str:
+    lines = ["package meshwarden.gate_main", ""]
+    for number, entrypoint in enumerate(program.entrypoints):
+        path = entrypoint.replace("/", ".")
+        lines.append(f'all["{number}"] := data.{path} if input["{ASKED}"]["{number}"]')
     return "\n".join(lines) + "\n"

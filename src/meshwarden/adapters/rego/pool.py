@@ -132,10 +132,10 @@ class Pool:
         chosen = [requests[number] for number in task.numbers]
         if task.single:
             kept = [rule for rule in chosen[0].rules if rule not in task.failed]
-            chosen = [replace(chosen[0], rules=kept, group=None)]
+            chosen = [replace(chosen[0], rules=kept, at_once=False)]
         if banned := self._banned():
             chosen = [
-                replace(one, rules=[rule for rule in one.rules if rule not in banned], group=None)
+                replace(one, rules=[rule for rule in one.rules if rule not in banned], at_once=False)
                 for one in chosen
             ]
         worker.progress[0], worker.progress[1] = 0, -1

@@ -99,13 +99,14 @@ def _parse_rule(document: Node, package: str, path: Path) -> Rule:
         optional=["description", "scope", "authors", "related_resources", "entrypoint"],
     )
     custom = top["custom"].fields(
-        required=["severity", "kinds"], optional=["fix", "controls", "redact", "id"]
+        required=["severity", "kinds"], optional=["fix", "controls", "redact", "needs"]
     )
     names = package.split(".")
     folder = path.parent if path.name == RULE else None
     name = folder.name if folder else names[-1].replace("_", "-")
     pack = names[-2] if len(names) > 1 else "rules"
     fix, controls, redact = custom.get("fix"), custom.get("controls"), custom.get("redact")
+    needs = custom.get("needs")
     page = path.with_name("page.md") if folder else path.with_suffix(".md")
     return Rule(
         id=f"{pack}/{name}",
@@ -116,9 +117,17 @@ def _parse_rule(document: Node, package: str, path: Path) -> Rule:
         fix=fix.text() if fix else "",
         controls=tuple(controls.texts()) if controls else (),
         page=_text(page) if page.is_file() else "",
+        needs=_pattern(needs) if needs else None,
         redact=redact.boolean() if redact else False,
         where=str(path),
     )
+
+
+def _pattern(node: Node) -> re.Pattern[str]:
+    try:
+        return re.compile(node.text(), re.MULTILINE)
+    except re.error as error:
+        node.refuse("rules.needs", f"no regular expression: {error}", hint="Python's syntax")
 
 
 def _severity(node: Node) -> Severity:

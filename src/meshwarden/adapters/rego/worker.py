@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from meshwarden.adapters.rego.engine import Engine, EngineError, Program, group_entrypoint
+from meshwarden.adapters.rego.engine import ALL, Engine, EngineError, Program
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One object, and the rules (numbers of entrypoints) to ask; `group` if they are one."""
+    """One object, and the rules (numbers of entrypoints) to ask; all at once, or one by one."""
 
     value: Mapping[str, Any]
     rules: Sequence[int]
-    group: int | None = None
+    at_once: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +62,12 @@ def _answer(
     request = requests[index]
     progress[0], progress[1] = index, -1
     try:
-        engine.set_input(request.value)
+        engine.set_input(request.value, request.rules)
     except EngineError as error:
         return Answer(found={}, failed={-1: str(error)})
-    if request.group is not None:
+    if request.at_once:
         try:
-            found = engine.query(group_entrypoint(request.group)) or {}
+            found = engine.query(ALL) or {}
             return Answer(found={int(rule): value for rule, value in found.items()}, failed={})
         except EngineError:
             pass  # ask one by one, to learn which rule it is

@@ -42,14 +42,11 @@ class Evaluator:
         limit_s: float = LIMIT_S,
     ) -> None:
         self.rules: Sequence[Rule] = rules.rules
-        self._groups = _groups(rules.rules)
         program = Program(
             modules=rules.modules,
             data=settings.data(),
             entrypoints=[rule.entrypoint for rule in rules.rules],
-            groups=list(self._groups),
         )
-        self._numbers = {group: number for number, group in enumerate(self._groups)}
         self._pool = Pool(program, workers=workers, limit_s=limit_s)
 
     def __enter__(self) -> "Evaluator":
@@ -66,7 +63,6 @@ class Evaluator:
             Request(
                 value={**subject.value, CONTEXT: context_of(subject, world)},
                 rules=rules,
-                group=self._numbers.get(rules),
             )
             for subject, rules in asked
         ]
@@ -75,8 +71,11 @@ class Evaluator:
             yield self._judged(subject, outcome)
 
     def _about(self, subject: Subject) -> tuple[int, ...]:
+        lines = outline(subject.value)
         return tuple(
-            number for number, rule in enumerate(self.rules) if is_about(rule, subject.tags)
+            number
+            for number, rule in enumerate(self.rules)
+            if is_about(rule, subject.tags) and (rule.needs is None or rule.needs.search(lines))
         )
 
     def _judged(self, subject: Subject, outcome: Outcome) -> Judged:
@@ -100,17 +99,19 @@ def is_about(rule: Rule, tags: frozenset[str]) -> bool:
     return bool(rule.kinds & tags) or bool("*" in rule.kinds and kubernetes)
 
 
-def _groups(rules: Sequence[Rule]) -> dict[tuple[int, ...], None]:
-    """Return the sets of rules that some kind is asked: each becomes one query."""
-    kinds = {kind for rule in rules for kind in rule.kinds} | {"Deployment", "Other"}
-    tags = [frozenset({kind}) for kind in sorted(kinds)]
-    tags += [frozenset({kind, "workload"}) for kind in sorted(kinds - {"compose", "terraform"})]
-    found: dict[tuple[int, ...], None] = {}
-    for one in tags:
-        numbers = tuple(number for number, rule in enumerate(rules) if is_about(rule, one))
-        if len(numbers) > 1:
-            found[numbers] = None
-    return found
+def outline(value: Any) -> str:
+    """Return the object as lines `path.to.key=value`, for rules' `needs`; one line each."""
+    lines: list[str] = []
+    todo: list[tuple[str, Any]] = [("", value)]
+    while todo:
+        path, one = todo.pop()
+        if isinstance(one, dict):
+            todo += [(f"{path}.{key}" if path else key, item) for key, item in one.items()]
+        elif isinstance(one, list):
+            todo += [(f"{path}.{number}", item) for number, item in enumerate(one)]
+        else:
+            lines.append(f"{path}={one}".replace("\n", "\t"))
+    return "\n".join(lines)
 
 
 def _failed(subject: Subject, rule: Rule | None, why: str) -> Problem:

@@ -1,5 +1,6 @@
 """What the gate judges, by what, and what comes out: plain facts, nothing that does I/O."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,6 +37,8 @@ class Rule:
         fix: one line: what to do.
         controls: what it supports (`PCI DSS 4.0.1 4.2.1`).
         page: why, how to fix, false positives; Markdown.
+        needs: what must stand in an object, written as lines `path.to.key=value`, for the rule to
+            have anything to say; None where absence alone may break it. Saves the engine's time.
         redact: whether the value that it points at must not be shown.
         where: the file that it stands in.
     """
@@ -48,6 +51,7 @@ class Rule:
     fix: str = ""
     controls: tuple[str, ...] = ()
     page: str = ""
+    needs: re.Pattern[str] | None = None
     redact: bool = False
     where: str = ""
 

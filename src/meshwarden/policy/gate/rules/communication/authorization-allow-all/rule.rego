@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [AuthorizationPolicy, NetworkPolicy, MeshTLSAuthentication, NetworkAuthentication, Server, ServerAuthorization, CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, Namespace, workload]
+#   needs: '^kind=(?!Deployment|StatefulSet|DaemonSet|ReplicaSet|Pod|Job|CronJob|Namespace)|config\.linkerd\.io/default-inbound-policy'
 #   fix: name the callers
 #   controls:
 #     - PCI DSS 4.0.1 7.2.1

@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [workload, ConfigMap, ServiceEntry, Service, CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, compose]
+#   needs: '^(?!apiVersion=|metadata\.|[^=\n]*(image=|\.metadata\.))[^=\n]*=[^\n]*([A-Za-z0-9]\.([A-Za-z]{2}|(?i:com|org|net|edu|gov|mil|int|info|biz|name|pro|app|dev|cloud|online|site|store|shop|tech|xyz|live|world|bank|finance|financial|money|pay|exchange|capital|services|systems|solutions|network|digital|software|support|email|host|website|space|top|club|page|link|click|work|zone|run|tools|agency|media|news|global|group|company|example|test|invalid))(?![A-Za-z0-9-]|\.[A-Za-z0-9])|[0-9]\.[0-9]+\.[0-9])'
 #   fix: add the host to allowed_hosts in the gate's configuration once someone has approved it
 #   controls:
 #     - PCI DSS 4.0.1 1.3.2

@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [Service, workload]
+#   needs: '=(LoadBalancer|NodePort)$|externalIPs|\.hostPort='
 #   fix: use ClusterIP behind the gateway, or state the reason in annotation meshwarden.dev/reason
 #   controls:
 #     - PCI DSS 4.0.1 1.4.2

@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [Gateway, Ingress, Service, compose, workload, ConfigMap, terraform]
+#   needs: '^kind=(Gateway|Ingress|Service)$|^resource_changes\.|^services\.[^=\n]*\.ports\.|(?i:http|ws|ftp|ldap|amqp|smtp|telnet)://(?!localhost|[a-z0-9.-]*\.(svc|local|internal)\b)[^\s/]*\.'
 #   fix: terminate TLS there, or redirect to HTTPS
 #   controls:
 #     - PCI DSS 4.0.1 4.2.1

@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [workload, Namespace]
+#   needs: 'istio|linkerd|\.runAsUser=(1337|2102)$'
 #   fix: remove the exception
 #   controls:
 #     - PCI DSS 4.0.1 1.3.1

@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [workload, compose]
+#   needs: '\.capabilities\.add\.|\.cap_add\.'
 #   fix: remove it from capabilities.add
 #   controls:
 #     - PCI DSS 4.0.1 7.2.5

@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [workload, compose]
+#   needs: 'host(Network|PID|IPC)=True|=host$'
 #   fix: remove hostPID, hostIPC, hostNetwork; a Service gives a stable address
 #   controls:
 #     - PCI DSS 4.0.1 1.4.2

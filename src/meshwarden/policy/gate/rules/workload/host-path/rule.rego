@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [workload, compose]
+#   needs: 'hostPath|^services\.[^=]*\.volumes\.'
 #   fix: use a PersistentVolumeClaim, emptyDir, ConfigMap or Secret
 #   controls:
 #     - PCI DSS 4.0.1 2.2.6

@@ -12,28 +12,28 @@
 package meshwarden.workload.image_unpinned
 
 import data.meshwarden.lib.images
-import data.meshwarden.lib.values
+
+# Tags that are made to move.
+moving := " latest main master edge nightly dev develop stable head "
 
 deny contains {
-	"msg": concat("", [values.text(found.what), ": image ", values.text(found.image), " ", values.text(problem)]),
+	"msg": concat("", [found.what, ": image ", found.image, " ", verdict.problem]),
 	"path": found.path,
-	"severity": severity,
+	"severity": verdict.severity,
 } if {
 	some found in images.used
-	[problem, severity] := unpinned(found.image)
+	not contains(found.image, "@")
+	verdict := judged(images.tag(found.image))
 }
 
-unpinned(image) := ["has no tag: it is whatever is newest", "high"] if {
-	not contains(image, "@")
-	images.tag(image) == ""
+judged(tag) := {"problem": "has no tag: it is whatever is newest", "severity": "high"} if tag == ""
+
+judged(tag) := {"problem": "has a tag that moves", "severity": "high"} if {
+	tag != ""
+	contains(moving, concat("", [" ", lower(tag), " "]))
 }
 
-unpinned(image) := ["has a tag that moves", "high"] if {
-	not contains(image, "@")
-	lower(images.tag(image)) in {"latest", "main", "master", "edge", "nightly", "dev", "develop", "stable", "head"}
-}
-
-unpinned(image) := ["is not pinned by digest", "low"] if {
-	not contains(image, "@")
-	not lower(images.tag(image)) in {"", "latest", "main", "master", "edge", "nightly", "dev", "develop", "stable", "head"}
+judged(tag) := {"problem": "is not pinned by digest", "severity": "low"} if {
+	tag != ""
+	not contains(moving, concat("", [" ", lower(tag), " "]))
 }

@@ -3,6 +3,7 @@
 # custom:
 #   severity: critical
 #   kinds: [workload, compose]
+#   needs: 'privileged=(true|True)'
 #   fix: remove privileged; add the one capability that is needed
 #   controls:
 #     - PCI DSS 4.0.1 2.2.6

@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [workload, compose]
+#   needs: '\.image='
 #   fix: take it from a listed registry, or add the registry to the configuration
 #   controls:
 #     - PCI DSS 4.0.1 6.3.2

@@ -3,6 +3,7 @@
 # custom:
 #   severity: high
 #   kinds: [workload, compose, ConfigMap]
+#   needs: '(?i)(pass(word|wd|phrase)|pwd|secret|token|credential|key|redis_auth)|PRIVATE KEY|(AKIA|ASIA)[A-Z0-9]{16}|gh[posu]_|_live_|xox[abprs]-|glpat-|AIza|SG\.|eyJ|://[^/@\s]*:[^/@\s]*@'
 #   fix: take it from a Secret (valueFrom.secretKeyRef), a file, or a vault; then rotate it
 #   redact: true
 #   controls:
