@@ -21,6 +21,7 @@ COMMANDS = {
     "policy": "Policy as code: check, decide, explain, compile.",
     "gate": "Judge manifests, Terraform plans, Compose files, access policies.",
     "rules": "The rules of the gate: list, explain, test.",
+    "admission": "The gate as a validating admission webhook.",
     "calls": "Recorded calls: list, summary, graph.",
 }
 

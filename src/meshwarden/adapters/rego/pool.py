@@ -107,6 +107,12 @@ class Pool:
         while len(self._workers) < min(count, self._most):
             self._workers.append(_Worker(self._program))
 
+    def warm(self) -> None:
+        """Start all workers and wait until they have compiled; ConfigError `gate.compile`."""
+        self.start(self._most)
+        while not all(worker.ready for worker in self._workers):
+            self._collect(deque(), (), {})
+
     def evaluate(self, requests: Sequence[Request]) -> list[Answer]:
         """Return the answer to each request, in order.
 

@@ -56,6 +56,10 @@ class Evaluator:
     def __exit__(self, *_: object) -> None:
         self._pool.__exit__()
 
+    def warm(self) -> None:
+        """Compile now, in every process, rather than at the first object."""
+        self._pool.warm()
+
     def judge(self, subjects: Sequence[Subject], world: World) -> Iterator[Judged]:
         """Yield each subject with its violations and what could not be evaluated."""
         asked = [(subject, rules) for subject in subjects if (rules := self._about(subject))]

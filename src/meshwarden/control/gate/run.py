@@ -122,7 +122,7 @@ def _report(gate: Gate, rules: RuleSet, found: _Input, judged: Iterable[Judged])
     findings = list(expired(gate.settings.waivers, gate.today))
     problems = list(found.problems)
     for subject, violations, failed in judged:
-        findings += judge.findings(subject, violations, _places)
+        findings += judge.findings(subject, violations, places)
         problems += failed
     for subject in found.subjects:
         if subject.family is Family.ACCESS_POLICY:
@@ -153,7 +153,8 @@ def _unjudged(rules: RuleSet, subjects: Iterable[Subject]) -> list[str]:
     return [f"no rule is about these kinds: {names}"]
 
 
-def _places(document: Document, paths: Iterable[Path]) -> dict[Path, tuple[int, int, int]]:
+def places(document: Document, paths: Iterable[Path]) -> dict[Path, tuple[int, int, int]]:
+    """Return line, column and last line of each path in `document`."""
     places = locate(document, paths)
     return {path: (one.line, one.column, one.last_line) for path, one in places.items()}
 
