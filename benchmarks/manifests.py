@@ -6,7 +6,7 @@ import yaml
 
 
 def write_manifests(folder: Path, count: int) -> None:
-    """Write `count` files of one object each: half Deployments, the rest Services, ConfigMaps, ..."""
+    """Write `count` files of one object each, half of them Deployments and CronJobs."""
     folder.mkdir(parents=True)
     makers = [_deployment, _service, _deployment, _config, _deployment, _policy, _deployment,
               _service, _cron, _account]  # fmt: skip
@@ -56,7 +56,10 @@ def _deployment(number: int) -> dict[str, object]:
 
 def _cron(number: int) -> dict[str, object]:
     job = {"spec": {"template": {"spec": {**_pod(number), "restartPolicy": "Never"}}}}
-    return {**_head("batch/v1", "CronJob", number), "spec": {"schedule": "@daily", "jobTemplate": job}}
+    return {
+        **_head("batch/v1", "CronJob", number),
+        "spec": {"schedule": "@daily", "jobTemplate": job},
+    }
 
 
 def _service(number: int) -> dict[str, object]:

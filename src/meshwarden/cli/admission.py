@@ -34,7 +34,8 @@ from meshwarden.policy.gate.webhook import webhook_configuration
 app = App(
     name="admission",
     help="The gate as a validating admission webhook, behind an Envoy of its own.",
-    help_epilogue="Example: meshwarden admission --name gate.meshwarden-system.svc --state /var/lib/meshwarden",
+    help_epilogue="Example: meshwarden admission --name gate.meshwarden-system.svc"
+    " --state /var/lib/meshwarden",
     help_format="plaintext",
     result_action="return_value",
 )
@@ -98,15 +99,14 @@ def admission(
             own_namespace=name.split(".")[1],
         )
         host, port = where["host"].strip("[]"), int(where["port"])
-        return asyncio.run(_serve(admitter, authority, folder, host, port, chance.serial))
+        return asyncio.run(_serve(admitter, authority, folder, (host, port), chance.serial))
 
 
 async def _serve(
     admitter: Admitter,
     authority: WebhookAuthority,
     folder: Path,
-    host: str,
-    port: int,
+    listen: tuple[str, int],
     draw_serial: Callable[[], int],
 ) -> int:
     stopped = asyncio.Event()
@@ -114,8 +114,8 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     due = _renew(authority, folder, admitter.clock.now(), draw_serial)
     bootstrap = render_admission(
-        host=host,
-        port=port,
+        host=listen[0],
+        port=listen[1],
         secret=folder / "webhook-secret.json",
         socket=folder / "webhook.sock",
         admin_socket=folder / "envoy-admin.sock",
@@ -127,7 +127,7 @@ async def _serve(
         )
         ended = asyncio.create_task(envoy.wait())
         stop = asyncio.create_task(stopped.wait())
-        _log.info("admission_started", listen=f"{host}:{port}", name=authority.name)
+        _log.info("admission_started", listen=f"{listen[0]}:{listen[1]}", name=authority.name)
         try:
             while not (stop.done() or ended.done()):
                 await asyncio.wait({ended, stop}, timeout=LOOK_S, return_when="FIRST_COMPLETED")

@@ -28,7 +28,7 @@ DEFAULT_CONFIG = Path("meshwarden-gate.yaml")
 
 
 @app.default
-def gate(
+def gate(  # noqa: PLR0913  # one for each option
     *paths: str,
     format: Annotated[  # noqa: A002  # the option's name
         Literal["text", "json", "sarif", "junit", "github", "markdown"], Parameter(name="--format")

@@ -26,9 +26,7 @@ app = App(
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
-@app.command(
-    name="list", help_epilogue="Example: meshwarden rules list --rules our-rules/ --json"
-)
+@app.command(name="list", help_epilogue="Example: meshwarden rules list --rules our-rules/ --json")
 def list_command(*, rules: tuple[Path, ...] = (), json: Json = False) -> int:
     """List the rules: severity, name, title.
 
@@ -66,8 +64,8 @@ def explain(name: str, *, rules: tuple[Path, ...] = (), json: Json = False) -> i
     return 0
 
 
-@app.command(help_epilogue="Example: meshwarden rules test our-rules/")
-def test(folder: Path | None = None, *, json: Json = False) -> int:
+@app.command(name="test", help_epilogue="Example: meshwarden rules test our-rules/")
+def check(folder: Path | None = None, *, json: Json = False) -> int:
     """Test rules: their Rego unit tests, and their firing and quiet examples.
 
     Args:

@@ -144,7 +144,7 @@ def _key(value: Any, event: Any) -> str:
     raise Broken(event.start_mark.line, "gate.key", "a key must be a plain text")
 
 
-def _scalar(event: ScalarEvent) -> Any:
+def _scalar(event: Any) -> Any:
     text: str = event.value
     if not event.implicit[0] and event.tag in {None, "!", _TEXT}:
         return text

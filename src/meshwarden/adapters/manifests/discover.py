@@ -7,7 +7,6 @@
 - Hidden folders and `node_modules` are left out.
 """
 
-import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -78,7 +77,7 @@ class Discovery:
             return
         self._seen.add(identity)
         try:
-            names = sorted(os.listdir(path))
+            names = sorted(entry.name for entry in path.iterdir())
         except OSError as error:
             yield _unreadable(path, error)
             return

@@ -24,7 +24,9 @@ MAX_YAML_BYTES: Final = 8 * 1024 * 1024
 MAX_JSON_BYTES: Final = 24 * 1024 * 1024
 
 _SEPARATOR = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
-_NOTHING = re.compile(rb"(?:[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)|%[^\n]*(?:\n|\Z)|\.\.\.[ \t\r]*(?:\n|\Z))*")
+_NOTHING = re.compile(
+    rb"(?:[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)|%[^\n]*(?:\n|\Z)|\.\.\.[ \t\r]*(?:\n|\Z))*"
+)
 _TEMPLATE = re.compile(r"\{\{-?\s*(\.(Values|Release|Chart|Capabilities)\b|include\b|template\b)")
 _ANY_TEMPLATE = re.compile(rb"\{\{|\{%")
 
@@ -165,12 +167,10 @@ def _line_of(raw: bytes, text: str) -> int:
 
 def _lead(raw: bytes) -> int:
     """Return how many lines of separator, comment or nothing stand before the document."""
-    count = 0
-    for line in raw.split(b"\n"):
+    for count, line in enumerate(raw.split(b"\n")):
         text = line.strip()
         if text and not text.startswith((b"#", b"%")) and text != b"---":
             return count
-        count += 1
     return 0
 
 

@@ -73,8 +73,11 @@ class Engine:
     def query(self, entrypoint: str) -> Any:
         """Return what `entrypoint` is for the input; None where it is undefined."""
         try:
+            # regopy's own Output parses the text a second time and hides what it cannot parse
             output = rego_bundle_query_entrypoint(
-                self._interpreter._impl, self._bundle._impl, entrypoint
+                self._interpreter._impl,  # noqa: SLF001
+                self._bundle._impl,  # noqa: SLF001
+                entrypoint,
             )
         except RegoError as error:
             raise EngineError(describe(str(error), {})) from error

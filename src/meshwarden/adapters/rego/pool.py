@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from meshwarden.adapters.rego.engine import Program
 from meshwarden.adapters.rego.worker import Answer, Request, run
@@ -51,9 +51,7 @@ class _Worker:
     def __init__(self, program: Program) -> None:
         self.progress: Any = _FORK.Array("q", 2, lock=False)
         self.pipe, theirs = _FORK.Pipe()
-        self.process = _FORK.Process(
-            target=run, args=(theirs, program, self.progress), daemon=True
-        )
+        self.process = _FORK.Process(target=run, args=(theirs, program, self.progress), daemon=True)
         self.process.start()
         theirs.close()
         self.task: _Task | None = None
@@ -87,14 +85,16 @@ class _Worker:
 class Pool:
     """Worker processes for one program; a context manager."""
 
-    def __init__(self, program: Program, *, workers: int | None = None, limit_s: float = LIMIT_S):
+    def __init__(
+        self, program: Program, *, workers: int | None = None, limit_s: float = LIMIT_S
+    ) -> None:
         self._program = program
         self._limit_s = limit_s
         self._most = workers or len(os.sched_getaffinity(0))
         self._workers: list[_Worker] = []
         self._blamed: Counter[int] = Counter()
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,7 +141,9 @@ class Pool:
             chosen = [replace(chosen[0], rules=kept, at_once=False)]
         if banned := self._banned():
             chosen = [
-                replace(one, rules=[rule for rule in one.rules if rule not in banned], at_once=False)
+                replace(
+                    one, rules=[rule for rule in one.rules if rule not in banned], at_once=False
+                )
                 for one in chosen
             ]
         worker.progress[0], worker.progress[1] = 0, -1
@@ -160,7 +162,7 @@ class Pool:
             if worker.pipe in ready:
                 self._receive(worker, todo, requests, answers)
             elif why := worker.stuck(self._limit_s):
-                self._lost(worker, todo, requests, answers, why)
+                self._lost(worker, todo, answers, why)
 
     def _receive(
         self,
@@ -172,7 +174,7 @@ class Pool:
         try:
             message = worker.pipe.recv()
         except (EOFError, ConnectionResetError):
-            self._lost(worker, todo, requests, answers, "ended the engine")
+            self._lost(worker, todo, answers, "ended the engine")
             return
         if not worker.ready:
             if message is not None:
@@ -195,7 +197,6 @@ class Pool:
         self,
         worker: _Worker,
         todo: deque[_Task],
-        requests: Sequence[Request],
         answers: dict[int, Answer],
         why: str,
     ) -> None:

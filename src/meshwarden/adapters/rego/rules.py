@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import meshwarden.policy.gate as gate
 from meshwarden.adapters.yaml import load_bytes, parse_document
 from meshwarden.kernel import ConfigError, InputError, Node
 from meshwarden.kernel.finding import Severity
+from meshwarden.policy import gate
 from meshwarden.policy.gate.model import Rule
 
 SHIPPED: Final = Path(gate.__file__).parent / "rules"

@@ -16,6 +16,7 @@ from typing import Any
 
 from meshwarden.adapters.rego.engine import ALL, Engine, EngineError, Program
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One object, and the rules (numbers of entrypoints) to ask; all at once, or one by one."""
@@ -46,7 +47,9 @@ def run(pipe: Connection, program: Program, progress: Any) -> None:
         pipe.send(None)
         while True:
             requests = pipe.recv()
-            pipe.send([_answer(engine, program, requests, i, progress) for i in range(len(requests))])
+            pipe.send(
+                [_answer(engine, program, requests, i, progress) for i in range(len(requests))]
+            )
 
 
 def silence() -> None:

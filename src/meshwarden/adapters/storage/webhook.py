@@ -18,11 +18,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from meshwarden.adapters.storage.durable import write_whole
 from meshwarden.identity import parse_certificates, parse_private_key, render_private_key
-from meshwarden.identity.webhook import ServerCertificate, WebhookAuthority, create_webhook_authority
+from meshwarden.identity.webhook import (
+    ServerCertificate,
+    WebhookAuthority,
+    create_webhook_authority,
+)
 from meshwarden.kernel import ConfigError, DependencyError
 
 CA: Final = "webhook-ca.pem"
-SECRET: Final = "webhook-secret.json"
+SECRET: Final = "webhook-secret.json"  # noqa: S105  # a file's name
 
 
 def load_or_create_webhook_authority(

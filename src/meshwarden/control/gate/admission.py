@@ -40,13 +40,9 @@ class Admitter:
         problems: list[Problem] = []
         if mode is not Mode.EXEMPT and review.object is not None:
             self._judge(review, findings, problems)
-        return respond(
-            review, findings, problems, mode=mode, admission=self.settings.admission
-        )
+        return respond(review, findings, problems, mode=mode, admission=self.settings.admission)
 
-    def _judge(
-        self, review: Review, findings: list[GateFinding], problems: list[Problem]
-    ) -> None:
+    def _judge(self, review: Review, findings: list[GateFinding], problems: list[Problem]) -> None:
         found = list(subjects_of(review.document()))
         problems += [one for one in found if isinstance(one, Problem)]
         subjects = [one for one in found if isinstance(one, Subject)]

@@ -1,7 +1,7 @@
 """Asks the rules about subjects: each subject only the rules that are about its kind."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from meshwarden.adapters.rego import Outcome, Pool, Request, RuleSet
 from meshwarden.adapters.rego.engine import Program
@@ -49,7 +49,7 @@ class Evaluator:
         )
         self._pool = Pool(program, workers=workers, limit_s=limit_s)
 
-    def __enter__(self) -> "Evaluator":
+    def __enter__(self) -> Self:
         self._pool.start(1)
         return self
 

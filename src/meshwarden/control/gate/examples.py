@@ -1,4 +1,4 @@
-"""Tests rules by their examples: each document that should fire does, each that should not is quiet.
+"""Tests rules by their examples: what should fire does, and what should not is quiet.
 
 `fires.yaml` and `quiet.yaml` stand beside `rule.rego`; `settings.yaml` holds the lists that they
 need. In `fires.yaml` every document must have a finding, unless its first line is `# context`.

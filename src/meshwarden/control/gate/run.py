@@ -76,14 +76,11 @@ def judge_paths(gate: Gate, paths: Sequence[str]) -> Report:
 
 def _read(paths: Sequence[str]) -> _Input:
     found = _Input()
-    for one in Discovery().walk(paths):
-        if isinstance(one, Package):
-            rendered = render_package(one)
-            if isinstance(rendered, str):
-                found.skipped.append(rendered)
-                continue
-            one = rendered
-        if isinstance(one, Problem):
+    for entry in Discovery().walk(paths):
+        one = render_package(entry) if isinstance(entry, Package) else entry
+        if isinstance(one, str):
+            found.skipped.append(one)
+        elif isinstance(one, Problem):
             found.problems.append(one)
         else:
             _parse(one, found)

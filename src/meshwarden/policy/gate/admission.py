@@ -1,8 +1,8 @@
 """AdmissionReview (admission.k8s.io/v1) in, its response out; what decides lies between.
 
 A review that breaks its format is refused, never allowed: `parse_review` raises. Deletions and
-connections bring no object and are allowed. In enforced namespaces an object is refused for findings
-from the configured severity up, and where a rule could not be evaluated.
+connections bring no object and are allowed. In enforced namespaces an object is refused for
+findings from the configured severity up, and where a rule could not be evaluated.
 """
 
 import json
@@ -63,14 +63,12 @@ def parse_review(raw: bytes) -> Review:
     namespace, value = request.get("namespace", ""), request.get("object")
     if not isinstance(namespace, str):
         raise _malformed("its namespace is no text")
-    if operation in JUDGED and not isinstance(value, dict):
-        raise _malformed("it brings no object")
-    return Review(
-        uid=uid,
-        operation=operation,
-        namespace=namespace,
-        object=_placed(value, namespace) if operation in JUDGED else None,
-    )
+    judged: dict[str, Any] | None = None
+    if operation in JUDGED:
+        if not isinstance(value, dict):
+            raise _malformed("it brings no object")
+        judged = _placed(value, namespace)
+    return Review(uid=uid, operation=operation, namespace=namespace, object=judged)
 
 
 def _placed(value: dict[str, Any], namespace: str) -> dict[str, Any]:

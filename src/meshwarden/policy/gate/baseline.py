@@ -50,7 +50,14 @@ def fingerprint(rule: str, subject: str, path: str) -> str:
 def render_baseline(findings: Iterable[GateFinding]) -> str:
     """Return the baseline file for `findings`: JSON, sorted, one line each, to review as a diff."""
     lines = sorted(
-        json.dumps({"fingerprint": one.fingerprint, "rule": one.rule, "object": one.object or one.source, "path": one.path})
+        json.dumps(
+            {
+                "fingerprint": one.fingerprint,
+                "rule": one.rule,
+                "object": one.object or one.source,
+                "path": one.path,
+            }
+        )
         for one in {finding.fingerprint: finding for finding in findings}.values()
     )
     body = ",\n".join(f"  {line}" for line in lines)

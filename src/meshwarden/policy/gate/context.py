@@ -131,7 +131,10 @@ def _note(world: World, subject: Subject) -> None:
 
 
 def _note_mesh(world: World, name: str, value: Mapping[str, Any]) -> None:
-    labels, notes = _mapping(value, "metadata", "labels"), _mapping(value, "metadata", "annotations")
+    labels, notes = (
+        _mapping(value, "metadata", "labels"),
+        _mapping(value, "metadata", "annotations"),
+    )
     mode = labels.get("istio.io/dataplane-mode")
     if labels.get("istio-injection") == "enabled" or "istio.io/rev" in labels or mode == "ambient":
         world.meshed[name] = "istio"
@@ -184,15 +187,15 @@ def _note_buckets(world: World, subjects: Iterable[Subject]) -> None:
     for subject in subjects:
         change = subject.value["resource_changes"][0]
         name = _mapping(change, "change", "after").get("bucket")
-        short = subject.name.rpartition(".")
+        short = subject.name.rpartition(".")[2]
         if subject.kind == "aws_s3_bucket":
-            buckets.append((subject.name, name, short[2]))
+            buckets.append((subject.name, name, short))
         elif subject.kind == "aws_s3_bucket_server_side_encryption_configuration":
-            encrypting.append((name, short[2], _module(subject.name)))
-    for address, name, short in buckets:
+            encrypting.append((name, short, _module(subject.name)))
+    for address, bucket, own in buckets:
         for other, label, module in encrypting:
-            unnamed = other is None and label == short and module == _module(address)
-            if (name is not None and name == other) or unnamed:
+            unnamed = other is None and label == own and module == _module(address)
+            if (bucket is not None and bucket == other) or unnamed:
                 world.encrypted_buckets.add(address)
 
 

@@ -146,7 +146,9 @@ def parse_severity(node: Node) -> Severity:
 
 
 def _parse_waiver(node: Node) -> Waiver:
-    fields = node.fields(required=["rule", "owner", "reason", "expires"], optional=["object", "file"])
+    fields = node.fields(
+        required=["rule", "owner", "reason", "expires"], optional=["object", "file"]
+    )
     if len(fields["reason"].text().strip()) < MIN_REASON:
         fields["reason"].refuse("gate.reason", "the reason says too little", hint="say why")
     obj, file = fields.get("object"), fields.get("file")
@@ -172,7 +174,11 @@ def _parse_date(node: Node) -> date:
 
 def _parse_admission(node: Node) -> Admission:
     fields: Fields = node.fields(optional=["default", "namespaces", "fail_on"])
-    default, spaces, fail_on = fields.get("default"), fields.get("namespaces"), fields.get("fail_on")
+    default, spaces, fail_on = (
+        fields.get("default"),
+        fields.get("namespaces"),
+        fields.get("fail_on"),
+    )
     return Admission(
         default=_parse_mode(default) if default else Mode.WARN,
         namespaces={name: _parse_mode(one) for name, one in spaces.mapping().items()}

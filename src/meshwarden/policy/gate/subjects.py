@@ -71,8 +71,10 @@ def _objects(
     if kind.endswith("List") and isinstance(value.get("items"), list) and depth < MAX_ITEMS_DEPTH:
         for index, item in enumerate(value["items"]):
             if isinstance(item, dict) and "kind" not in item and kind != "List":
-                item = {"apiVersion": api, "kind": kind.removesuffix("List"), **item}
-            yield from _objects(document, item, (*prefix, "items", index), depth + 1)
+                whole = {"apiVersion": api, "kind": kind.removesuffix("List"), **item}
+            else:
+                whole = item
+            yield from _objects(document, whole, (*prefix, "items", index), depth + 1)
         return
     group = api.rpartition("/")[0]
     known = BUILT_IN.get(group)

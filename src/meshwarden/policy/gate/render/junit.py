@@ -26,7 +26,7 @@ def render_junit(report: Report) -> str:
 
 def _case(finding: GateFinding) -> str:
     place = f"{finding.source}:{finding.line}"
-    head = f"  <testcase name={_attribute(f'{finding.rule} {place}')} classname={_attribute(finding.source)}>"
+    head = _head(f"{finding.rule} {place}", finding.source)
     if finding.suppressed is not None:
         why = finding.reason or finding.suppressed.value
         return f"{head}<skipped message={_attribute(why)}/></testcase>"
@@ -36,8 +36,12 @@ def _case(finding: GateFinding) -> str:
 
 
 def _error(problem: Problem) -> str:
-    head = f"  <testcase name={_attribute(f'{problem.code} {problem.where}')} classname={_attribute(problem.source)}>"
+    head = _head(f"{problem.code} {problem.where}", problem.source)
     return f"{head}<error message={_attribute(problem.message)}/></testcase>"
+
+
+def _head(name: str, source: str) -> str:
+    return f"  <testcase name={_attribute(name)} classname={_attribute(source)}>"
 
 
 def _attribute(text: str) -> str:

@@ -37,7 +37,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         yield f"<details><summary>{len(quiet)} waived or in the baseline</summary>"
         yield ""
-        yield from (f"- {_code(one.rule)} {_code(one.object)}: {_cell(_why(one))}" for one in quiet[:MOST])
+        yield from (
+            f"- {_code(one.rule)} {_code(one.object)}: {_cell(_why(one))}" for one in quiet[:MOST]
+        )
         yield ""
         yield "</details>"
 

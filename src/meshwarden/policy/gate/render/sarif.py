@@ -78,7 +78,9 @@ def _result(finding: GateFinding, index: Mapping[str, int]) -> dict[str, Any]:
         "ruleId": finding.rule,
         "ruleIndex": index[finding.rule],
         "level": LEVELS[finding.severity],
-        "message": {"text": f"{finding.message}. Fix: {finding.fix}" if finding.fix else finding.message},
+        "message": {
+            "text": f"{finding.message}. Fix: {finding.fix}" if finding.fix else finding.message
+        },
         "locations": [
             {
                 "physicalLocation": _location(finding.source, finding.line, finding.column),

@@ -24,6 +24,8 @@ setting(container, field) := pods.spec.securityContext[field] if {
 
 windows if pods.spec.os.name == "windows"
 
+is_root(container) if setting(container, "runAsUser") == 0
+
 excluded(container) if setting(container, "runAsNonRoot") == true
 
 excluded(container) if setting(container, "runAsUser") > 0
@@ -33,7 +35,7 @@ deny contains {
 	"path": array.concat(found.path, ["securityContext", "runAsUser"]),
 } if {
 	some found in pods.containers
-	setting(found.container, "runAsUser") == 0
+	is_root(found.container)
 }
 
 deny contains {
@@ -44,7 +46,7 @@ deny contains {
 	not windows
 	some found in pods.containers
 	not excluded(found.container)
-	not setting(found.container, "runAsUser") == 0
+	not is_root(found.container)
 }
 
 deny contains {
