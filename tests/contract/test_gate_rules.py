@@ -50,7 +50,9 @@ def test_its_package_is_its_folder(rule: Rule) -> None:
 
 def test_what_a_rule_needs_hides_no_finding() -> None:
     everything = tuple(replace(rule, needs=None) for rule in RULES.rules)
-    paths = [str(path) for path in sorted(SHIPPED.rglob("*.yaml")) if path.stem in {"fires", "quiet"}]
+    paths = [
+        str(path) for path in sorted(SHIPPED.rglob("*.yaml")) if path.stem in {"fires", "quiet"}
+    ]
 
     def found(rules: RuleSet) -> set[tuple[str, int, str, str]]:
         report: Report = judge_paths(Gate(rules=rules, today=TODAY), paths)

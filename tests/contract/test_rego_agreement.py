@@ -95,7 +95,8 @@ def test_opa_gives_the_same_answers(embedded: Answers, tmp_path: Path) -> None:
     [value] = [one["value"] for one in json.loads(done.stdout)["result"][0]["expressions"]]
     for number, (ours, theirs) in enumerate(zip(embedded, value, strict=True)):
         found = {
-            rule.id: theirs[rule.pack][rule.entrypoint.split("/")[2]]["deny"] for rule in RULES.rules
+            rule.id: theirs[rule.pack][rule.entrypoint.split("/")[2]]["deny"]
+            for rule in RULES.rules
         }
         assert ours == rendered(found), INPUTS[number]
 

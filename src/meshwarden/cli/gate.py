@@ -9,7 +9,7 @@ from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.rego import SHIPPED, RuleSet, load_rules
 from meshwarden.adapters.yaml import load_bytes, load_document
 from meshwarden.control.gate import Gate, judge_paths
-from meshwarden.kernel import DependencyError
+from meshwarden.kernel import ConfigError, DependencyError
 from meshwarden.kernel.finding import Severity
 from meshwarden.policy.gate.baseline import parse_baseline, render_baseline
 from meshwarden.policy.gate.model import exit_code
@@ -29,7 +29,7 @@ DEFAULT_CONFIG = Path("meshwarden-gate.yaml")
 
 @app.default
 def gate(  # noqa: PLR0913  # one for each option
-    *paths: str,
+    *paths: Annotated[str, Parameter(allow_leading_hyphen=True)],
     format: Annotated[  # noqa: A002  # the option's name
         Literal["text", "json", "sarif", "junit", "github", "markdown"], Parameter(name="--format")
     ] = "text",
@@ -57,6 +57,11 @@ def gate(  # noqa: PLR0913  # one for each option
         time_limit: seconds that the rules may take for one object.
         output: write the report to this file.
     """
+    for path in paths:
+        if path.startswith("-") and path != "-":
+            raise ConfigError(
+                "gate.option", f"unknown option {path}", hint="meshwarden gate --help"
+            )
     settings = load_settings(config)
     judged = judge_paths(
         Gate(

@@ -120,7 +120,7 @@ def parse_settings(document: Node) -> Settings:
 
 def _parse_names(node: Node) -> tuple[str, ...]:
     for item in node.items():
-        if not _NAME.fullmatch(item.text()):
+        if "://" in item.text() or not _NAME.fullmatch(item.text()):
             item.refuse(
                 "gate.host",
                 f"{item.text()[:80]!r} is no host",
