@@ -28,7 +28,7 @@ DATA = {
 Answers = list[dict[str, list[str]]]
 pytestmark = pytest.mark.timeout(600)
 
-HOSTILE = [
+HOSTILE: list[dict[str, Any]] = [
     {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": 'a"b\\n'}, "spec": {"containers": [
         {"name": 'quo"te\\', "image": 'x"y', "securityContext": {"privileged": True},
          "env": [{"name": "A_URL", "value": 'https://a.vendor.com/"x\nhttps://b.vendor.com'}]}]}},

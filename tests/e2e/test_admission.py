@@ -122,7 +122,7 @@ async def until_healthy(webhook: Webhook) -> None:
 def by_command(webhook: Webhook, value: Any) -> set[str]:
     path = webhook.state / "object.json"
     path.write_text(json.dumps(value))
-    command = [MESHWARDEN, "gate", "--json", "--config", webhook.config, path]
+    command = [str(MESHWARDEN), "gate", "--json", "--config", str(webhook.config), str(path)]
     done = subprocess.run(command, capture_output=True, check=False)
     found = json.loads(done.stdout)
     assert found["problems"] == []
