@@ -83,8 +83,9 @@ def _parse_json(raw: bytes, source: str) -> Document | Problem | None:
             return None
         return _problem(source, error.lineno, "gate.json", f"not JSON: {error.msg}")
     except (Broken, RecursionError) as error:
-        what = "nested too deeply" if isinstance(error, RecursionError) else error.message
-        return _problem(source, 1, "gate.json", what)
+        if isinstance(error, RecursionError):
+            return _problem(source, 1, "gate.too_deep", "nested too deeply")
+        return _problem(source, 1, error.code, error.message)
     return Document(source=source, line=1, raw=raw, value=value)
 
 

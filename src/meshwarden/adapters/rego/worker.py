@@ -7,14 +7,18 @@ gone, the parent knows by what.
 """
 
 import contextlib
+import ctypes
 import os
 import resource
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Final
 
 from meshwarden.adapters.rego.engine import ALL, Engine, EngineError, Program
+
+PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,7 @@ def run(pipe: Connection, program: Program, progress: Any) -> None:
     """Serve until the pipe closes; the first message is None, or why it does not compile."""
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         silence()
+        _become_alone()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
             engine = Engine(program)
@@ -57,6 +62,14 @@ def silence() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nowhere, number)
+
+
+def _become_alone() -> None:
+    """Leave the parent's signal handling behind, and end when the parent does, however it ends."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _answer(

@@ -27,6 +27,8 @@ from meshwarden.policy.gate.model import (
 from meshwarden.policy.gate.settings import Settings
 from meshwarden.policy.gate.subjects import subjects_of
 
+MARKS = (b"apiVersion", b"kind", b"resource_changes", b"planned_values", b"services")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
@@ -93,10 +95,10 @@ def _parse(source: Source, found: _Input) -> None:
     before = len(found.subjects), len(found.problems)
     for document in parse_documents(source.raw, source.name):
         for one in [document] if isinstance(document, Problem) else subjects_of(document):
-            if isinstance(one, Problem):
-                found.problems.append(one)
-            else:
+            if isinstance(one, Subject):
                 found.subjects.append(one)
+            elif source.named or one.code != "gate.json" or _may_be_manifest(source.raw):
+                found.problems.append(one)
     if (len(found.subjects), len(found.problems)) != before:
         found.sources[source.name] = source.raw
     elif source.named:
@@ -107,6 +109,11 @@ def _parse(source: Source, found: _Input) -> None:
         )
     else:
         found.ignored += 1
+
+
+def _may_be_manifest(raw: bytes) -> bool:
+    """Return whether broken JSON may have been one; settings of other tools have comments."""
+    return any(word in raw for word in MARKS)
 
 
 def _report(gate: Gate, rules: RuleSet, found: _Input, judged: Iterable[Judged]) -> Report:

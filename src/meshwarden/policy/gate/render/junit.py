@@ -1,6 +1,6 @@
 """The report as JUnit XML: one test case for each file and rule that found something in it."""
 
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from meshwarden.policy.gate.model import GateFinding, Problem, Report
 from meshwarden.policy.gate.render.texts import printable
@@ -45,4 +45,4 @@ def _head(name: str, source: str) -> str:
 
 
 def _attribute(text: str) -> str:
-    return quoteattr(printable(text))
+    return f'"{escape(printable(text))}"'
