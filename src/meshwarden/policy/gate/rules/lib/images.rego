@@ -7,7 +7,7 @@ import data.meshwarden.lib.values
 used contains {
 	"image": found.container.image,
 	"path": array.concat(found.path, ["image"]),
-	"what": concat("", ["container ", values.text(pods.name(found.container))]),
+	"what": concat("", ["container ", found.name]),
 } if {
 	some found in pods.containers
 	is_string(found.container.image)

@@ -15,7 +15,7 @@ environment contains {
 	"name": variable.name,
 	"value": variable.value,
 	"path": array.concat(found.path, ["env", i, "value"]),
-	"what": concat("", ["variable ", values.text(variable.name), " of container ", values.text(pods.name(found.container))]),
+	"what": concat("", ["variable ", values.text(variable.name), " of container ", found.name]),
 } if {
 	some found in pods.containers
 	some i, variable in found.container.env
@@ -54,7 +54,7 @@ arguments contains {
 	"name": flag(found.container[field], i),
 	"value": argument,
 	"path": array.concat(found.path, [field, i]),
-	"what": concat("", ["argument of container ", values.text(pods.name(found.container))]),
+	"what": concat("", ["argument of container ", found.name]),
 } if {
 	some found in pods.containers
 	some field in ["command", "args"]

@@ -22,7 +22,7 @@ empty(value) if {
 }
 
 # What the rest of the same input says about this object; nothing under plain OPA or conftest.
-context := object.get(input, "meshwarden.dev/context", {})
+context := input["meshwarden.dev/context"]
 
 # Whether a host is on a list that may hold wildcards (*.example.com: one or more labels).
 listed(host, list) if host in list

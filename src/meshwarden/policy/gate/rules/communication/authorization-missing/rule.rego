@@ -21,7 +21,7 @@ listens if {
 }
 
 deny contains {
-	"msg": concat("", [values.text(input.kind), " ", values.text(object.get(input.metadata, "name", "?")), " opens a port, and nothing in the input says who may call it"]),
+	"msg": concat("", [values.text(input.kind), " ", values.text(input.metadata.name), " opens a port, and nothing in the input says who may call it"]),
 	"path": ["metadata", "name"],
 } if {
 	values.context.authorization == false

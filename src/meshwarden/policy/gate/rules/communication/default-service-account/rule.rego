@@ -13,10 +13,17 @@ package meshwarden.communication.default_service_account
 
 import data.meshwarden.lib.pods
 
+# `serviceAccount` is the old name of the field, and still accepted.
+named if {
+	some field in ["serviceAccountName", "serviceAccount"]
+	not pods.spec[field] in {"default", "", null}
+	pods.spec[field]
+}
+
 deny contains {
 	"msg": "the pod uses the default service account: it has no identity of its own",
 	"path": array.concat(pods.spec_path, ["serviceAccountName"]),
 } if {
 	pods.spec.containers
-	object.get(pods.spec, "serviceAccountName", object.get(pods.spec, "serviceAccount", "default")) in {"default", ""}
+	not named
 }

@@ -47,7 +47,7 @@ deny contains {
 }
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " takes port ", values.text(port.hostPort), " of its node"]),
+	"msg": concat("", ["container ", found.name, " takes port ", values.text(port.hostPort), " of its node"]),
 	"path": array.concat(found.path, ["ports", i, "hostPort"]),
 } if {
 	some found in pods.containers

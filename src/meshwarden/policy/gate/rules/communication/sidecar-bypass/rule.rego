@@ -72,11 +72,11 @@ proxies := {"istio-proxy", "istio-init", "istio-validation", "linkerd-proxy", "l
 own_ids := {1337, 2102}
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " runs as UID ", values.text(id), ", whose traffic is not redirected"]),
+	"msg": concat("", ["container ", found.name, " runs as UID ", values.text(id), ", whose traffic is not redirected"]),
 	"path": array.concat(found.path, ["securityContext", "runAsUser"]),
 } if {
 	some found in pods.containers
-	not pods.name(found.container) in proxies
+	not found.name in proxies
 	id := found.container.securityContext.runAsUser
 	id in own_ids
 }

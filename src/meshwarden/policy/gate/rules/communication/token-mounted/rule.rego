@@ -14,10 +14,12 @@ package meshwarden.communication.token_mounted
 import data.meshwarden.lib.pods
 import data.meshwarden.lib.values
 
+set_here if is_boolean(pods.spec.automountServiceAccountToken)
+
 turned_off if pods.spec.automountServiceAccountToken == false
 
 turned_off if {
-	object.get(pods.spec, "automountServiceAccountToken", null) == null
+	not set_here
 	values.context.service_account_automount == false
 }
 

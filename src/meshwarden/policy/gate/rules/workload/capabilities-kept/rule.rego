@@ -10,7 +10,6 @@
 package meshwarden.workload.capabilities_kept
 
 import data.meshwarden.lib.pods
-import data.meshwarden.lib.values
 
 drops_all(container) if {
 	some capability in container.securityContext.capabilities.drop
@@ -18,7 +17,7 @@ drops_all(container) if {
 }
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " keeps its default capabilities"]),
+	"msg": concat("", ["container ", found.name, " keeps its default capabilities"]),
 	"path": array.concat(found.path, ["securityContext", "capabilities", "drop"]),
 } if {
 	some found in pods.containers

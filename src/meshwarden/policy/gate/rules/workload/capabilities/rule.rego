@@ -28,11 +28,11 @@ mesh_setup := {"istio-init", "linkerd-init", "istio-validation"}
 bare_name(capability) := trim_prefix(upper(capability), "CAP_")
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " adds capability ", values.text(bare_name(capability))]),
+	"msg": concat("", ["container ", found.name, " adds capability ", values.text(bare_name(capability))]),
 	"path": array.concat(found.path, ["securityContext", "capabilities", "add", i]),
 } if {
 	some found in pods.containers
-	not pods.name(found.container) in mesh_setup
+	not found.name in mesh_setup
 	some i, capability in found.container.securityContext.capabilities.add
 	bare_name(capability) in dangerous
 }

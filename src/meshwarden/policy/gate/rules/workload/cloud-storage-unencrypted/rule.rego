@@ -138,11 +138,13 @@ deny contains finding(found, ["block_device_mappings", j], "a block device is no
 	not values.truthy(object.get(device, "encrypted", "false"))
 }
 
+encrypted_elsewhere(change) if change.address in values.context.encrypted_buckets
+
 deny contains finding(found, ["bucket"], "the plan demands no encryption of this bucket") if {
 	some found in created
 	found.change.type == "aws_s3_bucket"
 	count(object.get(found.change.change.after, "server_side_encryption_configuration", [])) == 0
-	not found.change.address in object.get(values.context, "encrypted_buckets", [])
+	not encrypted_elsewhere(found.change)
 }
 
 deny contains object.union(finding(found, [field], concat("", ["the provider's key is used: ", values.text(field), " names none of yours"])), {"severity": "low"}) if {

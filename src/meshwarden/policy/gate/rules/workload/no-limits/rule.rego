@@ -19,7 +19,7 @@ limited(_, resource) if resource in values.context.default_limits
 grade := {"memory": "medium", "cpu": "low"}
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " has no limit on ", values.text(resource)]),
+	"msg": concat("", ["container ", found.name, " has no limit on ", values.text(resource)]),
 	"path": array.concat(found.path, ["resources", "limits", resource]),
 	"severity": grade[resource],
 } if {

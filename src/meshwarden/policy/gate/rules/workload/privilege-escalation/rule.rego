@@ -11,13 +11,12 @@
 package meshwarden.workload.privilege_escalation
 
 import data.meshwarden.lib.pods
-import data.meshwarden.lib.values
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " may escalate privileges"]),
+	"msg": concat("", ["container ", found.name, " may escalate privileges"]),
 	"path": array.concat(found.path, ["securityContext", "allowPrivilegeEscalation"]),
 } if {
 	some found in pods.containers
 	object.get(found.container, ["securityContext", "allowPrivilegeEscalation"], true) != false
-	object.get(input, ["spec", "os", "name"], "linux") != "windows"
+	not pods.windows
 }

@@ -16,7 +16,7 @@ import data.meshwarden.lib.pods
 import data.meshwarden.lib.values
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " is privileged"]),
+	"msg": concat("", ["container ", found.name, " is privileged"]),
 	"path": array.concat(found.path, ["securityContext", "privileged"]),
 } if {
 	some found in pods.containers

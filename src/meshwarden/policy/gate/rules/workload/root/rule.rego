@@ -15,23 +15,29 @@ import data.meshwarden.lib.pods
 import data.meshwarden.lib.values
 
 # The container's setting, else the pod's.
-setting(container, field) := container.securityContext[field] if not object.get(container, ["securityContext", field], null) == null
+is_root(container) if container.securityContext.runAsUser == 0
 
-setting(container, field) := pods.spec.securityContext[field] if {
-	object.get(container, ["securityContext", field], null) == null
-	not object.get(pods.spec, ["securityContext", field], null) == null
+is_root(container) if {
+	object.get(container, ["securityContext", "runAsUser"], null) == null
+	pods.spec.securityContext.runAsUser == 0
 }
 
-windows if pods.spec.os.name == "windows"
+excluded(container) if container.securityContext.runAsNonRoot == true
 
-is_root(container) if setting(container, "runAsUser") == 0
+excluded(container) if {
+	object.get(container, ["securityContext", "runAsNonRoot"], null) == null
+	pods.spec.securityContext.runAsNonRoot == true
+}
 
-excluded(container) if setting(container, "runAsNonRoot") == true
+excluded(container) if container.securityContext.runAsUser > 0
 
-excluded(container) if setting(container, "runAsUser") > 0
+excluded(container) if {
+	object.get(container, ["securityContext", "runAsUser"], null) == null
+	pods.spec.securityContext.runAsUser > 0
+}
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " runs as root (UID 0)"]),
+	"msg": concat("", ["container ", found.name, " runs as root (UID 0)"]),
 	"path": array.concat(found.path, ["securityContext", "runAsUser"]),
 } if {
 	some found in pods.containers
@@ -39,11 +45,11 @@ deny contains {
 }
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " may run as root: nothing excludes it"]),
+	"msg": concat("", ["container ", found.name, " may run as root: nothing excludes it"]),
 	"path": array.concat(found.path, ["securityContext", "runAsNonRoot"]),
 	"severity": "medium",
 } if {
-	not windows
+	not pods.windows
 	some found in pods.containers
 	not excluded(found.container)
 	not is_root(found.container)

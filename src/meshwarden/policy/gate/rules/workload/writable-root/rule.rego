@@ -13,12 +13,12 @@ import data.meshwarden.lib.pods
 import data.meshwarden.lib.values
 
 deny contains {
-	"msg": concat("", ["container ", values.text(pods.name(found.container)), " may write to its root file system"]),
+	"msg": concat("", ["container ", found.name, " may write to its root file system"]),
 	"path": array.concat(found.path, ["securityContext", "readOnlyRootFilesystem"]),
 } if {
 	some found in pods.containers
 	object.get(found.container, ["securityContext", "readOnlyRootFilesystem"], false) != true
-	object.get(pods.spec, ["os", "name"], "linux") != "windows"
+	not pods.windows
 }
 
 deny contains {
