@@ -12,9 +12,8 @@ package meshwarden.workload.no_limits
 import data.meshwarden.lib.pods
 import data.meshwarden.lib.values
 
-limited(container, resource) if not object.get(container, ["resources", "limits", resource], null) == null
-
-limited(_, resource) if resource in values.context.default_limits
+# What a LimitRange of the namespace limits; nothing where none is known.
+by_default := {resource | some resource in values.context.default_limits}
 
 grade := {"memory": "medium", "cpu": "low"}
 
@@ -26,7 +25,8 @@ deny contains {
 	some found in pods.containers
 	not "ephemeralContainers" in found.path
 	some resource in ["memory", "cpu"]
-	not limited(found.container, resource)
+	not found.container.resources.limits[resource]
+	not resource in by_default
 }
 
 compose_limited(definition) if definition.mem_limit

@@ -17,6 +17,6 @@ deny contains {
 	"path": array.concat(found.path, ["securityContext", "allowPrivilegeEscalation"]),
 } if {
 	some found in pods.containers
-	object.get(found.container, ["securityContext", "allowPrivilegeEscalation"], true) != false
+	not found.container.securityContext.allowPrivilegeEscalation == false
 	not pods.windows
 }

@@ -17,7 +17,7 @@ deny contains {
 	"path": array.concat(found.path, ["securityContext", "readOnlyRootFilesystem"]),
 } if {
 	some found in pods.containers
-	object.get(found.container, ["securityContext", "readOnlyRootFilesystem"], false) != true
+	not found.container.securityContext.readOnlyRootFilesystem == true
 	not pods.windows
 }
 
