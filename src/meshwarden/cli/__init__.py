@@ -21,6 +21,9 @@ COMMANDS = {
     "policy": "Policy as code: check, decide, explain, compile.",
     "survey": "From logs alone: who talks to whom, and how sure that is.",
     "calls": "Recorded calls: import, list, summary, graph.",
+    "gate": "Judge manifests, Terraform plans, Compose files, access policies.",
+    "rules": "The rules of the gate: list, explain, test.",
+    "admission": "The gate as a validating admission webhook.",
 }
 
 

@@ -50,7 +50,7 @@ def build_api(plane: ControlPlane) -> Starlette:
     )
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that leaves signals to the program it is part of."""
 
     @contextlib.contextmanager
@@ -59,7 +59,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _private_listener(path: Path) -> socketlib.socket:
+def private_listener(path: Path) -> socketlib.socket:
     """Return a listening socket that only this user can open; uvicorn's own is open to all."""
     listener = socketlib.socket(socketlib.AF_UNIX, socketlib.SOCK_STREAM)
     listener.bind(str(path))  # nobody gets in before it listens
@@ -73,8 +73,8 @@ async def serving(plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
     """Serve the API of `plane` on `socket` while the context lasts."""
     await asyncio.to_thread(socket.unlink, missing_ok=True)
     config = uvicorn.Config(build_api(plane), log_config=None, access_log=False, lifespan="off")
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[_private_listener(socket)]))
+    server = Server(config)
+    task = asyncio.create_task(server.serve(sockets=[private_listener(socket)]))
     try:
         yield
     finally:
