@@ -17,7 +17,7 @@ from cyclopts import App, Parameter
 from meshwarden.adapters.chance import SystemChance
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.yaml import load_document
-from meshwarden.console.api import serving
+from meshwarden.console.api import serving, serving_tokens
 from meshwarden.control.layout import Layout, layout_of
 from meshwarden.control.mesh import parse_mesh
 from meshwarden.control.plane import ControlPlane, open_plane
@@ -66,5 +66,5 @@ async def _serve(plane: ControlPlane, layout: Layout) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with plane.running(), serving(plane, layout.api_socket):
+    async with plane.running(), serving(plane, layout.api_socket), serving_tokens(plane):
         await stopped.wait()

@@ -35,7 +35,7 @@ def identity_routes(plane: ControlPlane) -> list[Route]:
         return describe(plane)
 
     async def _revoke(request: Request) -> dict[str, Any]:
-        body = await _body(request, {"target": str, "reason": str, "replace": bool})
+        body = await read_object(request, {"target": str, "reason": str, "replace": bool})
         if "target" not in body:
             raise InputError("request.target", "names no target", where="request")
         revoked = await plane.revoker.revoke(
@@ -46,7 +46,7 @@ def identity_routes(plane: ControlPlane) -> list[Route]:
         return _revoked(revoked)
 
     async def _rotate(request: Request) -> dict[str, Any]:
-        body = await _body(request, {"root": bool, "service": str})
+        body = await read_object(request, {"root": bool, "service": str})
         if service := body.get("service"):
             await plane.revoker.reissue(service)
             return {"service": service, "sha256": plane.certificates.current(service).sha256}
@@ -64,10 +64,10 @@ def identity_routes(plane: ControlPlane) -> list[Route]:
         }
 
     return [
-        Route("/v1/identity", _answering(_show)),
-        Route("/v1/identity/revoke", _answering(_revoke), methods=["POST"]),
-        Route("/v1/identity/rotate", _answering(_rotate), methods=["POST"]),
-        Route("/v1/identity/bundle", _answering(_bundle)),
+        Route("/v1/identity", answering(_show)),
+        Route("/v1/identity/revoke", answering(_revoke), methods=["POST"]),
+        Route("/v1/identity/rotate", answering(_rotate), methods=["POST"]),
+        Route("/v1/identity/bundle", answering(_bundle)),
     ]
 
 
@@ -154,7 +154,8 @@ def _authority(authority: Authority, role: str) -> dict[str, Any]:
     }
 
 
-async def _body(request: Request, known: dict[str, type]) -> dict[str, Any]:
+async def read_object(request: Request, known: dict[str, type]) -> dict[str, Any]:
+    """Return a request's JSON object; InputError where a field is unknown or of a wrong type."""
     raw = b""
     async for part in request.stream():
         raw += part
@@ -177,7 +178,7 @@ async def _body(request: Request, known: dict[str, type]) -> dict[str, Any]:
     return body
 
 
-def _answering(handler: _Handler) -> Callable[[Request], Awaitable[JSONResponse]]:
+def answering(handler: _Handler) -> Callable[[Request], Awaitable[JSONResponse]]:
     """Turn errors into problem documents (RFC 9457)."""
 
     async def _answer(request: Request) -> JSONResponse:

@@ -117,6 +117,7 @@ def _sidecar(
         outside=tuple(_outsides(name, policy, mesh, layout)),
         access_log=layout.access_log(name),
         source=host,
+        shows_certificate=service.builtin,
         redirected=Endpoint(address=proxy.host, port=REDIRECTED_PORT) if layout.isolated else None,
         federated=Endpoint(address=host, port=FEDERATED_PORT)
         if takes_requests and _has_foreign_callers(policy, name)

@@ -195,6 +195,11 @@ class Layout:
         """The keys that sign JWT-SVIDs."""
         return self.state / "jwt-keys.json"
 
+    @property
+    def token_state(self) -> Path:
+        """Keys, chains, revocations and histories of the token service."""
+        return self.state / "tokens" / "tokens.sqlite"
+
     def service_run_dir(self, name: str) -> Path:
         """Sockets and configuration of the service's sidecar."""
         return self.run_dir / name

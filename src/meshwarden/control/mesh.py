@@ -21,6 +21,7 @@ from meshwarden.control.federation import (
     parse_endpoint,
     parse_federation,
 )
+from meshwarden.control.tokens.settings import TokenSettings, parse_tokens
 from meshwarden.identity import LIFETIME_S, MAX_LIFETIME_S
 from meshwarden.kernel import ConfigError, Node
 from meshwarden.kernel.document import Fields
@@ -88,6 +89,7 @@ class MeshService:
         start_timeout_s: seconds from its start by which it must be healthy.
         limits: what it may use, where the mesh is isolated.
         where: `file:line` of its entry, for errors.
+        builtin: the control plane itself is its program; only its sidecar is a process.
     """
 
     name: str
@@ -103,6 +105,7 @@ class MeshService:
     start_timeout_s: float = DEFAULT_START_TIMEOUT_S
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     where: str = "mesh"
+    builtin: bool = False
 
     @property
     def listens(self) -> bool:
@@ -136,6 +139,7 @@ class Mesh:
         authority: what signs certificates.
         federation: other trust domains whose workloads the policy may name.
         bundle_endpoint: where others fetch our bundle; None: nowhere.
+        tokens: the token service, which is one of `services`; None: there is none.
         directory: the mesh file's own.
     """
 
@@ -145,6 +149,7 @@ class Mesh:
     authority: AuthoritySettings = field(default_factory=AuthoritySettings)
     federation: tuple[FederatedDomain, ...] = ()
     bundle_endpoint: EndpointSettings | None = None
+    tokens: TokenSettings | None = None
     directory: Path
 
 
@@ -156,7 +161,7 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
     """
     top = document.fields(
         required=["apiVersion", "policy", "services"],
-        optional=["outside", "authority", "federation", "bundle_endpoint"],
+        optional=["outside", "authority", "federation", "bundle_endpoint", "tokens"],
     )
     if top["apiVersion"].value != API_VERSION:
         top["apiVersion"].refuse(
@@ -169,6 +174,10 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         top["services"].refuse("mesh.too_many_services", f"more than {MAX_SERVICES} services")
     directory = directory.absolute()
     services = {name: _service(name, node, directory) for name, node in nodes.items()}
+    tokens = top.get("tokens")
+    settings = None if tokens is None else parse_tokens(tokens, directory)
+    if tokens is not None and settings is not None:
+        services |= _token_service(tokens, settings, services)
     _check_dependencies(nodes, services)
     _check_ports(nodes, services)
     outside = top.get("outside")
@@ -179,6 +188,7 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         authority=_authority(top.get("authority"), directory),
         federation=parse_federation(top.get("federation"), directory),
         bundle_endpoint=parse_endpoint(top.get("bundle_endpoint"), directory, _host_and_port),
+        tokens=settings,
         directory=directory,
     )
 
@@ -385,6 +395,23 @@ def _authority(node: Node | None, directory: Path) -> AuthoritySettings:
         key=directory / _plain(key) if key else None,
         svid_lifetime_s=life.integer(MIN_LIFETIME_S, MAX_LIFETIME_S) if life else LIFETIME_S,
     )
+
+
+def _token_service(
+    node: Node, settings: TokenSettings, services: Mapping[str, MeshService]
+) -> dict[str, MeshService]:
+    """Return the service that the control plane itself is: it has a sidecar and no process."""
+    name = settings.service
+    if not _NAME.fullmatch(name) or name in RESERVED_NAMES or name in services:
+        node.refuse(
+            "mesh.tokens", f"{name[:80]!r} cannot be the name of the token service",
+            hint="a service name that no other service has",
+        )  # fmt: skip
+    service = MeshService(
+        name=name, command=(), socket=True, directory=settings.policy_path.parent, builtin=True,
+        where=node.where,
+    )  # fmt: skip
+    return {name: service}
 
 
 def _outside(node: Node) -> dict[str, Address]:

@@ -56,7 +56,7 @@ class OAuthError:
     @property
     def status(self) -> int:
         """The HTTP status of the answer."""
-        if self.error in {OAuthCode.INVALID_CLIENT, OAuthCode.STEP_UP}:
+        if self.error is OAuthCode.INVALID_CLIENT:
             return 401
         return 503 if self.error is OAuthCode.UNAVAILABLE else 400
 

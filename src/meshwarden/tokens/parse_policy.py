@@ -35,19 +35,11 @@ def parse_token_policy(
     """
     top = document.fields(
         required=["apiVersion", "issuer", "scopes", "clients"],
-        optional=["service", "issuers", "lifetime_s", "algorithm", "assurance", "context", "risk"],
+        optional=["issuers", "lifetime_s", "algorithm", "assurance", "context", "risk"],
     )
     if top["apiVersion"].value != API_VERSION:
         top["apiVersion"].refuse(
             "tokens.version", "unknown apiVersion", hint=f"write {API_VERSION}"
-        )
-    service = top.get("service")
-    name = "token-service" if service is None else service.text()
-    if name not in services:
-        (service or document).refuse(
-            "tokens.service",
-            f"the access policy has no service {name!r}",
-            hint="add it there, with an identity, and accepting POST /token from the clients",
         )
     assurance, life, risk = top.get("assurance"), top.get("lifetime_s"), top.get("risk")
     context, issuers = top.get("context"), top.get("issuers")
@@ -56,7 +48,6 @@ def parse_token_policy(
     return TokenPolicy(
         trust_domain=trust_domain,
         issuer=_url(top["issuer"]),
-        service=name,
         scopes=scopes,
         clients=_clients(top["clients"], scopes, services),
         issuers={} if issuers is None else _issuers(issuers),

@@ -84,7 +84,6 @@ class TokenPolicy:
     Attributes:
         trust_domain: the audience of its tokens.
         issuer: the token service's own name, a URL.
-        service: the token service's name in access policy and mesh.
         scopes: every scope that there is.
         clients: what each workload may ask for.
         issuers: by `iss`.
@@ -97,7 +96,6 @@ class TokenPolicy:
 
     trust_domain: str
     issuer: str
-    service: str = "token-service"
     scopes: Mapping[str, ScopeRule]
     clients: Mapping[SpiffeId, Grant]
     issuers: Mapping[str, Issuer] = field(default_factory=dict)

@@ -40,10 +40,6 @@ class Revocation:
     until: datetime
     reason: str = ""
 
-    def refuses_live(self, now: datetime) -> bool:
-        """Return whether a token issued before it can still be alive."""
-        return (now - self.time).total_seconds() <= MAX_LIFETIME_S
-
 
 @dataclass(frozen=True, slots=True)
 class Revocations:
@@ -62,6 +58,15 @@ class Revocations:
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def contained(
+        self, *, now: datetime, life_s: int = MAX_LIFETIME_S
+    ) -> dict[RevokedKind, frozenset[str]]:
+        """Return by kind what proxies must refuse: while a token issued before can be alive."""
+        live = [one for one in self if (now - one.time).total_seconds() <= life_s]
+        return {
+            kind: frozenset(one.value for one in live if one.kind is kind) for kind in RevokedKind
+        }
 
     def of_transaction(self, claims: Claims) -> Revocation | None:
         """Return what revokes a transaction token; None where nothing does."""

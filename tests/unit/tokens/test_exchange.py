@@ -87,7 +87,7 @@ def test_too_little_assurance_asks_for_step_up(changes: dict[str, Any]) -> None:
     found = WORLD.exchange(subject=WORLD.subject(**changes))
     assert refused(found)[0] is OAuthCode.STEP_UP
     assert isinstance(found, OAuthError)
-    assert (found.acr_values, found.max_age_s, found.status) == (("mfa",), 900, 401)
+    assert (found.acr_values, found.max_age_s, found.status) == (("mfa",), 900, 400)
 
 
 def test_risk_shortens_the_life_asks_for_step_up_and_refuses() -> None:

@@ -85,6 +85,7 @@ class Sidecar:
         inbound: where callers arrive with mutual TLS; None where it accepts no requests.
         outbound: where the service sends its requests, as to an HTTP proxy.
         edge: where requests from outside arrive; None where the service is not at the edge.
+        shows_certificate: whether the service is told the caller's certificate besides its name.
         federated: where callers of other trust domains arrive; None where none may call.
         application: where the service itself listens; None where it only calls others.
         tcp: the ports of connections that it accepts.
@@ -109,6 +110,7 @@ class Sidecar:
     source: str | None = None
     redirected: Endpoint | None = None
     federated: Endpoint | None = None
+    shows_certificate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

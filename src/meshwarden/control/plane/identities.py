@@ -9,7 +9,7 @@ with one revocation list for each issuer, and what is contained.
 - Lists are made anew when what they hold changes, and daily, long before they end.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -33,6 +33,7 @@ from meshwarden.identity import (
 )
 from meshwarden.identity.crl import is_due
 from meshwarden.kernel import Clock, DependencyError
+from meshwarden.tokens import RevokedKind
 
 _log = structlog.get_logger()
 """Under this name the register counts the changes of the trust bundle."""
@@ -57,6 +58,7 @@ class Identities:
         clock: the time of day.
         trust: the authorities; replaced as a whole when they change.
         unrecorded: told when something that is in force cannot be recorded.
+        contained_tokens: sessions, subjects and transactions whose tokens are refused.
     """
 
     store: FileRegister
@@ -64,6 +66,7 @@ class Identities:
     clock: Clock
     trust: Trust
     unrecorded: Callable[[DependencyError], None] = lambda _: None
+    contained_tokens: Callable[[], Mapping[RevokedKind, frozenset[str]]] = dict
     register: Register = field(init=False)
     _lists: dict[str, _List] = field(init=False, default_factory=dict)
     _unsaved: list[Record] = field(init=False, default_factory=list)
@@ -118,7 +121,11 @@ class Identities:
     def containment(self) -> Containment:
         """Return what is cut off on open connections."""
         in_force = self.register.in_force(now=self.clock.now())
+        tokens, none = self.contained_tokens(), frozenset[str]()
         return Containment(
+            sessions=tokens.get(RevokedKind.SESSION, none),
+            subjects=tokens.get(RevokedKind.SUBJECT, none),
+            transactions=tokens.get(RevokedKind.TRANSACTION, none),
             certificates={sha256: record.identity for sha256, record in in_force.items()},
             withheld=frozenset(self.register.withheld),
         )

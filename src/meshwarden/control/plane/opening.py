@@ -13,6 +13,7 @@ from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.plane import ControlPlane
 from meshwarden.control.plane.published import load_first
 from meshwarden.control.plane.telling import Teller
+from meshwarden.control.plane.tokens import open_mesh_tokens
 from meshwarden.control.recording import Recorder
 from meshwarden.identity import Trust
 from meshwarden.kernel import Chance, Clock, ConfigError
@@ -58,6 +59,9 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         teller=teller,
         published=published,
         rejected=rejected,
+        tokens=None
+        if mesh.tokens is None
+        else open_mesh_tokens(mesh.tokens, layout, published.policy, clock=clock, chance=chance),
     )
 
 

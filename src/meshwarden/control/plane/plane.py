@@ -49,6 +49,7 @@ from meshwarden.control.plane.revocation import Revoker
 from meshwarden.control.plane.rotation import Rotation
 from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.telling import Teller
+from meshwarden.control.plane.tokens import MeshTokens
 from meshwarden.control.recording import LogSource, Recorder
 from meshwarden.control.workload.federation import federated_roots
 from meshwarden.control.workload.issuance import Issued
@@ -79,6 +80,7 @@ class ControlPlane:
         published: the policy in force.
         workload: the SPIFFE Workload API.
         rejected: why the policy file was passed over for the last accepted one; None if it was not.
+        tokens: the token service; None where the mesh has none.
     """
 
     mesh: Mesh
@@ -91,6 +93,7 @@ class ControlPlane:
     teller: Teller
     published: Published
     rejected: MeshwardenError | None
+    tokens: MeshTokens | None = None
     revoker: Revoker = field(init=False)
     rotation: Rotation = field(init=False)
     workload: Workload = field(init=False)
@@ -140,14 +143,22 @@ class ControlPlane:
             lifetime_s=self.certificates.lifetime_s,
         )
 
+        if self.tokens is not None:
+            self.tokens.join(self)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; the loops' failures end it.
 
         The Workload API listens first: services are started once the sidecars' sockets accept.
         """
-        async with self.workload.running(), self._running():
-            yield
+        async with self.workload.running():
+            if self.tokens is None:
+                async with self._running():
+                    yield
+            else:
+                async with self.tokens.running(), self._running():
+                    yield
 
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
@@ -211,6 +222,8 @@ class ControlPlane:
             for name in self.mesh.services:
                 self._publish_change(name, before)
             self.recorder.rename(naming_of(published.policy))
+            if self.tokens is not None:
+                self.tokens.reload()
             await self._keep_accepted()  # the sidecars are sent theirs meanwhile
             _log.info("policy_published", sha256=published.digest)
         return None

@@ -204,6 +204,10 @@ class Revoker:
             told[name] |= lists
         return told
 
+    async def enforce_containment(self) -> list[str]:
+        """Tell every sidecar what is contained; return those that have not confirmed."""
+        return await self._confirmed(self._push_containment())
+
     async def _enforced(self) -> list[str]:
         """Tell every sidecar, and return those that have not confirmed all of it.
 

@@ -5,6 +5,7 @@ be stored waits, bounded, in its order; beyond the bound the oldest stays in the
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -19,6 +20,7 @@ class Teller:
     """Hands findings to `store`, now or later; called from any thread, by one at a time."""
 
     def __init__(self, store: FindingStore) -> None:
+        self.heard: Callable[[Finding], None] = lambda _: None
         self._store = store
         self._waiting: deque[Finding] = deque(maxlen=MAX_WAITING)
         self._failing = False
@@ -28,6 +30,7 @@ class Teller:
         _log.warning(
             "finding", code=finding.code, subject=finding.subject, sentence=finding.sentence
         )
+        self.heard(finding)
         self._waiting.append(finding)
         self.retry()
 

@@ -139,7 +139,8 @@ class Supervisor:
         self._resources.enter_context(ground.occupied(self.layout))
         claims = [*ground.claims_of(self.mesh, self.layout), *self._wiring.claims]
         for service in self.mesh.services.values():
-            resolve_program(self._service_program(service))
+            if not service.builtin:
+                resolve_program(self._service_program(service))
         resolve_program(self._control_plane_program())
         ground.check_free(claims)
         self._resources.callback(ground.clean, self.layout)
@@ -160,6 +161,9 @@ class Supervisor:
 
     async def _start_control_plane(self) -> None:
         sockets = [self.layout.xds_socket(name) for name in self.layout.proxies()]
+        sockets += [
+            self.layout.app_socket(one.name) for one in self.mesh.services.values() if one.builtin
+        ]
 
         async def _listening() -> bool:
             return all([await accepts(socket) for socket in sockets])
@@ -176,7 +180,8 @@ class Supervisor:
             await self._sidecar(service).start(timeout_s=SIDECAR_TIMEOUT_S)
             for name in service.after:
                 await healthy[name].wait()
-            await self._service(service).start(timeout_s=service.start_timeout_s)
+            if not service.builtin:  # the control plane is its program, and listens already
+                await self._service(service).start(timeout_s=service.start_timeout_s)
             healthy[service.name].set()
 
         try:

@@ -1,0 +1,117 @@
+"""Chain links, revocations and spent tokens in the database."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from meshwarden.adapters.storage.tokens.database import Database
+from meshwarden.adapters.storage.tokens.schema import links, revocations, spent
+from meshwarden.tokens import Link, Revocation, RevokedKind
+
+MAX_LINKS = 1000
+
+
+def append_links(database: Database, found: Sequence[Link]) -> None:
+    """Keep links of chains, durably."""
+    rows = [
+        {
+            "txn": link.transaction,
+            "time": link.time,
+            "requester": link.requester,
+            "subject": link.subject,
+            "session": link.session,
+            "scopes": " ".join(link.scopes),
+            "expires": link.expires,
+            "digest": link.digest,
+            "replaced": link.replaced,
+            "risk": link.risk,
+        }
+        for link in found
+    ]
+    with database.transaction() as connection:
+        connection.execute(insert(links), rows)
+
+
+def load_chain(database: Database, transaction: str) -> list[Link]:
+    """Return the links of one transaction, the oldest first."""
+    return _select_links(database, links.c.txn == transaction)
+
+
+def load_recent_links(database: Database, since: int) -> list[Link]:
+    """Return the links of tokens issued since an instant, the oldest first."""
+    return _select_links(database, links.c.time >= since)
+
+
+def _select_links(database: Database, condition: object) -> list[Link]:
+    statement = select(links).where(condition).order_by(links.c.id).limit(MAX_LINKS)  # type: ignore[arg-type]
+    with database.transaction() as connection:
+        rows = connection.execute(statement).all()
+    return [
+        Link(
+            transaction=row.txn,
+            time=row.time,
+            requester=row.requester,
+            subject=row.subject,
+            session=row.session,
+            scopes=tuple(row.scopes.split(" ")),
+            expires=row.expires,
+            digest=row.digest,
+            replaced=row.replaced,
+            risk=row.risk,
+        )
+        for row in rows
+    ]
+
+
+def store_revocations(database: Database, found: Iterable[Revocation]) -> None:
+    """Keep revocations, durably; a later one of the same thing replaces the earlier."""
+    with database.transaction() as connection:
+        for one in found:
+            statement = upsert(revocations).values(
+                kind=one.kind.value,
+                value=one.value,
+                time=one.time.timestamp(),
+                until=one.until.timestamp(),
+                reason=one.reason,
+            )
+            changes = {
+                name: getattr(statement.excluded, name) for name in ("time", "until", "reason")
+            }
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["kind", "value"], set_=changes)
+            )
+
+
+def load_revocations(database: Database, *, now: datetime) -> list[Revocation]:
+    """Return what has not ended."""
+    with database.transaction() as connection:
+        statement = select(revocations).where(revocations.c.until > now.timestamp())
+        rows = connection.execute(statement).all()
+    return [
+        Revocation(
+            kind=RevokedKind(row.kind),
+            value=row.value,
+            time=datetime.fromtimestamp(row.time, UTC),
+            until=datetime.fromtimestamp(row.until, UTC),
+            reason=row.reason,
+        )
+        for row in rows
+    ]
+
+
+def spend(database: Database, digest: str, *, expires: int) -> bool:
+    """Return whether this is the first use of a token; kept until it has expired."""
+    with database.transaction() as connection:
+        statement = upsert(spent).values(digest=digest, expires=expires).on_conflict_do_nothing()
+        return connection.execute(statement).rowcount == 1
+
+
+def forget(database: Database, *, now: datetime, links_s: int) -> None:
+    """Remove what has ended: spent tokens, revocations, links older than `links_s`."""
+    moment = now.timestamp()
+    with database.transaction() as connection:
+        connection.execute(delete(spent).where(spent.c.expires < moment - 60))
+        connection.execute(delete(revocations).where(revocations.c.until < moment))
+        connection.execute(delete(links).where(links.c.time < moment - links_s))
