@@ -18,6 +18,7 @@ COMMANDS = {
     "up": "Your own services, each behind a sidecar.",
     "serve": "The control plane alone.",
     "identity": "Identities: who may have which, what is issued; revoke and rotate.",
+    "token": "Transaction tokens: explain one, revoke, look at the chain.",
     "policy": "Policy as code: check, decide, explain, compile.",
     "calls": "Recorded calls: list, summary, graph.",
 }

@@ -1,13 +1,14 @@
 """The keys of an identity provider: fetched, cached, refreshed, and refused once they are too old.
 
-- A `kid` that is not known has the set fetched again, at most every `UNKNOWN_S`: rotation is seen
-  at once, and an attacker's made-up names cost the provider nothing.
+- A `kid` that is not known has the set fetched again, at most `TRIES` times in `TRIES_S`: rotation
+  is seen at once, and an attacker's made-up names cost the provider next to nothing.
 - While the provider does not answer, the last good set stands until it is `max_age_s` old; then
   nothing of it holds any more.
 - One fetch at a time; answers are bounded in size and time; redirects are not followed.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -21,7 +22,8 @@ from meshwarden.tokens import Issuer, VerificationKey, parse_jwks
 from meshwarden.tokens.jwks import MAX_JWKS_BYTES
 
 REFRESH_S: Final = 300.0
-UNKNOWN_S: Final = 5.0
+TRIES: Final = 4
+TRIES_S: Final = 30.0
 TIMEOUT_S: Final = 5.0
 _log = structlog.get_logger()
 
@@ -35,7 +37,7 @@ class IssuerKeys:
         self._clock = clock
         self._keys: Mapping[str, VerificationKey] = {}
         self._fetched: datetime | None = None
-        self._tried: datetime | None = None
+        self._tried: deque[datetime] = deque(maxlen=TRIES)
         self._fetching = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
 
@@ -60,7 +62,7 @@ class IssuerKeys:
                 "token.issuer_keys",
                 f"the keys of {self.issuer.issuer} cannot be fetched, and none that are kept are"
                 f" younger than {self.issuer.keys_max_age_s} s",
-                retry_after_s=UNKNOWN_S,
+                retry_after_s=TRIES_S / TRIES,
             )
         return self._keys
 
@@ -78,10 +80,10 @@ class IssuerKeys:
                 await self._refresh(kid)
 
     async def _refresh(self, kid: str) -> None:
-        tried = self._age(self._tried)
-        if tried is not None and tried < UNKNOWN_S:
+        oldest = self._age(self._tried[0]) if len(self._tried) == TRIES else None
+        if oldest is not None and 0 <= oldest < TRIES_S:
             return
-        self._tried = self._clock.now()
+        self._tried.append(self._clock.now())
         try:
             found = await self._fetch()
         except (DependencyError, InputError) as error:
