@@ -66,7 +66,7 @@ class TokenMesh:
             return await client.post("http://token-service/token", data=form(**changes))
 
     async def issued(self, service: str = "front", **changes: str | None) -> dict[str, Any]:
-        changes = {"subject_token": self.provider.token()} | changes
+        changes = {"subject_token": self.provider.token(), **changes}
         answer = await self.ask(service, **changes)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()

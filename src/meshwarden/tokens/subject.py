@@ -72,9 +72,8 @@ class Subject:
         return self.issued if self.auth_time is None else self.auth_time
 
 
-def issuer_of(unverified: UnverifiedToken) -> tuple[str, str]:
+def issuer_of(parsed: Parsed) -> tuple[str, str]:
     """Return the issuer and `kid` that a token claims: unproven, it says whose keys to try."""
-    parsed = parse_compact(unverified)
     issuer, kid = parsed.unverified_claims.get("iss"), parsed.header.get("kid", "")
     return (issuer if isinstance(issuer, str) else "", kid)
 
@@ -85,12 +84,13 @@ def verify_access_token(
     keys: Mapping[str, VerificationKey],
     *,
     now: datetime,
+    parsed: Parsed | None = None,
 ) -> Subject:
     """Return what an access token proves (RFC 9068, section 4); TokenError as for the validator.
 
-    `keys` are the issuer's own alone.
+    `keys` are the issuer's own alone; `parsed` is the same token, where it was read before.
     """
-    parsed = parse_compact(unverified)
+    parsed = parsed or parse_compact(unverified)
     claims = parsed.unverified_claims
     require_type(parsed.header, ACCESS_TYPE, "RFC 9068, 4")
     if parsed.header["alg"] not in issuer.algorithms:

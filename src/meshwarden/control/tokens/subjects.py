@@ -29,6 +29,7 @@ from meshwarden.tokens import (
     verify_self_signed,
     verify_txn_token,
 )
+from meshwarden.tokens.jws import parse_compact
 
 MAX_REMEMBERED: Final = 50_000
 KeysByKid = Mapping[str, VerificationKey]
@@ -103,9 +104,11 @@ class Subjects:
             if now.timestamp() < subject.expires and self.keys_of(issuer).known(kid) is not None:
                 return subject
             del self._remembered[digest]
-        issuer, kid = issuer_of(unverified)
+        parsed = parse_compact(unverified)
+        issuer, kid = issuer_of(parsed)
         keys = self.keys_of(issuer)
-        subject = verify_access_token(unverified, keys.issuer, await keys.keys(kid), now=now)
+        found = await keys.keys(kid)
+        subject = verify_access_token(unverified, keys.issuer, found, now=now, parsed=parsed)
         self._remembered[digest] = subject, issuer, kid
         if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)

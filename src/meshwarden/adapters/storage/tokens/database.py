@@ -1,12 +1,14 @@
 """The database of the token service: SQLite in WAL mode, a file that only this account can read.
 
-Commits are durable (`synchronous=FULL`) when they return, so that nothing is handed out or
-acknowledged that a crash would forget; the cost is shared by writing many rows at once.
+Commits are durable (`synchronous=FULL`) when they return, so that nothing is acknowledged that a
+crash would forget. Records of issued tokens are the exception (`NORMAL`): they survive the death of
+this process, and of the machine all but those of its last moments, whose tokens died with it.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from stat import S_IMODE
 from typing import Any, Final
@@ -35,15 +37,17 @@ class Database:
         self.path = path
         _create_private(path)
         self.engine: Engine = create_engine(f"sqlite:///{path}", pool_size=2, max_overflow=2)
-        event.listen(self.engine, "connect", _prepare)
+        event.listen(self.engine, "connect", partial(_prepare, "FULL"))
+        self.quick: Engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=1)
+        event.listen(self.quick, "connect", partial(_prepare, "NORMAL"))
         with self.transaction() as connection:
             metadata.create_all(connection)
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, quick: bool = False) -> Iterator[Connection]:
         """Begin; commit at the end, or roll back and raise DependencyError."""
         try:
-            with self.engine.begin() as connection:
+            with (self.quick if quick else self.engine).begin() as connection:
                 yield connection
         except (SQLAlchemyError, OSError) as error:
             cause = getattr(error, "orig", None) or error
@@ -58,6 +62,7 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        self.quick.dispose()
 
 
 def _create_private(path: Path) -> None:
@@ -78,8 +83,8 @@ def _create_private(path: Path) -> None:
         )
 
 
-def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  # of the DB-API
+def _prepare(synchronous: str, connection: Any, _record: object) -> None:  # noqa: ANN401  # of the DB-API
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
+    for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
