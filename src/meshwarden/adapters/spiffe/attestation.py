@@ -3,8 +3,8 @@
 Steps:
 
 1. SO_PEERCRED, SO_PEERGROUPS: pid, user and groups at the time of `connect`; SO_PEERPIDFD (Linux
-   6.5): a handle on that very process. On older kernels the handle is opened by number: between `connect` and here
-   the number could have passed to another process; user and group could not have.
+   6.5): a handle on that very process. On older kernels the handle is opened by number: between
+   `connect` and here the number could have passed to another process; user and groups could not.
 2. Facts from /proc/<pid>, its start before and after them.
 3. The handle must still name a living process. As long as it lives its number is its own, so the
    facts are about it and nobody else.
