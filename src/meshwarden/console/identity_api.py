@@ -123,6 +123,8 @@ def _revoked(revoked: Revoked) -> dict[str, Any]:
         "enforced_ms": round(revoked.enforced_ms, 3),
         "pending": revoked.pending,
         "recorded": revoked.recorded,
+        "severed": revoked.severed,
+        "unsevered": revoked.unsevered,
     }
 
 

@@ -47,6 +47,7 @@ from meshwarden.control.plane.published import (
 )
 from meshwarden.control.plane.revocation import Revoker
 from meshwarden.control.plane.rotation import Rotation
+from meshwarden.control.plane.severing import Severing
 from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.plane.tokens import MeshTokens
@@ -115,6 +116,7 @@ class ControlPlane:
             certificates=self.certificates,
             sidecars=lambda: self.published.sidecars,
             clock=self.clock,
+            severing=Severing(layout=self.layout),
         )
         brought = self.mesh.authority.certificates is not None
         self.rotation = Rotation(

@@ -9,6 +9,8 @@ Steps, in the order of `Revoker.revoke`:
    every request; then revocation lists, which refuse new handshakes.
 4. The register is synced to the disk, and the sidecars' confirmations are awaited, both bounded: a
    sidecar that is not connected gets it when it comes back, before anything else.
+5. Beside that, in an isolated mesh, what a service's own revoked certificate still carries is cut
+   in its network (`severing`).
 """
 
 import asyncio
@@ -29,6 +31,7 @@ from meshwarden.adapters.envoy.snapshot import build_trust
 from meshwarden.adapters.envoy.tls import BUNDLE, SVID, bundle_secret, svid_secret
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.identities import Identities
+from meshwarden.control.plane.severing import FINISH_S, Severed, Severing
 from meshwarden.identity import Kind, Record, issuer_name, parse_certificates
 from meshwarden.identity.model import fingerprint_of
 from meshwarden.identity.verify import verify_leaf
@@ -59,6 +62,8 @@ class Revoked:
         enforced_ms: milliseconds from the call until the last connected sidecar had confirmed.
         pending: services whose sidecars have not confirmed.
         recorded: whether the register has it on the disk.
+        severed: how many connections were cut in the network.
+        unsevered: services of which that failed: streams in flight go on there.
     """
 
     certificates: tuple[Record, ...]
@@ -67,6 +72,8 @@ class Revoked:
     enforced_ms: float
     pending: tuple[str, ...]
     recorded: bool
+    severed: int = 0
+    unsevered: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -79,6 +86,7 @@ class Revoker:
         certificates: what the sidecars hold.
         sidecars: what each sidecar is to do now.
         clock: the time of day.
+        severing: cuts connections in the network.
     """
 
     server: DiscoveryServer
@@ -86,6 +94,7 @@ class Revoker:
     certificates: Certificates
     sidecars: Callable[[], Mapping[str, Sidecar]]
     clock: Clock
+    severing: Severing
     _contained: Containment | None = field(init=False, default=None)
     _trusted: tuple[str, str] | None = field(init=False, default=None)
 
@@ -114,8 +123,12 @@ class Revoker:
         replaced = await self._replace(own, found) if replace else []
         withheld = [] if replace else own
         recorded = self.identities.note(self._records(found, withheld, reason, now))
+        cutting = asyncio.create_task(self._sever(own))
         synced, pending = await asyncio.gather(self._synced(), self._enforced())
         enforced_ms = (loop.time() - start) * 1000
+        severed = await cutting
+        if withheld:  # what it opened until then, it could not open any more now
+            severed = await self.severing.cut(withheld, self.severing.mark(withheld))
         _log.warning(
             "revoked",
             certificates=sorted(digests),
@@ -124,6 +137,8 @@ class Revoker:
             withheld=withheld,
             enforced_ms=round(enforced_ms, 1),
             pending=pending,
+            severed=severed.connections,
+            unsevered=severed.failed,
         )
         return Revoked(
             certificates=tuple(found),
@@ -132,6 +147,8 @@ class Revoker:
             enforced_ms=enforced_ms,
             pending=tuple(pending),
             recorded=recorded and synced,
+            severed=severed.connections,
+            unsevered=severed.failed,
         )
 
     def keep_withheld(self) -> None:
@@ -219,6 +236,12 @@ class Revoker:
         for name, lists in self._push_trust().items():
             told[name] |= lists
         return await self._confirmed(told)
+
+    async def _sever(self, services: list[str]) -> Severed:
+        """Cut what is open now, except for what ends by itself meanwhile."""
+        marked = self.severing.mark(services)
+        await asyncio.sleep(FINISH_S if marked else 0)
+        return await self.severing.cut(services, marked)
 
     def _push_containment(self) -> dict[str, set[_Resource]]:
         before, containment = self._contained, self.identities.containment()
