@@ -161,6 +161,11 @@ class Layout:
         return self.state / "findings.jsonl"
 
     @property
+    def behaviour(self) -> Path:
+        """What the behaviour model has learned."""
+        return self.state / "behaviour" / "model"
+
+    @property
     def processes(self) -> Path:
         """Process ids of the running mesh, as JSON."""
         return self.state / "up.json"

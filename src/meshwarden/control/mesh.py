@@ -21,6 +21,7 @@ from meshwarden.control.federation import (
     parse_endpoint,
     parse_federation,
 )
+from meshwarden.control.watching.settings import BehaviourSettings, parse_behaviour
 from meshwarden.identity import LIFETIME_S, MAX_LIFETIME_S
 from meshwarden.kernel import ConfigError, Node
 from meshwarden.kernel.document import Fields
@@ -136,6 +137,7 @@ class Mesh:
         authority: what signs certificates.
         federation: other trust domains whose workloads the policy may name.
         bundle_endpoint: where others fetch our bundle; None: nowhere.
+        behaviour: how calls are watched.
         directory: the mesh file's own.
     """
 
@@ -145,6 +147,7 @@ class Mesh:
     authority: AuthoritySettings = field(default_factory=AuthoritySettings)
     federation: tuple[FederatedDomain, ...] = ()
     bundle_endpoint: EndpointSettings | None = None
+    behaviour: BehaviourSettings = field(default_factory=BehaviourSettings)
     directory: Path
 
 
@@ -156,7 +159,7 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
     """
     top = document.fields(
         required=["apiVersion", "policy", "services"],
-        optional=["outside", "authority", "federation", "bundle_endpoint"],
+        optional=["outside", "authority", "federation", "bundle_endpoint", "behaviour"],
     )
     if top["apiVersion"].value != API_VERSION:
         top["apiVersion"].refuse(
@@ -179,6 +182,7 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         authority=_authority(top.get("authority"), directory),
         federation=parse_federation(top.get("federation"), directory),
         bundle_endpoint=parse_endpoint(top.get("bundle_endpoint"), directory, _host_and_port),
+        behaviour=parse_behaviour(top.get("behaviour")),
         directory=directory,
     )
 
