@@ -10,7 +10,9 @@ import pytest
 from tests.unit.plane.bench import FakeClock
 
 from meshwarden.adapters.storage.model_state import FileModelState
-from meshwarden.control.watching import Inbox, Pace, Watch
+from meshwarden.behaviour import Model
+from meshwarden.control.watching import BehaviourSettings, Inbox, Pace, Watch
+from meshwarden.control.watching.opening import open_watch
 from meshwarden.kernel import Call, DependencyError, Finding, InputError, Severity
 
 NS = 1_000_000_000
@@ -53,7 +55,7 @@ class Bench:
         self.kept: list[bytes] = []
         self.clock = FakeClock()
         self.watch = Watch(
-            detector=self.detector, tell=self.told.append, keep=self.keep, clock=self.clock,
+            open_detector=lambda: self.detector, tell=self.told.append, keep=self.keep, clock=self.clock,
             holds=holds, inbox=inbox,
         )  # fmt: skip
 
@@ -96,7 +98,10 @@ async def test_a_state_that_cannot_be_kept_is_a_finding_and_no_end() -> None:
     def refuse(_: bytes) -> None:
         raise DependencyError("behaviour.state", "no space left")
 
-    watch = Watch(detector=bench.detector, tell=bench.told.append, keep=refuse, clock=bench.clock)
+    watch = Watch(
+        open_detector=lambda: bench.detector, tell=bench.told.append, keep=refuse, clock=bench.clock
+    )
+    watch.offer([call(1)])
     await watch.close()
     assert [finding.code for finding in bench.told] == ["behaviour.not_kept"]
 
@@ -146,3 +151,31 @@ def test_a_state_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(InputError):
         FileModelState(path).load_state()
+
+
+async def test_a_model_that_was_kept_is_gone_on_with(tmp_path: Path) -> None:
+    path, told = tmp_path / "model", list[Finding]()
+    for expected in (1, 2):
+        watch = open_watch(BehaviourSettings(), path, clock=FakeClock(), tell=told.append)
+        assert watch
+        watch.offer([call(expected * NS)])
+        await watch.close()
+        assert Model.load(path.read_bytes()).describe()["calls"] == expected
+    assert told == []
+
+
+async def test_a_damaged_model_is_set_aside_and_said(tmp_path: Path) -> None:
+    path, told = tmp_path / "model", list[Finding]()
+    path.write_bytes(b"no model")
+    watch = open_watch(BehaviourSettings(), path, clock=FakeClock(), tell=told.append)
+    assert watch
+    watch.offer([call(NS)])
+    await watch.close()
+    assert [finding.code for finding in told] == ["behaviour.forgotten"]
+    assert path.with_suffix(".damaged").read_bytes() == b"no model"
+    assert Model.load(path.read_bytes()).describe()["calls"] == 1
+
+
+def test_nothing_is_watched_where_the_mesh_says_so(tmp_path: Path) -> None:
+    off = BehaviourSettings(watch=False)
+    assert open_watch(off, tmp_path / "model", clock=FakeClock(), tell=print) is None

@@ -14,6 +14,7 @@ from meshwarden.control.plane.plane import ControlPlane
 from meshwarden.control.plane.published import load_first
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.recording import Recorder
+from meshwarden.control.watching.opening import open_watch
 from meshwarden.identity import Trust
 from meshwarden.kernel import Chance, Clock, ConfigError
 
@@ -31,11 +32,13 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         mesh.authority, layout, published.policy.trust_domain, clock=clock, chance=chance
     )
     teller = Teller(FileFindingStore(layout.findings))
+    watch = open_watch(mesh.behaviour, layout.behaviour, clock=clock, tell=teller.tell)
     recorder = Recorder(
         folder=layout.calls_dir,
         clock=clock,
         naming=naming_of(published.policy),
         report=teller.tell,
+        observe=watch.offer if watch else lambda _: None,
     )
     return ControlPlane(
         mesh=mesh,
@@ -58,6 +61,7 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         teller=teller,
         published=published,
         rejected=rejected,
+        watch=watch,
     )
 
 

@@ -53,7 +53,7 @@ class Watch:
     """One model, fed by one recorder.
 
     Args:
-        detector: the model.
+        open_detector: gives the model; called once, from a thread, when the watch runs.
         tell: takes each finding; called from a thread.
         keep: takes the model's state; DependencyError where it cannot be kept.
         clock: time of day, which findings carry.
@@ -64,14 +64,15 @@ class Watch:
     def __init__(
         self,
         *,
-        detector: Detector,
+        open_detector: Callable[[], Detector],
         tell: Callable[[Finding], None],
         keep: Callable[[bytes], None],
         clock: Clock,
         inbox: Inbox | None = None,
         holds: bool = False,
     ) -> None:
-        self._detector = detector
+        self._open_detector = open_detector
+        self._detector: Detector | None = None
         self._tell = tell
         self._keep = keep
         self._clock = clock
@@ -79,6 +80,7 @@ class Watch:
         self._holds = holds
         self._pace: Pace | None = None
         self._figures = WatchFigures()
+        self._saved = 0
         self._said_at: int | None = None
         self._unsaid = 0
         self._scoring = asyncio.Lock()
@@ -106,6 +108,7 @@ class Watch:
         arrived = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._inbox.arrived = lambda: _wake(loop, arrived)
+        arrived.set()  # something may have come before
         save_at = loop.time() + SAVE_S
         while True:
             with contextlib.suppress(TimeoutError):
@@ -130,19 +133,21 @@ class Watch:
                 raise
 
     def _work(self, save: bool) -> None:
+        if self._detector is None:
+            self._detector = self._open_detector()
         taken = self._inbox.take()
         self._count_left_out(taken.left_out)
         if not self._holds:
-            self._score(taken.calls)
+            self._score(self._detector, taken.calls)
         if save:
-            self._save()
+            self._save(self._detector)
 
-    def _score(self, calls: Sequence[Call]) -> None:
+    def _score(self, detector: Detector, calls: Sequence[Call]) -> None:
         if self._pace is not None:
             calls = [call for each in calls if (call := self._pace.paced(each)) is not None]
         if not calls:
             return
-        scored = self._detector.observe(calls_to_table(calls))
+        scored = detector.observe(calls_to_table(calls))
         now = self._now()
         for finding in scored.findings:
             self._tell(replace(finding, time=now))
@@ -161,8 +166,8 @@ class Watch:
         quiet = self._said_at is not None and 0 <= now - self._said_at < _SAY_AGAIN_S * _NS
         if self._unsaid and not quiet:
             self._tell(
-                _finding(
-                    now,
+                finding_about_itself(
+                    self._clock,
                     "behaviour.sampled",
                     f"Calls come faster than they can be scored: {self._unsaid} were recorded and"
                     f" not scored, one in {SAMPLE} was; what hides among them is not found.",
@@ -170,16 +175,18 @@ class Watch:
             )
             self._said_at, self._unsaid = now, 0
 
-    def _save(self) -> None:
+    def _save(self, detector: Detector) -> None:
+        if self._figures.scored == self._saved:
+            return
         try:
-            self._keep(self._detector.save())
+            self._keep(detector.save())
+            self._saved = self._figures.scored
         except DependencyError as error:
             sentence = f"What was learned cannot be kept for the next start: {error}"
-            self._tell(_finding(self._now(), "behaviour.not_kept", sentence))
+            self._tell(finding_about_itself(self._clock, "behaviour.not_kept", sentence))
 
     def _now(self) -> int:
-        now = self._clock.now()
-        return int(now.timestamp()) * _NS + now.microsecond * 1000
+        return _nanoseconds(self._clock)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, arrived: asyncio.Event) -> None:
@@ -187,7 +194,17 @@ def _wake(loop: asyncio.AbstractEventLoop, arrived: asyncio.Event) -> None:
         loop.call_soon_threadsafe(arrived.set)
 
 
-def _finding(now: int, code: str, sentence: str) -> Finding:
+def finding_about_itself(clock: Clock, code: str, sentence: str) -> Finding:
+    """Return a finding about the watch, as of now."""
     return Finding(
-        time=now, code=code, subject="behaviour", severity=Severity.MEDIUM, sentence=sentence
+        time=_nanoseconds(clock),
+        code=code,
+        subject="behaviour",
+        severity=Severity.MEDIUM,
+        sentence=sentence,
     )
+
+
+def _nanoseconds(clock: Clock) -> int:
+    now = clock.now()
+    return int(now.timestamp()) * _NS + now.microsecond * 1000
