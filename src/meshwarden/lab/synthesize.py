@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from meshwarden.adapters.yaml import load_document
 from meshwarden.kernel import CALL_SCHEMA
+from meshwarden.lab.bank.directory import HOME
 from meshwarden.lab.bank.rules import (
     INCOMES,
     INSTALMENT_SHARE,
@@ -144,7 +145,7 @@ def _courses(timeline: Timeline) -> Ints:
         timeline.amount_minor <= INCOMES * timeline.income_minor
     )
     by_kind: dict[Kind, Ints | Bools] = {
-        Kind.LOGIN: _first_seen(timeline),
+        Kind.LOGIN: timeline.device != HOME,
         Kind.TRANSFER: large + 2 * timeline.marked,
         Kind.CARD_PAYMENT: timeline.marked,
         Kind.CREDIT: approved,
@@ -153,15 +154,6 @@ def _courses(timeline: Timeline) -> Ints:
     for kind, number in by_kind.items():
         course = np.where(timeline.kind == kind, number, course)
     return course
-
-
-def _first_seen(timeline: Timeline) -> Bools:
-    """Return which logins come from a device that the customer did not use before."""
-    logins = np.flatnonzero(timeline.kind == Kind.LOGIN)
-    devices = timeline.customer[logins] * _DEVICES + timeline.device[logins]
-    first = np.zeros(len(timeline), dtype=np.bool_)
-    first[logins[np.unique(devices, return_index=True)[1]]] = True
-    return first
 
 
 def _write(

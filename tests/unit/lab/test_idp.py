@@ -159,12 +159,13 @@ async def test_field_that_stands_twice_is_refused(client: httpx.AsyncClient) -> 
     assert (response.status_code, response.json()["code"]) == (400, "input.form")
 
 
-async def test_new_device_is_told_to_the_customer_once(
+async def test_login_from_another_device_than_the_enrolled_one_is_told(
     bank: Bank, client: httpx.AsyncClient
 ) -> None:
-    await sign_in(bank, client)
-    await sign_in(bank, client)
-    assert bank.messages == [(bank.ada.id, "new-device")]
+    await sign_in(bank, client, device=HOME)
+    assert bank.messages == []
+    await sign_in(bank, client, device=1)
+    assert bank.messages == [(bank.ada.id, "other-device")]
 
 
 async def test_login_goes_on_without_notifications(bank: Bank, client: httpx.AsyncClient) -> None:

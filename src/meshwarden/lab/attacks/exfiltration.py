@@ -70,6 +70,7 @@ ATTACK: Final = Attack(
     technique="T1567",
     goal=Goal.OCTETS_ARRIVED,
     plan=_plan,
+    brief_s=12,
 )
 SLOW_ATTACK: Final = Attack(
     name="slow-exfiltration",

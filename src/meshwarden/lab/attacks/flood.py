@@ -23,4 +23,5 @@ ATTACK: Final = Attack(
     technique="T1499",
     goal=Goal.CUSTOMERS_FAILED,
     plan=_plan,
+    brief_s=10,
 )

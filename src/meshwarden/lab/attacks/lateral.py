@@ -31,7 +31,7 @@ def _round(foothold: Foothold, chance: Generator) -> list[tuple[str, str, str, s
         "credit": foothold.mule,
         "amount_minor": int(chance.integers(100_00, 900_00)),
         "currency": "EUR",
-        "reference": "transfer",
+        "reference": foothold.mark,
     }
     booking = json.dumps(order).encode()
     balance, statement = f"/v1/accounts/{account}/balance", f"/v1/accounts/{account}/statement"
@@ -51,4 +51,5 @@ ATTACK: Final = Attack(
     technique="T1210",
     goal=Goal.ROW_BOOKED,
     plan=_plan,
+    brief_s=20,
 )

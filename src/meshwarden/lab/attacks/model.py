@@ -58,6 +58,7 @@ class Foothold:
         mule: an account that the attacker controls.
         accounts: ids of accounts that passed through the service's memory.
         customers: ids of customers that did.
+        mark: reference that he puts on bookings of his own.
     """
 
     names: tuple[str, ...]
@@ -66,6 +67,7 @@ class Foothold:
     mule: str
     accounts: tuple[str, ...]
     customers: tuple[str, ...]
+    mark: str = "transfer"
 
 
 Plan = Callable[[Foothold, Generator, float], Iterator[Step]]
@@ -92,6 +94,7 @@ class Attack:
         technique: ATT&CK technique.
         goal: how success is judged.
         plan: its steps.
+        brief_s: how long it takes at most, in seconds of the plan; None: all that there are.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Attack:
     technique: str
     goal: Goal
     plan: Plan
+    brief_s: float | None = None
 
 
 def paced(chance: Generator, count: int, seconds: float, *, jitter: float = 0.5) -> Iterator[float]:

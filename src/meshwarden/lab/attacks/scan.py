@@ -34,4 +34,5 @@ ATTACK: Final = Attack(
     technique="T1046",
     goal=Goal.PORT_ANSWERED,
     plan=_plan,
+    brief_s=10,
 )

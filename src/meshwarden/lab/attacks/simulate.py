@@ -32,10 +32,7 @@ _DAY_S: Final = 86_400
 _REFUSAL: Final = {"destination": 19, "source": 49}  # octets of the sidecar's own 403
 _ANSWER: Final = 40  # octets, where no customer's action causes such a call
 _OK: Final = {"GET": 200, "POST": 201}
-_LASTS_S: Final[Mapping[str, float]] = {
-    "scan": 10, "lateral": 20, "exfiltration": 12, "slow-exfiltration": 480, "beacon": 120,
-    "flood": 10,
-}  # fmt: skip
+_LASTS_S: Final[Mapping[str, float]] = {"slow-exfiltration": 480, "beacon": 120}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +106,7 @@ def attack_calls(
     """Return the calls of `attack` alone, as the recorder would have them."""
     policy = parse_policy(load_document(ACCESS_POLICY))
     foothold = simulated_foothold(policy, attack)
-    lasts = lasts_s or _LASTS_S.get(attack.name, 20)
+    lasts = lasts_s or attack.brief_s or _LASTS_S.get(attack.name, 60)
     begin = int(begins.timestamp()) * _NS
     recorded = _Recorder(policy, policy.services[attack.service], chance, load_calibration())
     rows = [
