@@ -1,7 +1,8 @@
 """The identity provider's HTTP face: discovery, keys, the login form, tokens, userinfo.
 
 Customers reach it through the gateway under `/idp`. The form keeps no state: it carries the
-application's request along. A login from any other device than the enrolled one is told to the customer.
+application's request along. A login from any other device than the enrolled one is told to the
+customer.
 """
 
 import html

@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from meshwarden.lab.bank.access_token import ALGORITHM, AUDIENCE, verify_access_token
-from meshwarden.lab.bank.directory import Customer, Directory
+from meshwarden.lab.bank.directory import HOME, Customer, Directory, installation
 from meshwarden.lab.bank.totp import accepted_step
 
 CLIENT_ID: Final = "bank-app"
