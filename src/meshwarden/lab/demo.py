@@ -202,9 +202,10 @@ class Play:
     def _told(self, findings: tuple[Finding, ...], calls: pa.Table) -> AttackTimeline | None:
         if self._raid is None or self._judge is None:
             return None
+        before = [finding for finding in findings if finding.time < self._attempts_began]
         return tell(
             self._raid,
-            findings,
+            before,
             calls,
             suspect=str(self.stage.policy.services[self._raid.attack.service].identity),
             succeeded=self._judge.succeeded,

@@ -8,6 +8,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from tests.unit.lab.whole_bank import ISSUER, Bank, asked, bearer, proof, redeem, sign_in
 
+from meshwarden.lab.bank.directory import HOME
+
 
 async def claims_of(client: httpx.AsyncClient, token: str) -> jwt.Token:
     keys = KeySet.import_key_set((await client.get("http://idp/jwks")).json())
