@@ -19,7 +19,9 @@ COMMANDS = {
     "serve": "The control plane alone.",
     "identity": "Identities: who may have which, what is issued; revoke and rotate.",
     "policy": "Policy as code: check, decide, explain, compile.",
-    "calls": "Recorded calls: list, summary, graph.",
+    "behaviour": "What is normal between services, and what is not.",
+    "survey": "From logs alone: who talks to whom, and how sure that is.",
+    "calls": "Recorded calls: import, list, summary, graph.",
     "findings": "What was found: list it, export it.",
 }
 
