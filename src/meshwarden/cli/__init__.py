@@ -20,7 +20,10 @@ COMMANDS = {
     "identity": "Identities: who may have which, what is issued; revoke and rotate.",
     "token": "Transaction tokens: explain one, revoke, look at the chain.",
     "policy": "Policy as code: check, decide, explain, compile.",
-    "calls": "Recorded calls: list, summary, graph.",
+    "behaviour": "What is normal between services, and what is not.",
+    "survey": "From logs alone: who talks to whom, and how sure that is.",
+    "calls": "Recorded calls: import, list, summary, graph.",
+    "findings": "What was found: list it, export it.",
 }
 
 

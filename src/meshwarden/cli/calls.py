@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.storage.calls import read_calls
+from meshwarden.cli.calls_import import import_calls
 from meshwarden.cli.calls_text import call_line, printable, rfc3339, summary_lines
 from meshwarden.control.recording.graph import Edge, render_dot, render_text, sum_edges
 from meshwarden.control.recording.graph_svg import render_svg
@@ -23,10 +24,16 @@ from meshwarden.kernel import ConfigError, InputError
 
 app = App(
     name="calls",
-    help="Recorded calls: list, summary, graph.",
+    help="Recorded calls: import, list, summary, graph.",
     help_epilogue="Example: meshwarden calls graph --state .meshwarden --format svg -o calls.svg",
     help_format="plaintext",
     result_action="return_value",
+)
+
+app.command(
+    import_calls,
+    name="import",
+    help_epilogue="Example: meshwarden calls import /var/log/istio/ -o calls.parquet",
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]

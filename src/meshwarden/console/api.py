@@ -3,6 +3,7 @@
 - `GET /v1/status`: sidecars, policy, live figures.
 - `POST /v1/policy/reload`: push the policy file as it stands; 422 and why where it is refused.
 - `/v1/identity`: see `identity_api`.
+- `/v1/behaviour`: see `behaviour_api`.
 - `POST /v1/calls/flush`: write every call that is known by now to the Parquet store.
 """
 
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from meshwarden.console.behaviour_api import behaviour_routes
 from meshwarden.console.identity_api import identity_routes
 from meshwarden.console.token_admin import token_routes
 from meshwarden.console.token_api import TokenApi
@@ -47,6 +49,7 @@ def build_api(plane: ControlPlane) -> Starlette:
             Route("/v1/calls/flush", _flush, methods=["POST"]),
             *identity_routes(plane),
             *token_routes(plane),
+            *behaviour_routes(plane),
         ]
     )
 

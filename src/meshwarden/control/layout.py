@@ -20,6 +20,7 @@ from typing import Final
 from meshwarden.control.mesh import Address, Mesh
 from meshwarden.kernel import ConfigError
 
+BEHAVIOUR_STATE: Final = Path("behaviour") / "model"
 INBOUND_PORT: Final = 15443  # mutual TLS, HTTP
 FEDERATED_PORT: Final = 15444  # mutual TLS, HTTP, for callers of other trust domains
 OUTBOUND_PORT: Final = 15001  # the service's HTTP proxy
@@ -159,6 +160,11 @@ class Layout:
     def findings(self) -> Path:
         """Findings, one JSON object a line."""
         return self.state / "findings.jsonl"
+
+    @property
+    def behaviour(self) -> Path:
+        """What the behaviour model has learned."""
+        return self.state / BEHAVIOUR_STATE
 
     @property
     def processes(self) -> Path:

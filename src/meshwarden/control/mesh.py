@@ -22,6 +22,7 @@ from meshwarden.control.federation import (
     parse_federation,
 )
 from meshwarden.control.tokens.settings import TokenSettings, parse_tokens
+from meshwarden.control.watching.settings import BehaviourSettings, parse_behaviour
 from meshwarden.identity import LIFETIME_S, MAX_LIFETIME_S
 from meshwarden.kernel import ConfigError, Node
 from meshwarden.kernel.document import Fields
@@ -140,6 +141,7 @@ class Mesh:
         federation: other trust domains whose workloads the policy may name.
         bundle_endpoint: where others fetch our bundle; None: nowhere.
         tokens: the token service, which is one of `services`; None: there is none.
+        behaviour: how calls are watched.
         directory: the mesh file's own.
     """
 
@@ -150,6 +152,7 @@ class Mesh:
     federation: tuple[FederatedDomain, ...] = ()
     bundle_endpoint: EndpointSettings | None = None
     tokens: TokenSettings | None = None
+    behaviour: BehaviourSettings = field(default_factory=BehaviourSettings)
     directory: Path
 
 
@@ -161,7 +164,14 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
     """
     top = document.fields(
         required=["apiVersion", "policy", "services"],
-        optional=["outside", "authority", "federation", "bundle_endpoint", "tokens"],
+        optional=[
+            "outside",
+            "authority",
+            "federation",
+            "bundle_endpoint",
+            "tokens",
+            "behaviour",
+        ],
     )
     if top["apiVersion"].value != API_VERSION:
         top["apiVersion"].refuse(
@@ -189,6 +199,7 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         federation=parse_federation(top.get("federation"), directory),
         bundle_endpoint=parse_endpoint(top.get("bundle_endpoint"), directory, _host_and_port),
         tokens=settings,
+        behaviour=parse_behaviour(top.get("behaviour")),
         directory=directory,
     )
 

@@ -12,7 +12,7 @@ import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from meshwarden.control.mesh import Address, Mesh, check_against, parse_mesh
 from meshwarden.control.supervision import Event, Supervisor
 from meshwarden.control.supervision.isolation import lay_out, why_not_isolated
 from meshwarden.control.supervision.wiring import wire
+from meshwarden.control.watching import Pace
 from meshwarden.kernel import DependencyError
 from meshwarden.lab.bank.ledger_db import find_binaries
 from meshwarden.lab.mesh import render_mesh
@@ -35,6 +36,7 @@ from meshwarden.policy import AccessPolicy, parse_policy
 CUSTOMERS: Final = 2000
 SEED: Final = "meshwarden"
 CARD_NETWORK_TIMEOUT_S: Final = 20.0
+_PACED: Final = "behaviour: {paced: true}  # its customers live faster than the clock\n"
 
 
 @dataclass(kw_only=True)
@@ -48,6 +50,7 @@ class Stage:
         supervisor: its processes.
         edge: the base URL at which customers reach it.
         database: `postgresql` or `sqlite`.
+        card_network: where the card network answers, outside the mesh.
         not_isolated: why its services are not isolated; None where they are.
     """
 
@@ -57,6 +60,7 @@ class Stage:
     supervisor: Supervisor
     edge: str
     database: str
+    card_network: str
     not_isolated: str | None
     _api: httpx.AsyncClient = field(init=False)
 
@@ -86,6 +90,17 @@ class Stage:
         """Revoke a certificate (PEM); return what the control plane says when it is enforced."""
         body = {"target": certificate, "reason": reason}
         return await self._ask("POST", "/v1/identity/revoke", body)
+
+    async def set_pace(self, pace: Pace) -> None:
+        """Have the watch go by the bank's own time."""
+        await self._ask("POST", "/v1/behaviour/pace", asdict(pace))
+
+    async def received(self) -> dict[str, Any]:
+        """Return what arrived at the card network for the merchant that is the attacker."""
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+            response = await client.get(f"{self.card_network}/v1/received")
+        found: dict[str, Any] = response.json()
+        return found
 
     async def ledger_report(self) -> dict[str, Any]:
         """Return the ledger's own account of its books."""
@@ -143,7 +158,7 @@ async def staged(
         **database,
     )
     mesh_file.touch(mode=0o600)
-    mesh_file.write_text(text)
+    mesh_file.write_text(f"{text}{_PACED}")
     mesh = parse_mesh(load_document(mesh_file), state)
     policy = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, policy)
@@ -164,6 +179,7 @@ async def staged(
             supervisor=supervisor,
             edge=f"http://127.0.0.1:{edge}",
             database="postgresql" if database else "sqlite",
+            card_network=f"http://127.0.0.1:{card_network}",
             not_isolated=why,
         )
 

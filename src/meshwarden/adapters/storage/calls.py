@@ -6,12 +6,13 @@ guessed. Reading goes in batches of bounded size; `load_calls` puts them togethe
 """
 
 import gzip
+import io
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -171,22 +172,68 @@ def _parquet(path: Path, trust_domain: str) -> Iterator[CallBatch]:
 
 
 def _csv(path: Path, trust_domain: str) -> Iterator[CallBatch]:
+    if path.name.endswith(".gz"):
+        with gzip.open(path) as packed, io.BufferedReader(packed) as file:
+            yield from _csv_rows(file, path, trust_domain)
+    else:
+        with path.open("rb") as file:
+            yield from _csv_rows(file, path, trust_domain)
+
+
+def read_csv(
+    chunks: Iterable[bytes], source: Path, *, trust_domain: str = IMPORTED_TRUST_DOMAIN
+) -> Iterator[CallBatch]:
+    """Return the calls of CSV that comes in `chunks`; `source` names it.
+
+    InputError `calls.format` where it is no CSV of calls.
+    """
+    try:
+        yield from _csv_rows(io.BufferedReader(_Chunks(chunks)), source, trust_domain)
+    except (pa.ArrowInvalid, OSError, EOFError, zlib.error) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError("calls.format", f"cannot be read: {reason}", where=str(source)) from error
+
+
+class _Peeking(Protocol):
+    """A file that shows what comes next."""
+
+    def readline(self, size: int, /) -> bytes: ...
+
+    def peek(self, size: int, /) -> bytes: ...
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks of octets as a file."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  # as RawIOBase has it
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        taken = min(len(buffer), len(self._rest))
+        buffer[:taken] = self._rest[:taken]
+        self._rest = self._rest[taken:]
+        return taken
+
+
+def _csv_rows(file: _Peeking, path: Path, trust_domain: str) -> Iterator[CallBatch]:
     broken: list[int] = []
 
     def note(row: pa_csv.InvalidRow) -> str:
-        broken.append(row.number - 2)  # counted from 1, with the header
+        broken.append(row.number - 1)  # counted from 1; the header is read before
         return "skip"
 
-    names = _header(path)
+    names = _header(file, path)
     _require(names, path)
-    reader = pa_csv.open_csv(
-        path,
-        read_options=pa_csv.ReadOptions(use_threads=False),
-        parse_options=pa_csv.ParseOptions(invalid_row_handler=note),
-        convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        ),
-    )
+    reader = _csv_reader(file, names, note)
     first = 0
     for batch in reader:
         table = pa.Table.from_batches([batch])
@@ -206,9 +253,25 @@ def _csv(path: Path, trust_domain: str) -> Iterator[CallBatch]:
         )
 
 
-def _header(path: Path) -> list[str]:
-    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
-        line = file.readline(65_536)
+def _csv_reader(
+    file: _Peeking, names: list[str], note: Callable[[pa_csv.InvalidRow], str]
+) -> Iterable[pa.RecordBatch]:
+    """Return the batches after the header; none where there are no rows."""
+    if not file.peek(1):
+        return ()
+    reader: Iterable[pa.RecordBatch] = pa_csv.open_csv(
+        pa.PythonFile(file, mode="r"),
+        read_options=pa_csv.ReadOptions(use_threads=False, column_names=names),
+        parse_options=pa_csv.ParseOptions(invalid_row_handler=note),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )
+    return reader
+
+
+def _header(file: _Peeking, path: Path) -> list[str]:
+    line = file.readline(65_536)
     try:
         return [name.strip().strip('"') for name in line.decode("utf-8-sig").strip().split(",")]
     except UnicodeDecodeError as error:

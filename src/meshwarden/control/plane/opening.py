@@ -15,6 +15,7 @@ from meshwarden.control.plane.published import load_first
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.plane.tokens import open_mesh_tokens
 from meshwarden.control.recording import Recorder
+from meshwarden.control.watching.opening import open_watch
 from meshwarden.identity import Trust
 from meshwarden.kernel import Chance, Clock, ConfigError
 
@@ -32,11 +33,13 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         mesh.authority, layout, published.policy.trust_domain, clock=clock, chance=chance
     )
     teller = Teller(FileFindingStore(layout.findings))
+    watch = open_watch(mesh.behaviour, layout.behaviour, clock=clock, tell=teller.tell)
     recorder = Recorder(
         folder=layout.calls_dir,
         clock=clock,
         naming=naming_of(published.policy),
         report=teller.tell,
+        observe=watch.offer if watch else lambda _: None,
     )
     return ControlPlane(
         mesh=mesh,
@@ -62,6 +65,7 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         tokens=None
         if mesh.tokens is None
         else open_mesh_tokens(mesh.tokens, layout, published.policy, clock=clock, chance=chance),
+        watch=watch,
     )
 
 

@@ -52,6 +52,7 @@ from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.plane.tokens import MeshTokens
 from meshwarden.control.recording import LogSource, Recorder
+from meshwarden.control.watching import Watch
 from meshwarden.control.workload.federation import federated_roots
 from meshwarden.control.workload.issuance import Issued
 from meshwarden.control.workload.workload import Workload
@@ -77,6 +78,7 @@ class ControlPlane:
         identities: the register of all that was issued and revoked, and the authorities.
         chance: serial numbers.
         recorder: access logs into recorded calls.
+        watch: scores them; None where nothing is watched.
         teller: takes findings.
         published: the policy in force.
         workload: the SPIFFE Workload API.
@@ -95,6 +97,7 @@ class ControlPlane:
     published: Published
     rejected: MeshwardenError | None
     tokens: MeshTokens | None = None
+    watch: Watch | None = None
     revoker: Revoker = field(init=False)
     rotation: Rotation = field(init=False)
     workload: Workload = field(init=False)
@@ -193,6 +196,8 @@ class ControlPlane:
                         loops.create_task(watch_losses(admins, self.clock, self._tell_loss)),
                         loops.create_task(self._watch_identities()),
                     ]
+                    if self.watch is not None:
+                        tasks.append(loops.create_task(self.watch.run()))
                     yield
                     for task in tasks:
                         task.cancel()
@@ -200,6 +205,8 @@ class ControlPlane:
             await self.rotation.close()
             await self._server.close()
             await self.recorder.close(settle=await self._sidecars_ended())
+            if self.watch is not None:
+                await self.watch.close()
             self.teller.retry()
 
     async def reload_policy(self) -> str | None:
@@ -242,6 +249,7 @@ class ControlPlane:
             policy_error=self._policy_error,
             sidecars=tuple(self._sidecar_status(name) for name in self.mesh.services),
             calls=self.recorder.figures(),
+            watch=self.watch.figures() if self.watch else None,
         )
 
     def _follow_logs(self) -> None:

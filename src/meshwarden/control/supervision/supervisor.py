@@ -9,6 +9,7 @@ restarted one by one; services and sidecars outlive a killed control plane.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -134,6 +135,11 @@ class Supervisor:
         finally:
             for task in waiting:
                 task.cancel()
+
+    def beside(self, name: str, known_as: str, command: Sequence[str]) -> Program:
+        """Return another program in the place of the service `name`: its user, network and view."""
+        service = replace(self.mesh.services[name], command=tuple(command))
+        return replace(self._service_program(service), name=known_as)
 
     def _prepare(self) -> None:
         self._resources.enter_context(ground.occupied(self.layout))

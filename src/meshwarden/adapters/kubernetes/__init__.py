@@ -1,0 +1,1 @@
+"""Kubernetes: how the container runtime and kubectl wrap the lines of a log."""

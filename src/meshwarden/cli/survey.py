@@ -1,0 +1,125 @@
+"""`meshwarden survey`: from logs alone, who talks to whom, and how sure that is.
+
+The anomalies are the behaviour model's, the policy and the attack paths those of their commands:
+each joins the report as one more section of `_text` and `_object`, from the same calls.parquet.
+"""
+
+import json as jsonlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from meshwarden.adapters.storage.calls import read_calls
+from meshwarden.adapters.storage.parquet_file import ParquetFile
+from meshwarden.cli.calls_text import printable
+from meshwarden.cli.progress import Progress
+from meshwarden.cli.sources import (
+    Reading,
+    RejectedFile,
+    options_of,
+    report_lines,
+    report_object,
+    require_calls,
+    watched,
+)
+from meshwarden.control.recording.graph import Edge, edge_label, render_text, short_names, sum_edges
+from meshwarden.control.recording.graph_svg import render_svg
+from meshwarden.control.sources import open_source
+from meshwarden.control.survey import Certainty, certainty_of
+from meshwarden.kernel import ConfigError
+
+app = App(
+    name="survey",
+    help="From logs alone: who talks to whom, and how sure that is.",
+    help_epilogue="Example: meshwarden survey /var/log/istio/ -o survey/",
+    help_format="plaintext",
+    result_action="return_value",
+)
+
+
+@app.default
+def survey(
+    *logs: str,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    reading: Reading | None = None,
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Read logs of any supported format; print the service map and how sure it is.
+
+    Args:
+        logs: files, folders, patterns, or - for stdin.
+        output: a folder for map.svg, survey.json and calls.parquet.
+        reading: how the logs are read.
+        json: print one JSON object.
+    """
+    if not logs:
+        raise ConfigError("source.none", "name at least one log, or - for stdin")
+    reading = reading or Reading()
+    with tempfile.TemporaryDirectory(prefix="meshwarden-survey-") as scratch:
+        calls = _folder(output, Path(scratch)) / "calls.parquet"
+        rejected, progress = RejectedFile(reading.rejected), Progress()
+        source = open_source(logs, options=options_of(reading, rejected, progress))
+        file = ParquetFile(calls)
+        try:
+            for batch in watched(source, progress):
+                file.write(batch)
+            require_calls(source.report)
+        except BaseException:  # an interrupt, too, leaves no half file behind
+            file.abandon()
+            raise
+        file.commit()
+        rejected.flush()
+        edges = sum_edges(batch.table for batch in read_calls([calls]))
+    sure = certainty_of(source.report, edges)
+    found = _object(edges, sure) | {"source": report_object(source.report)}
+    if output is not None:
+        _write(output / "map.svg", render_svg(edges))
+        _write(output / "survey.json", jsonlib.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    text = _text(edges, sure, report_lines(source.report), output)
+    print(jsonlib.dumps(found, ensure_ascii=False) if json else text)
+    return 0
+
+
+def _folder(output: Path | None, scratch: Path) -> Path:
+    if output is None:
+        return scratch
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("survey.output", f"{output}: {error.strerror}") from error
+    return output
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("survey.output", f"{path}: {error.strerror}") from error
+
+
+def _text(edges: Sequence[Edge], sure: Certainty, read: Sequence[str], output: Path | None) -> str:
+    lines = ["Map", render_text(edges), "", "How sure", *sure.lines(), "", "Source", *read]
+    if output is not None:
+        lines.append(f"wrote       {output}/map.svg, survey.json, calls.parquet")
+    return printable("\n".join(lines))
+
+
+def _object(edges: Sequence[Edge], sure: Certainty) -> dict[str, Any]:
+    names = short_names(edges)
+    return {
+        "map": [
+            {
+                "source": edge.source,
+                "destination": edge.destination,
+                "calls": edge.calls,
+                "refused": edge.refused,
+                "label": edge_label(edge),
+            }
+            for edge in edges
+        ],
+        "parties": names,
+        "certainty": sure.to_object(),
+    }

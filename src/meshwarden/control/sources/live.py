@@ -1,0 +1,160 @@
+"""Sources that go on: growing files, standard input, received spans; until told to stop.
+
+What has been read is handed on when a batch is full, or when nothing more came for a moment: a call
+waits in a half-filled batch for the length of `interval_s` at most.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from meshwarden.adapters.opentelemetry.codec import OtlpDecoder
+from meshwarden.adapters.opentelemetry.receiver import OtlpReceiver
+from meshwarden.adapters.sources.files import STDIN
+from meshwarden.adapters.sources.follow import FollowedFile, FollowedPipe
+from meshwarden.adapters.sources.lines import LineCutter
+from meshwarden.control.sources.engine import LogEngine
+from meshwarden.control.sources.formats import LINE_FORMATS
+from meshwarden.control.sources.options import SourceOptions
+from meshwarden.control.sources.report import SetAside, SourceReport
+from meshwarden.kernel import InputError
+
+_SNIFFED_BYTES: Final = 64 * 1024
+MakeEngine = Callable[[Path, bytes], LogEngine | None]
+
+
+def follow(
+    paths: Sequence[Path], make: MakeEngine, options: SourceOptions, report: SourceReport
+) -> Iterator[pa.RecordBatch]:
+    """Return the calls of all `paths` as they grow, until `options.stop` is set.
+
+    Args:
+        paths: files, which need not be there yet, and `-`.
+        make: builds the engine of a file from its path and first octets; None where its format
+            cannot be told from them.
+        options: `stop` and `interval_s`.
+        report: grows.
+    """
+    stop = options.stop or threading.Event()
+    logs = [_Log(path, make, options, report) for path in paths]
+    try:
+        while not stop.is_set() and not all(log.ended for log in logs):
+            moved = False
+            for log in logs:
+                data = log.read()
+                moved = moved or bool(data)
+                yield from log.take(data)
+            if not moved:
+                for log in logs:
+                    yield from log.flush()
+                stop.wait(options.interval_s)
+        for log in logs:
+            yield from log.end()
+    finally:
+        for log in logs:
+            log.close()
+
+
+class _Log:
+    """One followed file: what was read before its format could be told, then its engine."""
+
+    def __init__(
+        self, path: Path, make: MakeEngine, options: SourceOptions, report: SourceReport
+    ) -> None:
+        self._file = FollowedPipe() if str(path) == STDIN else FollowedFile(path)
+        self._make = make
+        self._options = options
+        self._report = report
+        self._begun = b""
+        self._engine: LogEngine | None = None
+        self._cutter = LineCutter(max_line_bytes=_SNIFFED_BYTES)
+        self._renewed = 0
+
+    @property
+    def ended(self) -> bool:
+        return self._file.ended
+
+    def read(self) -> bytes:
+        try:
+            data = self._file.read()
+        except OSError as error:
+            self._report.note(f"{self._file.path}: {error.strerror}")
+            return b""
+        if self._options.progress is not None:
+            self._options.progress(len(data))
+        return data
+
+    def take(self, data: bytes) -> Iterator[pa.RecordBatch]:
+        if self._file.renewed != self._renewed and self._engine is not None:
+            self._renewed = self._file.renewed
+            self._report.note(f"{self._file.path}: rotated or cut, followed on")
+            yield from self._engine.feed(self._cutter.end())
+        if not data:
+            return
+        if self._engine is None:
+            data = self._begun + data
+            if not self._sniff(data):
+                return
+        if self._engine is not None:
+            yield from self._engine.feed(self._cutter.cut(data))
+
+    def flush(self) -> Iterator[pa.RecordBatch]:
+        if self._engine is not None:
+            yield from self._engine.flush()
+
+    def end(self) -> Iterator[pa.RecordBatch]:
+        if self._engine is not None:
+            yield from self._engine.feed(self._cutter.end())
+            yield from self._engine.end()
+        elif self._begun:
+            self._report.note(f"{self._file.path}: the format cannot be told")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _sniff(self, data: bytes) -> bool:
+        whole = data[: data.rfind(b"\n") + 1]
+        self._engine = self._make(self._file.path, whole) if whole else None
+        if self._engine is None and len(data) > _SNIFFED_BYTES:
+            data = data[-_SNIFFED_BYTES:]
+            self._report.note(f"{self._file.path}: octets skipped, in no format that is known")
+        self._begun = b"" if self._engine else data
+        if self._engine is not None:
+            most = LINE_FORMATS[self._engine.format_name].max_line_bytes
+            self._cutter = LineCutter(max_line_bytes=most)
+        return self._engine is not None
+
+
+def receive(
+    address: str,
+    decoder: OtlpDecoder,
+    engine: LogEngine,
+    options: SourceOptions,
+    report: SourceReport,
+) -> Iterator[pa.RecordBatch]:
+    """Return the calls of the spans that are sent to `address`, until `options.stop` is set.
+
+    DependencyError `otlp.listen` where nothing can listen there.
+    """
+    stop = options.stop or threading.Event()
+    receiver = OtlpReceiver(address)
+    report.note(f"spans received on {address}")
+    try:
+        while not stop.is_set():
+            spans = receiver.read(options.interval_s)
+            for span in spans:
+                report.records += 1
+                if isinstance(span, InputError):
+                    report.put_aside(span.message)
+                    if options.rejected is not None:
+                        options.rejected(SetAside(file=address, where="span", reason=span.message))
+                else:
+                    decoder.take(span)
+            yield from engine.add(decoder.given())
+            if not spans:
+                yield from engine.flush()
+    finally:
+        receiver.close()
