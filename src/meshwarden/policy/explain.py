@@ -33,7 +33,9 @@ def _asked_text(policy: AccessPolicy, asked: HttpRequest | Connection) -> str:
     if isinstance(asked, Connection):
         return f"{between}, connection to port {asked.port}"
     path = normalize_path(asked.path)
-    read_as = f" (read as {path})" if path not in {None, asked.path.partition("?")[0]} else ""
+    as_sent = {None, asked.path.partition("?")[0]}
+    hidden = "{}" in asked.path  # a recorded route: what it stands for was not sent like this
+    read_as = "" if path in as_sent or hidden else f" (read as {path})"
     return f"{between}, {asked.method} {asked.path}{read_as}"
 
 

@@ -5,6 +5,8 @@ opens least beside what was asked. Further away, or where the entry would open a
 path: a new rule that allows exactly what was asked.
 """
 
+from dataclasses import dataclass
+
 from meshwarden.policy.match import Claims, Miss, misses
 from meshwarden.policy.model import (
     AccessPolicy,
@@ -22,6 +24,24 @@ _WILDCARD_WEIGHT = 10
 _EDITS = (Miss.SOURCE, Miss.METHOD, Miss.PATH, Miss.TOKEN)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """One change of a policy, in words and as an edit.
+
+    Attributes:
+        sentence: what to change.
+        field: the list that gets `entry` (`from`, `methods`, `paths` of `rule`; `accepts` of the
+            callee); None where the policy stays, and the caller has to bring a token.
+        entry: as YAML.
+        rule: the rule that is edited; None for `accepts`.
+    """
+
+    sentence: str
+    field: str | None = None
+    entry: str = ""
+    rule: Rule | None = None
+
+
 def suggest_fix(
     policy: AccessPolicy,
     callee: Service,
@@ -32,6 +52,17 @@ def suggest_fix(
 
     `asked` is refused, and its path is clean.
     """
+    fix = plan_fix(policy, callee, asked, claims)
+    return None if fix is None else fix.sentence
+
+
+def plan_fix(
+    policy: AccessPolicy,
+    callee: Service,
+    asked: HttpRequest | Connection,
+    claims: Claims | None = None,
+) -> Fix | None:
+    """Return the smallest change; arguments and None as for `suggest_fix`."""
     if isinstance(asked, HttpRequest) and not _can_be_written(asked):
         return None
     nearest = nearest_rule(callee, asked, claims)
@@ -40,7 +71,13 @@ def suggest_fix(
         miss = next(iter(missed))
         if len(missed) == 1 and miss in _EDITS and not _opens_any(rule, miss):
             return _edit(policy, rule, miss, asked)
-    return f"add {_minimal_rule(policy, asked)} to {callee.name}.accepts"
+    return minimal_fix(policy, callee, asked)
+
+
+def minimal_fix(policy: AccessPolicy, callee: Service, asked: HttpRequest | Connection) -> Fix:
+    """Return the rule that allows exactly what was asked."""
+    entry = _minimal_rule(policy, asked)
+    return Fix(sentence=f"add {entry} to {callee.name}.accepts", field="accepts", entry=entry)
 
 
 def nearest_rule(
@@ -89,14 +126,22 @@ def _reach(pattern: PathPattern) -> int:
     return int(_WILDCARD_WEIGHT**wildcards)
 
 
-def _edit(policy: AccessPolicy, rule: Rule, miss: Miss, asked: HttpRequest | Connection) -> str:
+def _edit(policy: AccessPolicy, rule: Rule, miss: Miss, asked: HttpRequest | Connection) -> Fix:
     if miss is Miss.SOURCE:
-        return f"add {policy.name_of(asked.source)!r} to {rule.name}.from"
+        name = policy.name_of(asked.source)
+        return Fix(
+            sentence=f"add {name!r} to {rule.name}.from", field="from", entry=name, rule=rule
+        )
     if miss is Miss.TOKEN or isinstance(asked, Connection):
-        return f"present {_token_text(rule.token or TokenRequirement())} ({rule.name}.token)"
-    if miss is Miss.METHOD:
-        return f"add {asked.method} to {rule.name}.methods"
-    return f"add {_pattern_text(asked.path)} to {rule.name}.paths"
+        wanted = _token_text(rule.token or TokenRequirement())
+        return Fix(sentence=f"present {wanted} ({rule.name}.token)", rule=rule)
+    entry = asked.method if miss is Miss.METHOD else _pattern_text(asked.path)
+    return Fix(
+        sentence=f"add {entry} to {rule.name}.{miss.value}",
+        field=miss.value,
+        entry=entry,
+        rule=rule,
+    )
 
 
 def _token_text(token: TokenRequirement) -> str:

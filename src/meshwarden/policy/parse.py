@@ -12,18 +12,23 @@ from typing import Final, TypeVar
 
 from meshwarden.kernel import InputError, Node, SpiffeId, parse_trust_domain
 from meshwarden.kernel.document import Fields
-from meshwarden.policy.model import AccessPolicy, Egress, Rule, Service, TokenRequirement, is_method
+from meshwarden.policy.model import (
+    HOST,
+    AccessPolicy,
+    Egress,
+    Rule,
+    Service,
+    TokenRequirement,
+    is_method,
+)
 from meshwarden.policy.path import PathPattern
 
 API_VERSION: Final = "meshwarden.dev/v1"
 LOWEST_TIER: Final = 9
+SERVICE_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, section 3.3: scope-token
-_HOST = re.compile(
-    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*"
-)
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -49,7 +54,7 @@ def parse_policy(document: Node) -> AccessPolicy:
 
 
 def _service_fields(name: str, node: Node) -> Fields:
-    if not _NAME.fullmatch(name):
+    if not SERVICE_NAME.fullmatch(name):
         node.refuse(
             "policy.service_name",
             f"{name[:80]!r} is not a service name",
@@ -115,7 +120,7 @@ def _parse_egress(node: Node) -> Egress:
     found = node.fields(required=["host", "port"])
     host = _matching(
         found["host"],
-        _HOST,
+        HOST,
         "a host name in lower case, without scheme, port or wildcard",
         "policy.host",
     )

@@ -36,6 +36,7 @@ from meshwarden.control.hosts import store_hosts
 from meshwarden.control.layout import BORDER, Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.certificates import Certificates
+from meshwarden.control.plane.enforcement import Enforcement
 from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.losses import watch_losses
 from meshwarden.control.plane.naming import naming_of
@@ -101,6 +102,7 @@ class ControlPlane:
     revoker: Revoker = field(init=False)
     rotation: Rotation = field(init=False)
     workload: Workload = field(init=False)
+    enforcement: Enforcement = field(init=False)
     _server: DiscoveryServer = field(init=False)
     _policy_error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
@@ -110,6 +112,12 @@ class ControlPlane:
         self.certificates.failed = self._renewal_failed
         self._seen = digest_of(self.mesh.policy_path)
         self._server = DiscoveryServer(self._answered)
+        self.enforcement = Enforcement(
+            published=lambda: self.published,
+            answers=self._server.answers,
+            connected=self._server.connected,
+            tell=self._tell_drift,
+        )
         self.certificates.issued = self._issued
         self.certificates.withheld = lambda name: name in self.identities.register.withheld
         self.identities.unrecorded = self._unrecorded
@@ -195,6 +203,7 @@ class ControlPlane:
                         loops.create_task(self._watch_policy()),
                         loops.create_task(watch_losses(admins, self.clock, self._tell_loss)),
                         loops.create_task(self._watch_identities()),
+                        loops.create_task(self.enforcement.run()),
                     ]
                     if self.watch is not None:
                         tasks.append(loops.create_task(self.watch.run()))
@@ -381,6 +390,18 @@ class ControlPlane:
     def _tell_loss(self, service: str, sentence: str) -> None:
         self._raise(code="record.lost", subject=service, sentence=sentence)
 
+    def _tell_drift(self, service: str, filters: tuple[str, ...]) -> None:
+        self._raise(
+            code="policy.not_enforced",
+            subject=service,
+            sentence=(
+                f"Policy not enforced as written: the sidecar of {service} does not run what the"
+                f" policy compiles to now ({', '.join(filters)}); see its other findings, or"
+                " restart it."
+            ),
+            evidence=filters,
+        )
+
     def _refuse_policy(self, error: MeshwardenError) -> None:
         if self._policy_error == str(error):
             return
@@ -450,6 +471,7 @@ class ControlPlane:
                 for answer in self._server.answers(name)
                 if answer.error is not None
             },
+            not_enforced=list(self.enforcement.drift(name)),
             expires=svid.not_after.isoformat().replace("+00:00", "Z"),
             renews_in_s=self.certificates.renews_in_s(name),
         )

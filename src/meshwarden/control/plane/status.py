@@ -15,6 +15,7 @@ class SidecarStatus:
         connected: whether it has a configuration stream open.
         pending: resources that it has not answered yet.
         refused: resources of which it refused the current version, with its reason.
+        not_enforced: policy filters that it does not run as the policy compiles to now.
         expires: when its SVID ends, RFC 3339 UTC.
         renews_in_s: seconds until its SVID is renewed.
     """
@@ -23,6 +24,7 @@ class SidecarStatus:
     connected: bool
     pending: list[str]
     refused: dict[str, str]
+    not_enforced: list[str]
     expires: str
     renews_in_s: float
 
