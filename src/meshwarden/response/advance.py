@@ -211,7 +211,8 @@ _FOLLOWS: Final = {
 
 def render_finding(finding: Finding) -> dict[str, Any]:
     """Return the JSON values that `parse_finding` reads."""
-    return asdict(finding)
+    plain = asdict(finding)
+    return plain | {one: list(plain[one]) for one in ("contributions", "evidence")}
 
 
 def parse_finding(data: _Data) -> Finding:
