@@ -7,7 +7,15 @@ it would do. `catalogue` says what each action is. Carrying actions out is `cont
 
 from meshwarden.response.advance import advance, fold, parse_finding, render_finding
 from meshwarden.response.catalogue import CATALOGUE, ActionSpec, Reach
-from meshwarden.response.choose import Foreseen, choose, plan_data, simulate, world_of
+from meshwarden.response.choose import (
+    Foreseen,
+    choose,
+    is_automatic,
+    judging_for,
+    plan_data,
+    simulate,
+    world_of,
+)
 from meshwarden.response.confidence import probability_of
 from meshwarden.response.gather import Touched, incident_about, phase_of, touched_by
 from meshwarden.response.guards import (
@@ -70,7 +78,9 @@ __all__ = [
     "choose",
     "fold",
     "incident_about",
+    "is_automatic",
     "judge",
+    "judging_for",
     "next_move",
     "parse_finding",
     "parse_guard_rails",

@@ -110,6 +110,7 @@ _ALL: Final = (
         permissions=("the secrets' stores",),
         probe="the old secret is refused once the overlap is over",
         after=("quarantine", "snapshot"),
+        requires=("quarantine",),  # a suspect at large would read the new ones too
     ),
     ActionSpec(
         name="replace",

@@ -28,7 +28,7 @@ def plan_data(playbook: Playbook) -> dict[str, Any]:
     }
 
 
-def judging_for(incident: Incident, world: World, rails: GuardRails, *, automatic: bool) -> Judge:
+def judging_for(incident: Incident, world: World, rails: GuardRails) -> Judge:
     """Return what asks the guard rails about each action on the suspect of `incident`."""
 
     def _judge(action: str) -> Verdict:
@@ -37,11 +37,17 @@ def judging_for(incident: Incident, world: World, rails: GuardRails, *, automati
             incident.suspect,
             world,
             rails,
-            automatic=automatic,
+            automatic=is_automatic(incident, action),
             already_contained=incident.contained is not None,
         )
 
     return _judge
+
+
+def is_automatic(incident: Incident, action: str) -> bool:
+    """Return whether nobody has asked for, or approved, that action."""
+    number = incident.step_number(action)
+    return number is None or not incident.steps[number].approvers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +70,7 @@ def simulate(
     imagined = advance(incident, entry, incident_id=incident.id)
     foreseen: list[Foreseen] = []
     for _ in range(4 * len(imagined.steps) + 4):
-        judging = judging_for(imagined, world, rails, automatic=True)
+        judging = judging_for(imagined, world, rails)
         move = next_move(imagined, now=now, judge=judging)
         if isinstance(move, Wait):
             break
@@ -111,7 +117,7 @@ def world_of(
     facts = dict(services)
     contained = 0
     for incident in incidents:
-        if incident.contained is None or incident.state.ended or incident.recovered is not None:
+        if not incident.cut_off:
             continue
         contained += 1
         name = incident.suspect.service

@@ -142,6 +142,16 @@ class Incident:
     release_at: int | None = None
     entries: int = 0
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether its suspect serves nobody now, or is just being cut off."""
+        if self.state.ended or self.recovered is not None:
+            return False
+        return any(
+            step.state.in_force and CATALOGUE[step.action].reach is Reach.INSTANCE
+            for step in self.steps
+        )
+
     def step_number(self, action: str) -> int | None:
         """Return the place of `action` in the plan; None where it is no part of it."""
         return next((n for n, step in enumerate(self.steps) if step.action == action), None)

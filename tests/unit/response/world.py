@@ -85,7 +85,7 @@ class Response:
     @property
     def move(self) -> Move:
         incident = self.incident
-        judge = judging_for(incident, self.world, self.rails, automatic=True)
+        judge = judging_for(incident, self.world, self.rails)
         return next_move(incident, now=self.now, judge=judge)
 
     def run(self) -> None:
