@@ -17,12 +17,14 @@ from meshwarden.adapters.storage.parquet_file import ParquetFile
 from meshwarden.adapters.storage.parts import PartWriter
 from meshwarden.cli.progress import Progress
 from meshwarden.cli.sources import (
+    Logs,
     Reading,
     RejectedFile,
     options_of,
     report_lines,
     report_object,
     require_calls,
+    require_logs,
     watched,
 )
 from meshwarden.control.sources import Source, SourceReport, open_source
@@ -33,7 +35,7 @@ _RECORD_BYTES: Final = 64 * 1024**3
 
 
 def import_calls(
-    *files: str,
+    *files: Logs,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     reading: Reading | None = None,
     follow: Annotated[bool, Parameter(negative="")] = False,
@@ -48,8 +50,7 @@ def import_calls(
         follow: go on as the files grow, through rotation and truncation, until interrupted.
         json: print one JSON object.
     """
-    if not files:
-        raise ConfigError("source.none", "name at least one file, or - for stdin")
+    require_logs(files)
     reading, live = reading or Reading(), follow or _receives(files)
     if live == (output.suffix == ".parquet"):
         kind = "a folder, as parts are added" if live else "a file that ends in .parquet"

@@ -12,12 +12,15 @@ from meshwarden.adapters.sources.row import CLUSTER_DOMAIN
 from meshwarden.adapters.storage.rejected import Rejected, RejectedLines
 from meshwarden.cli.calls_text import printable, rfc3339
 from meshwarden.cli.progress import Progress
-from meshwarden.control.sources import SetAside, Source, SourceOptions, SourceReport
+from meshwarden.control.sources import STDIN, SetAside, Source, SourceOptions, SourceReport
 from meshwarden.kernel import ConfigError, InputError
 
 _REJECTED_BYTES: Final = 1024**3
 _KEPT_AT_ONCE: Final = 1000
 _SHOWN: Final = 12
+
+
+Logs = Annotated[str, Parameter(allow_leading_hyphen=True)]  # for `-`, standard input
 
 
 @Parameter(name="*")
@@ -73,6 +76,17 @@ class RejectedFile:
 
     def _failed(self, error: OSError) -> ConfigError:
         return ConfigError("source.rejected", f"{self._path} cannot be written: {error.strerror}")
+
+
+def require_logs(logs: tuple[str, ...]) -> None:
+    """Raise ConfigError where `logs` are none, or hold an option that nobody knows."""
+    if not logs:
+        raise ConfigError("source.none", "name at least one file, or - for stdin")
+    for name in logs:
+        if name.startswith("-") and name != STDIN:
+            raise ConfigError(
+                "source.option", printable(f"unknown option {name}"), hint="--help; ./-x is a file"
+            )
 
 
 def options_of(reading: Reading, rejected: RejectedFile, progress: Progress) -> SourceOptions:

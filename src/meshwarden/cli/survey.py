@@ -17,12 +17,14 @@ from meshwarden.adapters.storage.parquet_file import ParquetFile
 from meshwarden.cli.calls_text import printable
 from meshwarden.cli.progress import Progress
 from meshwarden.cli.sources import (
+    Logs,
     Reading,
     RejectedFile,
     options_of,
     report_lines,
     report_object,
     require_calls,
+    require_logs,
     watched,
 )
 from meshwarden.control.recording.graph import Edge, edge_label, render_text, short_names, sum_edges
@@ -42,7 +44,7 @@ app = App(
 
 @app.default
 def survey(
-    *logs: str,
+    *logs: Logs,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     reading: Reading | None = None,
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -55,8 +57,7 @@ def survey(
         reading: how the logs are read.
         json: print one JSON object.
     """
-    if not logs:
-        raise ConfigError("source.none", "name at least one log, or - for stdin")
+    require_logs(logs)
     reading = reading or Reading()
     with tempfile.TemporaryDirectory(prefix="meshwarden-survey-") as scratch:
         calls = _folder(output, Path(scratch)) / "calls.parquet"

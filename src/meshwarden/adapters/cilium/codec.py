@@ -157,7 +157,7 @@ def _verdict(flow: Mapping[str, Any]) -> tuple[bool, str | None]:
     if verdict != _DROPPED:
         return False, _policy(flow, "allowed_by")
     reason = flow.get("drop_reason_desc")
-    if object_of(flow, "l7") or reason in _POLICY:
+    if object_of(flow, "l7") or (isinstance(reason, str) and reason in _POLICY):
         return True, _policy(flow, "denied_by") or "default-deny"
     return False, None
 

@@ -1,12 +1,8 @@
-"""OTLP protobuf into spans; what `json_codec` does for JSON."""
+"""OTLP protobuf (`messages`) into spans; what `json_codec` does for JSON."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
-
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
 from meshwarden.adapters.opentelemetry.span import Kind, Span
 from meshwarden.adapters.sources.fields import text_of, time_of
@@ -18,7 +14,7 @@ _MAX_ATTRIBUTES: Final = 256
 _MAX_LINKS: Final = 16
 
 
-def parse_request(request: ExportTraceServiceRequest) -> Iterator[Span | InputError]:
+def parse_request(request: Any) -> Iterator[Span | InputError]:  # noqa: ANN401
     """Return the spans at the edge of a service; one that cannot be read as its error."""
     for resource_spans in request.resource_spans:
         resource = _attributes(resource_spans.resource.attributes)
@@ -33,7 +29,7 @@ def parse_request(request: ExportTraceServiceRequest) -> Iterator[Span | InputEr
                     yield error
 
 
-def _span(span: ProtoSpan, resource: dict[str, Any], kind: Kind) -> Span:
+def _span(span: Any, resource: dict[str, Any], kind: Kind) -> Span:  # noqa: ANN401
     if len(span.trace_id) != 16 or len(span.span_id) != 8:
         refuse("span without ids")
     return Span(
@@ -52,7 +48,7 @@ def _span(span: ProtoSpan, resource: dict[str, Any], kind: Kind) -> Span:
     )
 
 
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+def _attributes(pairs: Iterable[Any]) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for pair in islice(pairs, _MAX_ATTRIBUTES):
         kind = pair.value.WhichOneof("value")

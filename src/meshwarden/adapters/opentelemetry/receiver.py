@@ -6,28 +6,25 @@ Spans go into a bounded queue; where that is full, the exporter is told to try a
 
 import queue
 from concurrent import futures
-from typing import Final
+from typing import Any, Final
 
 import grpc
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+
+from meshwarden.adapters.opentelemetry.messages import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
-    TraceServiceServicer,
-    add_TraceServiceServicer_to_server,
-)
-
 from meshwarden.adapters.opentelemetry.proto_codec import parse_request
 from meshwarden.adapters.opentelemetry.span import Span
 from meshwarden.kernel import DependencyError, InputError
 
+_SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _QUEUED: Final = 256
 _GRACE_S: Final = 2.0
 
 
-class OtlpReceiver(TraceServiceServicer):
+class OtlpReceiver:
     """Listens from its making on; close it.
 
     Args:
@@ -38,12 +35,12 @@ class OtlpReceiver(TraceServiceServicer):
     """
 
     def __init__(self, address: str) -> None:
-        self._requests: queue.Queue[ExportTraceServiceRequest] = queue.Queue(_QUEUED)
+        self._requests: queue.Queue[Any] = queue.Queue(_QUEUED)
         self._server = grpc.server(
             futures.ThreadPoolExecutor(max_workers=4, thread_name_prefix="otlp"),
             options=[("grpc.max_receive_message_length", _MAX_BYTES), ("grpc.so_reuseport", 0)],
         )
-        add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        self._server.add_generic_rpc_handlers((self._handlers(),))
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -54,9 +51,15 @@ class OtlpReceiver(TraceServiceServicer):
             ) from error
         self._server.start()
 
-    def Export(  # noqa: N802  # as the service has it
-        self, request: ExportTraceServiceRequest, context: grpc.ServicerContext
-    ) -> ExportTraceServiceResponse:
+    def _handlers(self) -> "grpc.GenericRpcHandler[Any, Any]":
+        export = grpc.unary_unary_rpc_method_handler(
+            self._export,
+            request_deserializer=ExportTraceServiceRequest.FromString,
+            response_serializer=ExportTraceServiceResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(_SERVICE, {"Export": export})
+
+    def _export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401
         """Take the spans, or say that there is no room now."""
         try:
             self._requests.put_nowait(request)

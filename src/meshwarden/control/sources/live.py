@@ -1,4 +1,4 @@
-"""Sources that go on: growing files, standard input, received spans; until told to stop.
+"""Sources that go on: growing files and standard input, until told to stop.
 
 What has been read is handed on when a batch is full, or when nothing more came for a moment: a call
 waits in a half-filled batch for the length of `interval_s` at most.
@@ -11,16 +11,13 @@ from typing import Final
 
 import pyarrow as pa
 
-from meshwarden.adapters.opentelemetry.codec import OtlpDecoder
-from meshwarden.adapters.opentelemetry.receiver import OtlpReceiver
 from meshwarden.adapters.sources.files import STDIN
 from meshwarden.adapters.sources.follow import FollowedFile, FollowedPipe
 from meshwarden.adapters.sources.lines import LineCutter
 from meshwarden.control.sources.engine import LogEngine
 from meshwarden.control.sources.formats import LINE_FORMATS
 from meshwarden.control.sources.options import SourceOptions
-from meshwarden.control.sources.report import SetAside, SourceReport
-from meshwarden.kernel import InputError
+from meshwarden.control.sources.report import SourceReport
 
 _SNIFFED_BYTES: Final = 64 * 1024
 MakeEngine = Callable[[Path, bytes], LogEngine | None]
@@ -126,35 +123,3 @@ class _Log:
             most = LINE_FORMATS[self._engine.format_name].max_line_bytes
             self._cutter = LineCutter(max_line_bytes=most)
         return self._engine is not None
-
-
-def receive(
-    address: str,
-    decoder: OtlpDecoder,
-    engine: LogEngine,
-    options: SourceOptions,
-    report: SourceReport,
-) -> Iterator[pa.RecordBatch]:
-    """Return the calls of the spans that are sent to `address`, until `options.stop` is set.
-
-    DependencyError `otlp.listen` where nothing can listen there.
-    """
-    stop = options.stop or threading.Event()
-    receiver = OtlpReceiver(address)
-    report.note(f"spans received on {address}")
-    try:
-        while not stop.is_set():
-            spans = receiver.read(options.interval_s)
-            for span in spans:
-                report.records += 1
-                if isinstance(span, InputError):
-                    report.put_aside(span.message)
-                    if options.rejected is not None:
-                        options.rejected(SetAside(file=address, where="span", reason=span.message))
-                else:
-                    decoder.take(span)
-            yield from engine.add(decoder.given())
-            if not spans:
-                yield from engine.flush()
-    finally:
-        receiver.close()

@@ -18,7 +18,7 @@ from meshwarden.behaviour.routes import RouteLearner
 from meshwarden.control.sources.columns import read_columns
 from meshwarden.control.sources.engine import LogEngine
 from meshwarden.control.sources.formats import COLUMN_FORMATS, FORMATS, LINE_FORMATS
-from meshwarden.control.sources.live import follow, receive
+from meshwarden.control.sources.live import follow
 from meshwarden.control.sources.options import SourceOptions
 from meshwarden.control.sources.report import SourceReport
 from meshwarden.control.sources.sniff import format_of, is_wrapped
@@ -106,6 +106,10 @@ class Source:
         return self._engine(path, name, wrapped=is_wrapped(first[:_HEAD_BYTES].split(b"\n")))
 
     def _received(self) -> Iterator[pa.RecordBatch]:
+        if not self._sockets:
+            return
+        from meshwarden.control.sources.received import receive  # noqa: PLC0415  # gRPC is slow to load
+
         for address in self._sockets:
             decoder = self._decoder("otlp", Context(trust_domain=self._options.trust_domain))
             engine = self._engine(Path(address), "otlp", wrapped=False)
