@@ -45,6 +45,7 @@ class TokenJob:
         rate_per_s: of an open loop; 0 = closed.
         processes: process ids by name.
         core: to run on.
+        bare: send requests without a body, which the proxy answers by itself.
     """
 
     port: int
@@ -57,6 +58,7 @@ class TokenJob:
     rate_per_s: float
     processes: Mapping[str, int]
     core: int
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +211,8 @@ async def run(job: TokenJob) -> TokenOutcome:
 
     server = await asyncio.start_server(provide, "127.0.0.1", job.provider_port)
     number = int((job.rate_per_s or 3000) * (job.warm_up_s + job.seconds))
-    load = _Load(make_requests(key, issuer, number))
+    bare = [b"GET / HTTP/1.1\r\nhost: token-service\r\n\r\n"]
+    load = _Load(bare if job.bare else make_requests(key, issuer, number))
     context = client_context(job.certificate, job.bundle)
     async with server:
         await load.connect(job, context)
