@@ -15,10 +15,10 @@ from meshwarden.propagate import (
     handling,
 )
 
+TOKEN = "a.b.c"
 
-def sent(
-    url: str, *, token: str | None = "a.b.c", given: dict[str, str] | None = None
-) -> str | None:
+
+def sent(url: str, *, token: str | None = TOKEN, given: dict[str, str] | None = None) -> str | None:
     seen: list[str | None] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
