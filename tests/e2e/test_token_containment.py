@@ -12,6 +12,8 @@ import httpx
 import pytest
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.extensions.filters.http.jwt_authn.v3.config_pb2 import JwtAuthentication
+from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm,
 )
@@ -30,7 +32,6 @@ from meshwarden.tokens import create_key, render_jwks
 from meshwarden.tokens.jws import sign_compact
 
 pytestmark = pytest.mark.e2e
-API = "type.googleapis.com/envoy.extensions.filters"
 KEY = create_key(datetime(2026, 1, 1, tzinfo=UTC))
 
 
@@ -45,19 +46,15 @@ def token(**changes: Any) -> str:
     ).reveal()
 
 
-def verifier() -> dict[str, Any]:
+def verifier() -> hcm.HttpFilter:
     provider = {
         "issuer": "https://tokens.test.example", "audiences": ["test.example"],
         "local_jwks": {"inline_string": render_jwks([KEY.public])}, "forward": True,
         "from_headers": [{"name": "Txn-Token"}], "payload_in_metadata": "txn",
     }  # fmt: skip
     rule = {"match": {"prefix": "/"}, "requires": {"provider_name": "txn"}}
-    config = {
-        "@type": f"{API}.http.jwt_authn.v3.JwtAuthentication",
-        "providers": {"txn": provider},
-        "rules": [rule],
-    }
-    return {"name": "envoy.filters.http.jwt_authn", "typed_config": config}
+    config = ParseDict({"providers": {"txn": provider}, "rules": [rule]}, JwtAuthentication())
+    return hcm.HttpFilter(name="envoy.filters.http.jwt_authn", typed_config=packed(config))
 
 
 @contextlib.asynccontextmanager
@@ -68,20 +65,18 @@ async def hop(directory: Path, containment: Containment) -> AsyncIterator[httpx.
         "match": {"prefix": "/"},
         "direct_response": {"status": 200, "body": {"inline_string": "ok"}},
     }
-    router = {"name": "router", "typed_config": {"@type": f"{API}.http.router.v3.Router"}}
-    manager = hcm.HttpConnectionManager()
-    ParseDict(
-        {
-            "stat_prefix": "hop", "http_filters": [verifier()],
-            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [answer]}]},
-        },
-        manager,
-    )  # fmt: skip
-    manager.http_filters.append(peer_filter())
+    routes = {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [answer]}]}
+    manager = hcm.HttpConnectionManager(stat_prefix="hop")
+    ParseDict({"route_config": routes}, manager)
     resource = containment_resource(containment)
-    manager.http_filters.add(name=CONTAINMENT, typed_config=resource.typed_config)
-    ParseDict({"http_filters": [router]}, end := hcm.HttpConnectionManager())
-    manager.http_filters.extend(end.http_filters)
+    manager.http_filters.extend(
+        [
+            verifier(),
+            peer_filter(),
+            hcm.HttpFilter(name=CONTAINMENT, typed_config=resource.typed_config),
+            hcm.HttpFilter(name="router", typed_config=packed(Router())),
+        ]
+    )
     listener = Listener(name="hop")
     listener.address.pipe.path = str(socket)
     chain = listener.filter_chains.add()
