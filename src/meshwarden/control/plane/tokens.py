@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import structlog
 
+from meshwarden.adapters.maxmind import open_locations
 from meshwarden.control.layout import Layout
 from meshwarden.control.plane.published import digest_of
 from meshwarden.control.tokens.keeping import revocation
@@ -228,6 +229,7 @@ def open_mesh_tokens(
         draw=lambda: f"{chance.serial():032x}",
         client=client,
         secret=b"".join(chance.serial().to_bytes(16) for _ in range(2)),
+        locate=open_locations(settings.locations),
     )
     return MeshTokens(
         service=service,

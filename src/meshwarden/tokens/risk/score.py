@@ -38,6 +38,10 @@ LEVELS: Final[Mapping[str, tuple[tuple[str, float], ...]]] = {
 }
 """Feature, its levels and their weights; what is left of 1 is w_0, for what was never seen."""
 
+MAX_LIFT: Final = 60.0
+"""However rare a value is among all, this much at most speaks for one sighting of it: a device that
+was here once is not yet the owner's. Higher trusts sooner, and a thief who got through once too."""
+
 PRIOR: Final = 2.0
 LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "address": (-4.0, 4.0), "device": (-4.0, 4.0), "hour": (-1.0, 1.5),
@@ -107,7 +111,7 @@ def _ratio(
         left -= weight
         count = history.counts.get(kind, {}).get(names[kind], 0.0) * fade
         if count:
-            mixed += weight * count / population.share(kind, names[kind])
+            mixed += weight * count * min(MAX_LIFT, 1 / population.share(kind, names[kind]))
     low, high = LIMITS[feature]
     ratio = -math.log((mixed + left * total + PRIOR) / (total + PRIOR))
     return min(high, max(low, ratio))
