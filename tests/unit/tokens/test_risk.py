@@ -179,7 +179,7 @@ def test_what_is_kept_is_bounded_and_not_readable() -> None:
 
 
 def test_an_observation_takes_from_a_context_what_has_the_right_form() -> None:
-    context = {
+    context: dict[str, object] = {
         "req_ip": "2001:db8::1", "user_agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) Safari/604.1",
         "ja4": "t13d1516h2_8daaf6152771_b186095e22b6", "client_hints": '"Chromium";v="126"',
     }  # fmt: skip
