@@ -185,6 +185,11 @@ class TokenService:
             revoked=self.keeping.revocations,
         )
         if not isinstance(found, Exchanged):
+            if weighed is not None and found.reason in {"exchange.risk", "exchange.step_up"}:
+                _log.info(
+                    "risk_weighed", score=round(weighed.assessment.score, 2),
+                    factors={one.name: round(one.weight, 2) for one in weighed.assessment.factors},
+                )  # fmt: skip
             return found
         issued, link = issue_token(found, self.keeping.signing())
         await self.journal.append(link)

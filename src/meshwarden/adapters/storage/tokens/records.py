@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from meshwarden.adapters.storage.tokens.database import Database
 from meshwarden.adapters.storage.tokens.schema import links, revocations, spent
 from meshwarden.tokens import Link, Revocation, RevokedKind
+from meshwarden.tokens.risk import Factor
 
 MAX_LINKS: Final = 1000
 _COLUMNS: Final = tuple(column.name for column in links.columns if column.name != "id")
@@ -27,6 +28,7 @@ def append_links(database: Database, found: Sequence[Link]) -> None:
         (
             link.transaction, link.time, link.requester, link.subject, link.session,
             " ".join(link.scopes), link.expires, link.digest, link.replaced, link.risk,
+            _render_factors(link.factors),
         )
         for link in found
     ]  # fmt: skip
@@ -60,9 +62,21 @@ def _select_links(database: Database, condition: object) -> list[Link]:
             digest=row.digest,
             replaced=row.replaced,
             risk=row.risk,
+            factors=_parse_factors(row.factors),
         )
         for row in rows
     ]
+
+
+def _render_factors(factors: Sequence[Factor]) -> str | None:
+    if not factors:
+        return None
+    return ",".join(f"{one.name}={one.weight:.2f}" for one in factors)
+
+
+def _parse_factors(text: str | None) -> tuple[Factor, ...]:
+    pairs = (one.partition("=") for one in text.split(",")) if text else ()
+    return tuple(Factor(name=name, weight=float(weight)) for name, _, weight in pairs)
 
 
 def store_revocations(database: Database, found: Iterable[Revocation]) -> None:
