@@ -210,7 +210,7 @@ async def run(job: TokenJob) -> TokenOutcome:
         writer.close()
 
     server = await asyncio.start_server(provide, "127.0.0.1", job.provider_port)
-    number = int((job.rate_per_s or 3000) * (job.warm_up_s + job.seconds))
+    number = int((job.rate_per_s or 3000) * (job.warm_up_s + job.seconds)) + SUBJECTS
     bare = [b"GET / HTTP/1.1\r\nhost: token-service\r\n\r\n"]
     load = _Load(bare if job.bare else make_requests(key, issuer, number))
     context = client_context(job.certificate, job.bundle)
@@ -229,7 +229,8 @@ async def run(job: TokenJob) -> TokenOutcome:
         else:
             for line in load.lines:
                 load.send(line)
-            await load.closed(job.warm_up_s)
+            while load.count < SUBJECTS:  # from here on, every subject has a history
+                await load.closed(job.warm_up_s)
             before, start = _used(job), time.perf_counter()
             requests, unanswered, found = await load.closed(job.seconds), 0, {}
         seconds = time.perf_counter() - start

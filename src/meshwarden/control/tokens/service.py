@@ -97,20 +97,20 @@ class TokenService:
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; DependencyError where the store cannot be used at all."""
         await self.keeping.look()
-        async with self.journal.running():
-            tasks = [
-                asyncio.create_task(self._every(LOOK_S, self.keeping.look)),
-                asyncio.create_task(self._every(FLUSH_S, self.risk.flush)),
-                asyncio.create_task(self._every(FORGET_S, self._forget)),
-            ]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
-                with contextlib.suppress(DependencyError):
-                    await self.risk.flush()
+        tasks = [
+            asyncio.create_task(self._every(LOOK_S, self.keeping.look)),
+            asyncio.create_task(self._every(FLUSH_S, self._keep)),
+            asyncio.create_task(self._every(FORGET_S, self._forget)),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            with contextlib.suppress(DependencyError):
+                await self._keep()
+            await asyncio.to_thread(self.database.close)
 
     async def answer(self, raw: bytes, caller: Caller) -> IssuedToken | OAuthError:
         """Return the answer to a token request in the body of a form."""
@@ -218,6 +218,10 @@ class TokenService:
             reason=error.reason,
         )  # fmt: skip
         return error
+
+    async def _keep(self) -> None:
+        await self.risk.flush()
+        await asyncio.to_thread(self.database.checkpoint)
 
     async def _forget(self) -> None:
         now = self.clock.now()

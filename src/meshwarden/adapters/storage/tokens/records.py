@@ -32,8 +32,7 @@ def append_links(database: Database, found: Sequence[Link]) -> None:
         )
         for link in found
     ]  # fmt: skip
-    with database.transaction(quick=True) as connection:
-        connection.exec_driver_sql(_INSERT_LINK, rows)
+    database.append(_INSERT_LINK, rows)
 
 
 def load_chain(database: Database, transaction: str) -> list[Link]:
@@ -48,7 +47,7 @@ def load_recent_links(database: Database, since: int) -> list[Link]:
 
 def _select_links(database: Database, condition: object) -> list[Link]:
     statement = select(links).where(condition).order_by(links.c.id).limit(MAX_LINKS)  # type: ignore[arg-type]
-    with database.transaction() as connection:
+    with database.transaction(record=True) as connection:
         rows = connection.execute(statement).all()
     return [
         Link(
@@ -128,4 +127,5 @@ def forget(database: Database, *, now: datetime, links_s: int) -> None:
     with database.transaction() as connection:
         connection.execute(delete(spent).where(spent.c.expires < moment - 60))
         connection.execute(delete(revocations).where(revocations.c.until < moment))
+    with database.transaction(record=True) as connection:
         connection.execute(delete(links).where(links.c.time < moment - links_s))
