@@ -19,6 +19,7 @@ import structlog
 
 from meshwarden.adapters.storage.tokens.database import Database
 from meshwarden.adapters.storage.tokens.records import append_links, forget, load_chain, spend
+from meshwarden.adapters.storage.tokens.signals import forget_received
 from meshwarden.control.tokens.journal import Journal
 from meshwarden.control.tokens.keeping import Keeping
 from meshwarden.control.tokens.subjects import Subjects
@@ -44,6 +45,8 @@ from meshwarden.tokens import (
     parse_request,
     verify_txn_token,
 )
+from meshwarden.tokens.model import SKEW_S
+from meshwarden.tokens.signals.verify import MAX_AGE_S
 
 LOOK_S: Final = 1.0
 FLUSH_S: Final = 5.0
@@ -226,6 +229,8 @@ class TokenService:
     async def _forget(self) -> None:
         now = self.clock.now()
         await asyncio.to_thread(forget, self.database, now=now, links_s=LINKS_S)
+        too_old = now.timestamp() - MAX_AGE_S - SKEW_S  # they would not be taken again
+        await asyncio.to_thread(forget_received, self.database, too_old)
         if self.policy.risk is not None:
             await self.risk.expire(self.policy.risk, now=now)
 

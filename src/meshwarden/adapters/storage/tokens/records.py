@@ -40,11 +40,6 @@ def load_chain(database: Database, transaction: str) -> list[Link]:
     return _select_links(database, links.c.txn == transaction)
 
 
-def load_recent_links(database: Database, since: int) -> list[Link]:
-    """Return the links of tokens issued since an instant, the oldest first."""
-    return _select_links(database, links.c.time >= since)
-
-
 def _select_links(database: Database, condition: object) -> list[Link]:
     statement = select(links).where(condition).order_by(links.c.id).limit(MAX_LINKS)  # type: ignore[arg-type]
     with database.transaction(record=True) as connection:
