@@ -45,6 +45,7 @@ class TokenJob:
         rate_per_s: of an open loop; 0 = closed.
         processes: process ids by name.
         core: to run on.
+        bare: send requests without a body, which the proxy answers by itself.
     """
 
     port: int
@@ -57,6 +58,7 @@ class TokenJob:
     rate_per_s: float
     processes: Mapping[str, int]
     core: int
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +210,9 @@ async def run(job: TokenJob) -> TokenOutcome:
         writer.close()
 
     server = await asyncio.start_server(provide, "127.0.0.1", job.provider_port)
-    number = int((job.rate_per_s or 3000) * (job.warm_up_s + job.seconds))
-    load = _Load(make_requests(key, issuer, number))
+    number = int((job.rate_per_s or 3000) * (job.warm_up_s + job.seconds)) + SUBJECTS
+    bare = [b"GET / HTTP/1.1\r\nhost: token-service\r\n\r\n"]
+    load = _Load(bare if job.bare else make_requests(key, issuer, number))
     context = client_context(job.certificate, job.bundle)
     async with server:
         await load.connect(job, context)
@@ -226,7 +229,8 @@ async def run(job: TokenJob) -> TokenOutcome:
         else:
             for line in load.lines:
                 load.send(line)
-            await load.closed(job.warm_up_s)
+            while load.count < SUBJECTS:  # from here on, every subject has a history
+                await load.closed(job.warm_up_s)
             before, start = _used(job), time.perf_counter()
             requests, unanswered, found = await load.closed(job.seconds), 0, {}
         seconds = time.perf_counter() - start

@@ -5,8 +5,8 @@
 Envoy (one worker, mutual TLS 1.3) and the token service share one core; the load generator, which
 is the identity provider too, has the other. Every request carries an access token of its own, so
 that no signature is remembered; histories are kept for 2,000 subjects. The baseline of each round
-is the same Envoy with an answer of its own (bare mutual TLS). Also: what one token costs in all with
-each algorithm, signed once and verified at six hops.
+is the same Envoy with an answer of its own (bare mutual TLS). Also: what one token costs in all
+with each algorithm, signed once and verified at six hops.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from benchmarks.proxy import _cluster, _free_ports, _is_serving, _listener, _tls
 from benchmarks.token_load import TokenJob, TokenOutcome
 from benchmarks.token_server import DOMAIN, GATEWAY
 from meshwarden.adapters.envoy.bootstrap import find_envoy
-from meshwarden.identity import create_authority, create_root, issue_svid
+from meshwarden.identity import Authority, Svid, create_authority, create_root, issue_svid
 from meshwarden.kernel import SpiffeId
 from meshwarden.tokens.jws import parse_compact, sign_compact, verify_signature
 from meshwarden.tokens.keys import create_key
@@ -118,7 +118,9 @@ def serving(directory: Path, core: int) -> Iterator[Bench]:
         )
 
 
-def _envoy(authority: Any, svid: Any, exchange: int, bare: int, socket: Path) -> dict[str, Any]:
+def _envoy(
+    authority: Authority, svid: Svid, exchange: int, bare: int, socket: Path
+) -> dict[str, Any]:
     tls = _tls(authority, svid)
     route: dict[str, Any] = {"route": {"cluster": "token-service"}}
     answer: dict[str, Any] = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
@@ -142,6 +144,7 @@ def one_round(bench: Bench, options: argparse.Namespace, core: int) -> dict[str,
             port=port, provider_port=bench.provider, bundle=bench.bundle,
             certificate=str(bench.certificate), connections=options.connections, warm_up_s=1.5,
             seconds=options.seconds, rate_per_s=rate_per_s, processes=bench.processes, core=core,
+            bare=port == bench.bare,
         )  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.token_load"], cwd=REPOSITORY,
@@ -171,16 +174,21 @@ def summary(rounds: list[dict[str, TokenOutcome]]) -> dict[str, Any]:
     closed = [one["exchange"] for one in rounds]
     opened = [one["open"] for one in rounds]
     rates = [one.requests / one.seconds for one in closed]
-    busy = [
-        one.requests / (one.processor_s["service"] + one.processor_s["envoy"]) for one in closed
-    ]
     p99 = [one.latency_ms["p99"] for one in opened]
+
+    def processor_us(name: str) -> list[float]:
+        return [one.processor_s[name] / one.requests * 1e6 for one in closed]
+
+    busy = [
+        1e6 / sum(pair) for pair in zip(processor_us("service"), processor_us("envoy"), strict=True)
+    ]
+    bare = [one["bare"].requests / one["bare"].seconds for one in rounds]
     return {
         "tokens per second": spread(rates),
         "tokens per second of processor time": spread(busy),
-        "service us per token": spread([one.processor_s["service"] / one.requests * 1e6 for one in closed]),
-        "envoy us per token": spread([one.processor_s["envoy"] / one.requests * 1e6 for one in closed]),
-        "bare mutual TLS per second": spread([one["bare"].requests / one["bare"].seconds for one in rounds]),
+        "service us per token": spread(processor_us("service")),
+        "envoy us per token": spread(processor_us("envoy")),
+        "bare mutual TLS per second": spread(bare),
         "p50 ms at even rate": spread([one.latency_ms["p50"] for one in opened]),
         "p99 ms at even rate": spread(p99),
         "unanswered at even rate": sum(one.unanswered for one in opened),

@@ -23,6 +23,8 @@ TOKEN_SERVICE = f"""\
       - from: [front, back]
         methods: [GET]
         paths: [/jwks, /.well-known/oauth-authorization-server]
+      - from: [front]
+        paths: ["/ssf/**", /.well-known/ssf-configuration]
 """
 TOKENS = """\
 apiVersion: meshwarden.dev/v1

@@ -30,7 +30,8 @@ def chain(transaction: str, /, *, state: State = HERE, json: Json = False) -> in
         print(jsonlib.dumps(found))
         return 0
     for link in found["chain"]:
-        risk = "" if link["risk"] is None else f", risk {link['risk']:.1f}"
+        parts = " ".join(f"{one['name']} {one['weight']:+.1f}" for one in link["factors"])
+        risk = "" if link["risk"] is None else f", risk {link['risk']:.1f} ({parts})"
         life = link["expires"] - link["time"]
         print(f"{link['requester']}: {' '.join(link['scopes'])} for {life} s{risk}")
     return 0

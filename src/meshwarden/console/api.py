@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from meshwarden.console.behaviour_api import behaviour_routes
 from meshwarden.console.identity_api import identity_routes
+from meshwarden.console.signals_api import SignalsApi, build_signals_app
 from meshwarden.console.token_admin import token_routes
 from meshwarden.console.token_api import TokenApi
 from meshwarden.console.unix import served
@@ -71,5 +72,7 @@ async def serving_tokens(plane: ControlPlane) -> AsyncIterator[None]:
         yield
         return
     socket = plane.layout.app_socket(plane.mesh.tokens.service)
-    async with served(TokenApi(plane.tokens.service), socket, mode=0o660):
+    signals = SignalsApi(receiver=plane.tokens.receiver, transmitter=plane.tokens.transmitter)
+    app = TokenApi(plane.tokens.service, others=build_signals_app(signals))
+    async with served(app, socket, mode=0o660):
         yield

@@ -9,6 +9,7 @@ listens on a Unix socket that nobody else reaches. No answer about tokens may be
 """
 
 import json
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography import x509
@@ -140,8 +141,12 @@ async def read_body(receive: Receive, max_bytes: int) -> bytes:
             return b"".join(found) if length <= max_bytes else b""
 
 
+@lru_cache(maxsize=1024)
 def _key_of(certificate: str | None) -> VerificationKey | None:
-    """Return the key of the caller's certificate, where it is one that signs tokens."""
+    """Return the key of the caller's certificate, where it is one that signs tokens.
+
+    A workload sends thousands of requests under one certificate; it is read once.
+    """
     if certificate is None:
         return None
     try:

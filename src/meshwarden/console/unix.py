@@ -33,7 +33,13 @@ async def served(app: ASGIApp, socket: Path, *, mode: int) -> AsyncIterator[None
     """Serve `app` on `socket` while the context lasts."""
     await asyncio.to_thread(socket.unlink, missing_ok=True)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", server_header=False
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[_listener(socket, mode)]))

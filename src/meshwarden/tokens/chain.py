@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshwarden.tokens.model import Claims
+from meshwarden.tokens.risk.model import Assessment, Factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Link:
         digest: SHA-256 of the token; empty until it is signed.
         replaced: SHA-256 of the token that it replaced; None for the first.
         risk: the score at its issuance; None where none was weighed.
+        factors: what the score was made of.
     """
 
     transaction: str
@@ -37,9 +39,10 @@ class Link:
     digest: str = ""
     replaced: str | None = None
     risk: float | None = None
+    factors: tuple[Factor, ...] = ()
 
 
-def link_of(claims: Claims, *, replaced: str | None, risk: float | None, digest: str = "") -> Link:
+def link_of(claims: Claims, *, replaced: str | None, risk: Assessment | None) -> Link:
     """Return the link that the issuance of `claims` adds."""
     return Link(
         transaction=claims.transaction,
@@ -49,9 +52,9 @@ def link_of(claims: Claims, *, replaced: str | None, risk: float | None, digest:
         session=claims.session,
         scopes=claims.scopes,
         expires=claims.expires,
-        digest=digest,
         replaced=replaced,
-        risk=risk,
+        risk=None if risk is None else risk.score,
+        factors=() if risk is None else risk.factors,
     )
 
 

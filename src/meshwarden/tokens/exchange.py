@@ -95,8 +95,7 @@ def exchange(
         context=context,
     )
     replaced = subject.digest if subject.replaced else None
-    score = None if risk is None else risk.score
-    return Exchanged(claims=claims, link=link_of(claims, replaced=replaced, risk=score))
+    return Exchanged(claims=claims, link=link_of(claims, replaced=replaced, risk=risk))
 
 
 def lifetime_s(policy: TokenPolicy, scopes: Iterable[str], risk: Assessment | None) -> int:

@@ -15,7 +15,14 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from meshwarden.kernel import InputError
 from meshwarden.kernel.strict_json import parse_object
-from meshwarden.tokens.jws import MAX_KID_BYTES, PublicKey, VerificationKey, fits, jose_key
+from meshwarden.tokens.jws import (
+    MAX_KID_BYTES,
+    MIN_RSA_BITS,
+    PublicKey,
+    VerificationKey,
+    fits,
+    jose_key,
+)
 
 MAX_KEYS: Final = 64
 MAX_JWKS_BYTES: Final = 256 * 1024
@@ -107,6 +114,8 @@ def _parse(item: dict[str, Any]) -> VerificationKey | None:
 
 def _import(kind: str, members: dict[str, str]) -> PublicKey | None:
     """Return the key; None where it is not on its curve, too short, or not understood."""
+    if len(members.get("n", "")) * 6 < MIN_RSA_BITS and kind == "RSA":
+        return None
     importer = {"EC": ECKey, "RSA": RSAKey, "OKP": OKPKey}[kind]
     try:
         public: Any = importer.import_key(dict(members)).public_key  # type: ignore[attr-defined]

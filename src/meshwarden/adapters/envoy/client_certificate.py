@@ -6,6 +6,7 @@ it verified in the handshake. Anything else than one element with one URI proves
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -25,8 +26,14 @@ def parse_client(headers: Iterable[tuple[bytes, bytes]]) -> tuple[SpiffeId, str 
     found = [value for name, value in headers if name == HEADER]
     if len(found) != 1 or len(found[0]) > MAX_BYTES:
         raise VerificationError("client.unproven", "no certificate was presented")
+    return _parse(found[0])
+
+
+@lru_cache(maxsize=1024)
+def _parse(value: bytes) -> tuple[SpiffeId, str | None]:
+    """Return what one header says; a workload sends the same one with thousands of requests."""
     pairs: dict[str, list[str]] = {}
-    text, position = found[0].decode("latin-1"), 0
+    text, position = value.decode("latin-1"), 0
     while position < len(text):
         match = _PAIR.match(text, position)
         if match is None:

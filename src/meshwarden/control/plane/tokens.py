@@ -6,20 +6,24 @@ two go side by side, and the answer says whether both are done.
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import structlog
 
+from meshwarden.adapters.maxmind import open_locations
 from meshwarden.control.layout import Layout
 from meshwarden.control.plane.published import digest_of
 from meshwarden.control.tokens.keeping import revocation
 from meshwarden.control.tokens.opening import load_token_policy, open_tokens
+from meshwarden.control.tokens.receiving import Receiver
 from meshwarden.control.tokens.service import TokenService
 from meshwarden.control.tokens.settings import TokenSettings
 from meshwarden.control.tokens.suspicion import Suspicion
+from meshwarden.control.tokens.transmitting import Transmitter
 from meshwarden.kernel import (
     Chance,
     Clock,
@@ -31,11 +35,14 @@ from meshwarden.kernel import (
 )
 from meshwarden.policy import AccessPolicy
 from meshwarden.tokens import RevokedKind, VerificationKey
+from meshwarden.tokens.signals.model import EventType
+from meshwarden.tokens.signals.transmit import session_revoked, workload_risk
 
 if TYPE_CHECKING:
     from meshwarden.control.plane.plane import ControlPlane
 
 LOOK_S: Final = 0.5
+MAX_WAITING: Final = 1000
 _log = structlog.get_logger()
 
 
@@ -63,21 +70,29 @@ class MeshTokens:
         settings: its place in the mesh file.
         client: fetches issuers' keys.
         suspicion: what findings add to risk.
+        transmitter: sends what we find.
+        receiver: takes what others find.
     """
 
     service: TokenService
     settings: TokenSettings
     client: httpx.AsyncClient
     suspicion: Suspicion
+    transmitter: Transmitter
+    receiver: Receiver = field(init=False)
     _plane: "ControlPlane" = field(init=False, repr=False)
     _seen: str = field(init=False, default="")
     _failing: bool = field(init=False, default=False)
+    _waiting: deque[tuple[EventType, dict[str, Any], dict[str, str]]] = field(
+        init=False, default_factory=lambda: deque(maxlen=MAX_WAITING)
+    )
 
     def join(self, plane: "ControlPlane") -> None:
         """Become a part of `plane`."""
         self._plane = plane
         plane.identities.contained_tokens = self.contained
-        plane.teller.heard = self.suspicion.hear
+        plane.teller.heard = self._hear
+        self.receiver = Receiver(service=self.service, contain=plane.revoker.enforce_containment)
         self.service.suspicion = self.suspicion.of
         self.service.failed = self._failed
         self.service.subjects.workload_keys = self._workload_keys
@@ -86,12 +101,14 @@ class MeshTokens:
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts."""
         async with self.client, self.service.running():
-            watching = asyncio.create_task(self._watch())
+            await asyncio.to_thread(self.transmitter.open)
+            tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._transmit())]
             try:
                 yield
             finally:
-                watching.cancel()
-                await asyncio.wait({watching})
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
 
     def contained(self) -> Mapping[RevokedKind, frozenset[str]]:
         """Return what every hop must refuse now."""
@@ -112,6 +129,7 @@ class MeshTokens:
         except DependencyError as error:
             recorded = False
             self._failed(error)
+        self._tell_receivers(kind, value, reason)
         _log.warning("token_revoked", kind=kind.value, reason=reason, pending=pending)
         return RevokedTokens(enforced_ms=enforced_ms, pending=tuple(pending), recorded=recorded)
 
@@ -138,6 +156,39 @@ class MeshTokens:
             if digest != self._seen:
                 self._seen = digest
                 self.reload()
+
+    def _hear(self, finding: Finding) -> None:
+        """Take a finding: it adds to risk, and receivers of our signals are told of grave ones."""
+        self.suspicion.hear(finding)
+        grave = finding.severity in {Severity.HIGH, Severity.CRITICAL}
+        if grave and finding.subject.startswith("spiffe://"):
+            now = self.service.clock.now()
+            details = workload_risk(now, "HIGH", f"{finding.code}: {finding.sentence}")
+            subject = {"format": "uri", "uri": finding.subject}
+            self._waiting.append((EventType.RISK_LEVEL_CHANGE, details, subject))
+
+    def _tell_receivers(self, kind: RevokedKind, value: str, reason: str) -> None:
+        """Have receivers told of a revoked subject of one of their issuers."""
+        if kind is not RevokedKind.SUBJECT:
+            return
+        details = session_revoked(self.service.clock.now(), reason or "revoked")
+        for issuer in self.service.policy.issuers.values():
+            if value.startswith(issuer.prefix):
+                sub = value.removeprefix(issuer.prefix)
+                subject = {"format": "iss_sub", "iss": issuer.issuer, "sub": sub}
+                self._waiting.append((EventType.SESSION_REVOKED, details, subject))
+
+    async def _transmit(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                while self._waiting:
+                    event, details, subject = self._waiting[0]
+                    await self.transmitter.emit(event, details, subject)
+                    self._waiting.popleft()
+                await self.transmitter.look()
+            except DependencyError as error:
+                _log.warning("signals_not_kept", error=str(error))
 
     def _workload_keys(self) -> dict[str, VerificationKey]:
         return {
@@ -178,8 +229,21 @@ def open_mesh_tokens(
         draw=lambda: f"{chance.serial():032x}",
         client=client,
         secret=b"".join(chance.serial().to_bytes(16) for _ in range(2)),
+        locate=open_locations(settings.locations),
     )
-    return MeshTokens(service=service, settings=settings, client=client, suspicion=Suspicion(clock))
+    return MeshTokens(
+        service=service,
+        settings=settings,
+        client=client,
+        suspicion=Suspicion(clock),
+        transmitter=Transmitter(
+            database=service.database,
+            client=client,
+            clock=clock,
+            chance=chance,
+            issuer=service.policy.issuer,
+        ),
+    )
 
 
 def identities_of(policy: AccessPolicy) -> dict[str, SpiffeId]:

@@ -19,6 +19,7 @@ import structlog
 
 from meshwarden.adapters.storage.tokens.database import Database
 from meshwarden.adapters.storage.tokens.records import append_links, forget, load_chain, spend
+from meshwarden.adapters.storage.tokens.signals import forget_received
 from meshwarden.control.tokens.journal import Journal
 from meshwarden.control.tokens.keeping import Keeping
 from meshwarden.control.tokens.subjects import Subjects
@@ -44,6 +45,8 @@ from meshwarden.tokens import (
     parse_request,
     verify_txn_token,
 )
+from meshwarden.tokens.model import SKEW_S
+from meshwarden.tokens.signals.verify import MAX_AGE_S
 
 LOOK_S: Final = 1.0
 FLUSH_S: Final = 5.0
@@ -97,20 +100,20 @@ class TokenService:
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; DependencyError where the store cannot be used at all."""
         await self.keeping.look()
-        async with self.journal.running():
-            tasks = [
-                asyncio.create_task(self._every(LOOK_S, self.keeping.look)),
-                asyncio.create_task(self._every(FLUSH_S, self.risk.flush)),
-                asyncio.create_task(self._every(FORGET_S, self._forget)),
-            ]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
-                with contextlib.suppress(DependencyError):
-                    await self.risk.flush()
+        tasks = [
+            asyncio.create_task(self._every(LOOK_S, self.keeping.look)),
+            asyncio.create_task(self._every(FLUSH_S, self._keep)),
+            asyncio.create_task(self._every(FORGET_S, self._forget)),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            with contextlib.suppress(DependencyError):
+                await self._keep()
+            await asyncio.to_thread(self.database.close)
 
     async def answer(self, raw: bytes, caller: Caller) -> IssuedToken | OAuthError:
         """Return the answer to a token request in the body of a form."""
@@ -185,6 +188,11 @@ class TokenService:
             revoked=self.keeping.revocations,
         )
         if not isinstance(found, Exchanged):
+            if weighed is not None and found.reason in {"exchange.risk", "exchange.step_up"}:
+                _log.info(
+                    "risk_weighed", score=round(weighed.assessment.score, 2),
+                    factors={one.name: round(one.weight, 2) for one in weighed.assessment.factors},
+                )  # fmt: skip
             return found
         issued, link = issue_token(found, self.keeping.signing())
         await self.journal.append(link)
@@ -214,9 +222,15 @@ class TokenService:
         )  # fmt: skip
         return error
 
+    async def _keep(self) -> None:
+        await self.risk.flush()
+        await asyncio.to_thread(self.database.checkpoint)
+
     async def _forget(self) -> None:
         now = self.clock.now()
         await asyncio.to_thread(forget, self.database, now=now, links_s=LINKS_S)
+        too_old = now.timestamp() - MAX_AGE_S - SKEW_S  # they would not be taken again
+        await asyncio.to_thread(forget_received, self.database, too_old)
         if self.policy.risk is not None:
             await self.risk.expire(self.policy.risk, now=now)
 

@@ -39,6 +39,7 @@ from meshwarden.tokens.risk import (
 from meshwarden.tokens.risk.features import address_of
 
 MAX_HELD: Final = 50_000
+AT_ONCE: Final = 10
 Locate = Callable[[str], Located]
 
 
@@ -112,11 +113,13 @@ class RiskKeeper:
     async def flush(self) -> None:
         """Keep what changed; DependencyError leaves it for the next time."""
         changed, self._changed = self._changed, set()
-        rows = {
-            name: (history.updated, render_history(history))
-            for name in changed
-            if (history := self._held.get(name)) is not None
-        }
+        rows: dict[str, tuple[int, bytes]] = {}
+        for number, name in enumerate(changed):
+            history = self._held.get(name)
+            if history is not None:
+                rows[name] = history.updated, render_history(history)
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)  # requests come first
         if not rows:
             return
         try:

@@ -75,9 +75,7 @@ def learn(
     """
     fade = history.faded(seen.time)
     history.rate = history.rate_at(seen.time) + 1.0
-    history.usual_rate += (history.rate - history.usual_rate) * (
-        0.2 if history.rate > history.usual_rate else 0.01
-    )
+    history.usual_rate += (history.rate - history.usual_rate) * 0.01
     history.updated = max(history.updated, seen.time)
     _learn_payment(history, seen.amount, payee)
     if seen.place is not None:

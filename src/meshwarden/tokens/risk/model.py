@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-STEP_UP: Final = 0.0
+STEP_UP: Final = 1.0
 DENY: Final = 12.0
 
 

@@ -33,14 +33,18 @@ from meshwarden.tokens.risk.terms import (
 
 LEVELS: Final[Mapping[str, tuple[tuple[str, float], ...]]] = {
     "address": (("address", 0.5), ("network", 0.3), ("country", 0.15)),
-    "device": (("device", 0.7), ("agent", 0.25)),
+    "device": (("device", 0.95), ("agent", 0.03)),
     "hour": (("hour", 0.6),),
 }
 """Feature, its levels and their weights; what is left of 1 is w_0, for what was never seen."""
 
+MAX_LIFT: Final = 60.0
+"""However rare a value is among all, this much at most speaks for one sighting of it: a device that
+was here once is not yet the owner's. Higher trusts sooner, and a thief who got through once too."""
+
 PRIOR: Final = 2.0
 LIMITS: Final[Mapping[str, tuple[float, float]]] = {
-    "address": (-4.0, 4.0), "device": (-4.0, 4.0), "hour": (-1.0, 1.5),
+    "address": (-2.0, 4.0), "device": (-3.0, 5.0), "hour": (-1.0, 1.5),
 }  # fmt: skip
 """No single feature decides: a known address alone must not outweigh a foreign device."""
 
@@ -107,7 +111,7 @@ def _ratio(
         left -= weight
         count = history.counts.get(kind, {}).get(names[kind], 0.0) * fade
         if count:
-            mixed += weight * count / population.share(kind, names[kind])
+            mixed += weight * count * min(MAX_LIFT, 1 / population.share(kind, names[kind]))
     low, high = LIMITS[feature]
     ratio = -math.log((mixed + left * total + PRIOR) / (total + PRIOR))
     return min(high, max(low, ratio))

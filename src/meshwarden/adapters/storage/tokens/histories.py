@@ -1,12 +1,17 @@
 """What is kept of subjects for risk: sketches under keyed names, erased one by one or by age."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from meshwarden.adapters.storage.tokens.database import Database
 from meshwarden.adapters.storage.tokens.schema import histories
+
+_STORE: Final = (  # compiled once: thousands of rows at a time
+    "INSERT INTO histories (subject, updated, data) VALUES (?, ?, ?)"
+    " ON CONFLICT (subject) DO UPDATE SET updated = excluded.updated, data = excluded.data"
+)
 
 
 def load_history(database: Database, subject: str) -> bytes | None:
@@ -19,13 +24,9 @@ def load_history(database: Database, subject: str) -> bytes | None:
 
 def store_histories(database: Database, found: Mapping[str, tuple[int, bytes]]) -> None:
     """Keep histories: by a subject's name, when it was last changed, and its bytes."""
+    rows = [(subject, updated, data) for subject, (updated, data) in found.items()]
     with database.transaction() as connection:
-        for subject, (updated, data) in found.items():
-            statement = insert(histories).values(subject=subject, updated=updated, data=data)
-            changes = {"updated": updated, "data": data}
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["subject"], set_=changes)
-            )
+        connection.exec_driver_sql(_STORE, rows)
 
 
 def erase_history(database: Database, subject: str) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from meshwarden.adapters.storage.tokens.database import Database
 from meshwarden.adapters.storage.tokens.schema import links, revocations, spent
 from meshwarden.tokens import Link, Revocation, RevokedKind
+from meshwarden.tokens.risk import Factor
 
 MAX_LINKS: Final = 1000
 _COLUMNS: Final = tuple(column.name for column in links.columns if column.name != "id")
@@ -27,11 +28,11 @@ def append_links(database: Database, found: Sequence[Link]) -> None:
         (
             link.transaction, link.time, link.requester, link.subject, link.session,
             " ".join(link.scopes), link.expires, link.digest, link.replaced, link.risk,
+            _render_factors(link.factors),
         )
         for link in found
     ]  # fmt: skip
-    with database.transaction(quick=True) as connection:
-        connection.exec_driver_sql(_INSERT_LINK, rows)
+    database.append(_INSERT_LINK, rows)
 
 
 def load_chain(database: Database, transaction: str) -> list[Link]:
@@ -39,14 +40,9 @@ def load_chain(database: Database, transaction: str) -> list[Link]:
     return _select_links(database, links.c.txn == transaction)
 
 
-def load_recent_links(database: Database, since: int) -> list[Link]:
-    """Return the links of tokens issued since an instant, the oldest first."""
-    return _select_links(database, links.c.time >= since)
-
-
 def _select_links(database: Database, condition: object) -> list[Link]:
     statement = select(links).where(condition).order_by(links.c.id).limit(MAX_LINKS)  # type: ignore[arg-type]
-    with database.transaction() as connection:
+    with database.transaction(record=True) as connection:
         rows = connection.execute(statement).all()
     return [
         Link(
@@ -60,9 +56,21 @@ def _select_links(database: Database, condition: object) -> list[Link]:
             digest=row.digest,
             replaced=row.replaced,
             risk=row.risk,
+            factors=_parse_factors(row.factors),
         )
         for row in rows
     ]
+
+
+def _render_factors(factors: Sequence[Factor]) -> str | None:
+    if not factors:
+        return None
+    return ",".join(f"{one.name}={one.weight:.2f}" for one in factors)
+
+
+def _parse_factors(text: str | None) -> tuple[Factor, ...]:
+    pairs = (one.partition("=") for one in text.split(",")) if text else ()
+    return tuple(Factor(name=name, weight=float(weight)) for name, _, weight in pairs)
 
 
 def store_revocations(database: Database, found: Iterable[Revocation]) -> None:
@@ -114,4 +122,5 @@ def forget(database: Database, *, now: datetime, links_s: int) -> None:
     with database.transaction() as connection:
         connection.execute(delete(spent).where(spent.c.expires < moment - 60))
         connection.execute(delete(revocations).where(revocations.c.until < moment))
+    with database.transaction(record=True) as connection:
         connection.execute(delete(links).where(links.c.time < moment - links_s))

@@ -38,6 +38,7 @@ links = Table(
     Column("digest", String(64), nullable=False),
     Column("replaced", String(64)),
     Column("risk", Float),
+    Column("factors", Text),
     Index("links_by_transaction", "txn"),
     Index("links_by_time", "time"),
 )
