@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
 from tests.e2e.small_mesh import DOMAIN
 
 from meshwarden.adapters.storage.authority_rotation import load_or_create_trust
 from meshwarden.control.layout import Layout
-from meshwarden.identity import Svid, issue_svid
+from meshwarden.identity import issue_svid
+from meshwarden.identity.model import fingerprint_of
 from meshwarden.kernel import SpiffeId
 
 REFUSED = "refused"
@@ -52,12 +54,9 @@ class Line:
 class Holder:
     """Holds an SVID, and connects with it."""
 
-    svid: Svid
+    sha256: str
+    pem: str
     context: ssl.SSLContext
-
-    @property
-    def pem(self) -> str:
-        return self.svid.certificate_chain
 
     @contextlib.asynccontextmanager
     async def line(self, host: str, port: int) -> AsyncIterator[Line]:
@@ -86,8 +85,16 @@ def stolen_svid(layout: Layout, service: str, directory: Path) -> Holder:
     pem = directory / f"{svid.sha256}.pem"
     pem.touch(mode=0o600)
     pem.write_text(svid.private_key.reveal() + svid.certificate_chain)
+    return holder_of(pem)
+
+
+def holder_of(path: Path) -> Holder:
+    """Return someone with the key and certificates in the file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.load_cert_chain(pem)
-    return Holder(svid=svid, context=context)
+    context.load_cert_chain(path)
+    text = path.read_text()
+    chain = text[text.index("-----BEGIN CERTIFICATE-----") :]
+    leaf = x509.load_pem_x509_certificate(chain.encode())
+    return Holder(sha256=fingerprint_of(leaf), pem=chain, context=context)

@@ -49,7 +49,8 @@ def identity_routes(plane: ControlPlane) -> list[Route]:
         body = await _body(request, {"root": bool, "service": str})
         if service := body.get("service"):
             await plane.revoker.reissue(service)
-            return {"service": service, "sha256": plane.certificates.current(service).sha256}
+            held = plane.certificates.held(service)
+            return {"service": service, "sha256": held.sha256 if held else None}
         await plane.rotation.rotate(new_root=body.get("root", False), within_s=ROTATING_S)
         return {"step": plane.rotation.step, "waiting_for": plane.rotation.waiting_for}
 

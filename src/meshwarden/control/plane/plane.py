@@ -114,6 +114,7 @@ class ControlPlane:
             sidecars=lambda: self.published.sidecars,
             clock=self.clock,
             severing=Severing(layout=self.layout),
+            show_workloads=lambda: self.workload.refresh(),
         )
         brought = self.mesh.authority.certificates is not None
         self.rotation = Rotation(
@@ -139,6 +140,8 @@ class ControlPlane:
             federation_changed=self._federate,
             lists=self.identities.crls_der,
             issued=self._issued_to_workload,
+            revoked=lambda sha256: sha256 in self.identities.register.revoked,
+            withheld=lambda holder: holder in self.identities.register.withheld,
             lifetime_s=self.certificates.lifetime_s,
         )
 
@@ -329,9 +332,11 @@ class ControlPlane:
             self.revoker.look()
 
     def _issued_to_workload(self, issued: Issued) -> None:
-        holder = f"workload:{issued.facts.uid}/{issued.facts.pid}"
         self.identities.issued(
-            holder, issued.svid, authority=self.certificates.authority, renewed=issued.renewed
+            issued.facts.holder,
+            issued.svid,
+            authority=self.certificates.authority,
+            renewed=issued.renewed,
         )
 
     def _federated_secret(self) -> Secret:
