@@ -193,6 +193,11 @@ def two_connections() -> Iterator[tuple[int, list[tuple[socket.socket, socket.so
             network.close()
 
 
+def exchange(end: socket.socket) -> None:
+    end.sendall(b"x")
+    end.recv(1)
+
+
 @pytest.mark.parametrize("by_firewall", [False, True])
 def test_both_ends_of_a_connection_are_reset_and_another_is_not(by_firewall: bool) -> None:
     with two_connections() as (namespace, [(caller, callee), (other, far)]):
@@ -202,8 +207,7 @@ def test_both_ends_of_a_connection_are_reset_and_another_is_not(by_firewall: boo
         assert end_connections(namespace, own, by_firewall=by_firewall) == 1
         for end in (caller, callee):
             with pytest.raises(OSError, match=r"(?i)abort|reset|broken"):
-                end.sendall(b"x")
-                end.recv(1)
+                exchange(end)
         other.sendall(b"x")
         assert far.recv(1) == b"x"
 

@@ -24,7 +24,7 @@ def rotate(
 
     Args:
         service: give this service a fresh certificate, also where it was cut off, and change
-            nothing else.
+            nothing else. A process that was cut off, as `identity list` names it, may ask again.
         root: make a new root, too. The old one stays trusted until nothing that it signed lives.
         state: state directory of the running mesh.
         json: print one JSON object.
@@ -35,6 +35,8 @@ def rotate(
     done = ask(state, "POST", "/v1/identity/rotate", body)
     if json:
         print(jsonlib.dumps(done))
+    elif service and done["sha256"] is None:
+        print(f"{service} may ask for a certificate again")
     elif service:
         print(f"{service} has the certificate {done['sha256'][:16]}")
     elif done["step"] == "prepared":

@@ -114,7 +114,7 @@ class ControlPlane:
             sidecars=lambda: self.published.sidecars,
             clock=self.clock,
             severing=Severing(layout=self.layout),
-            show_workloads=lambda: self.workload.refresh(),
+            show_workloads=self._show_workloads,
         )
         brought = self.mesh.authority.certificates is not None
         self.rotation = Rotation(
@@ -330,6 +330,9 @@ class ControlPlane:
             self.identities.look()
             await self.rotation.look()
             self.revoker.look()
+
+    def _show_workloads(self) -> None:
+        self.workload.refresh()
 
     def _issued_to_workload(self, issued: Issued) -> None:
         self.identities.issued(
