@@ -116,9 +116,9 @@ class ControlPlane:
             severing=Severing(layout=self.layout),
             show_workloads=self._show_workloads,
         )
-        brought = self.mesh.authority.certificates is not None
         self.rotation = Rotation(
-            directory=None if brought else self.layout.authority_dir,
+            directory=self.layout.authority_dir,
+            brought=self.mesh.authority.certificates is not None,
             server=self._server,
             identities=self.identities,
             certificates=self.certificates,
