@@ -56,7 +56,7 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         chance=chance,
         recorder=recorder,
         teller=teller,
-        published=published,
+        first=published,
         rejected=rejected,
     )
 
