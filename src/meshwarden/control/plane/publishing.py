@@ -113,10 +113,10 @@ class Publisher:
         self.server.update(name, SECRETS, secret.name, secret)
 
     def federate(self) -> None:
-        """Tell the sidecars that take callers of other trust domains those domains' roots."""
+        """Tell the sidecars that meet workloads of other trust domains those domains' roots."""
         secret = self.federated()
         for name in self.mesh.services:
-            if self.published.sidecars[name].federated:
+            if self.published.sidecars[name].meets_others:
                 self.server.update(name, SECRETS, secret.name, secret)
 
     async def _reload(self) -> str | None:
