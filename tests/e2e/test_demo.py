@@ -22,7 +22,7 @@ from meshwarden.lab.demo import SPEED, START
 from meshwarden.lab.stage import CUSTOMERS
 from meshwarden.lab.synthesize import synthesize
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 SECONDS = 15
 ISOLATED = why_unavailable() is None
 MESHWARDEN = [str(Path(sys.executable).with_name("meshwarden")), "demo"]
@@ -64,7 +64,7 @@ def perform(state: Path) -> Performance:
         [*MESHWARDEN, "--seconds", str(SECONDS), "--json", "--state", str(state)],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=280,
         check=False,
     )
     assert run.stdout, run.stderr
@@ -170,7 +170,7 @@ def interrupt_below(folder: Path) -> None:
         assert any(line.startswith("up:") for line in lines)
         process.send_signal(signal.SIGINT)
         rest = lines.read()
-    assert process.wait(timeout=30) == 130, rest
+    assert process.wait(timeout=90) == 130, rest
     assert list(processes_that_mention(str(folder))) == []
     assert list(folder.iterdir()) == []
 

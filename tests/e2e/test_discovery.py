@@ -98,7 +98,7 @@ class World:
         self.server.publish(NODE, snapshot)
 
     async def settled(self) -> list[Acknowledgement]:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(45):
             return await self.server.settled(NODE)
 
     def swap(self, message: Message) -> None:
@@ -274,7 +274,7 @@ async def hear(world: World, caller: str | None) -> bytes:
     context = world.client_context(caller) if caller else None
     reader, writer = await asyncio.open_connection(HOST, 25432, ssl=context)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             return await reader.read(7)
     except OSError:  # a refused handshake is seen with the first read of TLS 1.3
         return b""

@@ -27,7 +27,7 @@ async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
 async def run(*arguments: str, state: Path) -> subprocess.CompletedProcess[str]:
     line = command("identity", *arguments, "--state", str(state))
     return await asyncio.to_thread(
-        subprocess.run, line, capture_output=True, text=True, timeout=60, check=False
+        subprocess.run, line, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -54,7 +54,7 @@ async def test_watch_shows_it_again_each_second(mesh: Running) -> None:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             lines = [json.loads(await process.stdout.readline()) for _ in range(2)]
     finally:
         process.terminate()

@@ -19,6 +19,7 @@ from meshwarden.identity.model import fingerprint_of
 from meshwarden.kernel import SpiffeId
 
 REFUSED = "refused"
+PATIENCE_S = 30  # with a busy machine; what is refused is refused at once
 
 
 @dataclass(kw_only=True)
@@ -31,7 +32,7 @@ class Line:
     async def get(self, path: str = "/v1/ping") -> int | str:
         """Return the status of a request on this connection."""
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 self.writer.write(f"GET {path} HTTP/1.1\r\nhost: back\r\n\r\n".encode())
                 head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
                 length = int(head.partition("content-length:")[2].partition("\r\n")[0] or 0)
@@ -43,7 +44,7 @@ class Line:
     async def say(self, octets: bytes) -> bytes:
         """Return what is answered to `octets`; nothing where the connection was closed."""
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 self.writer.write(octets)
                 return await self.reader.read(len(octets))
         except OSError:
@@ -70,7 +71,7 @@ class Holder:
     async def get_anew(self, host: str, port: int) -> int | str:
         """Return the status of a request on a new connection."""
         try:
-            async with asyncio.timeout(5), self.line(host, port) as line:
+            async with asyncio.timeout(PATIENCE_S), self.line(host, port) as line:
                 return await line.get()
         except OSError:
             return REFUSED
