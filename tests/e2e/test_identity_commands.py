@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from cryptography import x509
 from tests.e2e.mesh_process import command
 from tests.e2e.small_mesh import Running, running_mesh
 from tests.e2e.thief import stolen_svid
+
+from meshwarden.control.layout import CONTROL_PLANE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -129,3 +133,22 @@ async def test_the_register_and_all_keys_are_private(mesh: Running) -> None:
     state = mesh.layout.state
     for path in (state / "identity.jsonl", *(state / "ca").iterdir()):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+async def test_watch_goes_on_when_the_control_plane_is_back(mesh: Running) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command("identity", "list", "--watch", "--json", "--state", str(mesh.layout.state)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(90):
+            before = json.loads(await process.stdout.readline())
+            os.kill(mesh.supervisor.pids[CONTROL_PLANE], signal.SIGKILL)
+            after = before
+            while len(after["certificates"]) <= len(before["certificates"]):  # all get fresh ones
+                after = json.loads(await process.stdout.readline())
+    finally:
+        process.terminate()
+        await process.wait()

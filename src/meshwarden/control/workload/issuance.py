@@ -111,11 +111,18 @@ class WorkloadIssuing:
         held = self._held.get(facts.instance)
         svid = held.svids.get(identity) if held else None
         now = self.clock.now()
-        if held and svid and svid.not_before <= now < svid.not_after:
-            overdue = now >= held.renew_at[identity] + RETRY  # it was away when that was due
-            if not overdue and not self.revoked(svid.sha256):
-                return svid
-        return self._issue(facts, identity, now)
+        if not held or not svid or not self._is_good(svid, now):
+            return self._issue(facts, identity, now)
+        if now < held.renew_at[identity] + RETRY:
+            return svid
+        try:  # it was away when that was due
+            return self._issue(facts, identity, now)
+        except MeshwardenError as error:
+            _log.warning("renewal_failed", identity=str(identity), error=str(error))
+            return svid
+
+    def _is_good(self, svid: Svid, now: datetime) -> bool:
+        return svid.not_before <= now < svid.not_after and not self.revoked(svid.sha256)
 
     def jwt_svid(self, identity: SpiffeId, audience: Sequence[str]) -> str:
         """Return a fresh JWT-SVID."""
