@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.e2e.agreement_support import agrees
 from tests.e2e.small_mesh import rows_of
 
 from meshwarden.adapters.network import why_unavailable
@@ -147,7 +148,8 @@ def test_the_model_and_the_real_run_agree_in_distribution(performance: Performan
     postgres = performance.outcome["services"] == 9
     written = synthesize(timeline, start=START, seed=1, speed=SPEED, postgres=postgres)
     agreement = compare(performance.calls, written)
-    assert agreement.passed, agreement.render()
+    # How late the demo's load was is not known; times are compared in test_bank_services.
+    assert agrees(agreement, on_time=False), agreement.render()
 
 
 def test_nothing_runs_any_more_and_only_the_record_is_left(performance: Performance) -> None:
