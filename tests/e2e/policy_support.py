@@ -167,7 +167,7 @@ def _wait_for_listeners(ports: Sequence[int], process: subprocess.Popen[bytes]) 
         while True:
             assert process.poll() is None, "Envoy ended; see envoy.log"
             with suppress(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", port), timeout=10).close()
+                socket.create_connection(("127.0.0.1", port), timeout=40).close()
                 break
 
 

@@ -142,7 +142,7 @@ async def test_connections_are_carried_to_the_port_that_a_rule_opens(mesh: Runni
     async def _recorded() -> list[dict[str, object]]:
         return await mesh.rows(protocol="tcp", destination=mesh.identity("store"))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not (found := await _recorded()):
             await asyncio.sleep(0.05)
     [call] = found

@@ -171,7 +171,7 @@ async def _grpc_status(proxy: Proxy, caller: SpiffeId, path: str) -> grpc.Status
     target = f"127.0.0.1:{proxy.http}"
     async with grpc.aio.secure_channel(target, credentials, options=options) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as error:  # no gRPC service answers behind it
-            await channel.unary_unary(path, bytes, bytes)(b"", timeout=20)
+            await channel.unary_unary(path, bytes, bytes)(b"", timeout=60)
         return error.value.code()
 
 

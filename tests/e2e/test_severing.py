@@ -45,6 +45,7 @@ services:
   second: {{command: ["{python}", -I, -S, "{services}/shell.py"], socket: true}}
   feed: {{command: ["{python}", -I, -S, "{services}/feed.py"], socket: true}}
 """
+ROUNDS = 8
 RECEIVER = """
 import json, os, socket, sys, time
 name, port = sys.argv[1], int(sys.argv[2])
@@ -131,20 +132,23 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 @pytest.mark.parametrize("revoked", ["first", "feed"])
 def test_streams_of_a_revoked_holder_end_and_its_new_ones_flow(mesh: Mesh, revoked: str) -> None:
-    took = []
-    for _ in range(3):  # a busy machine may hold up one
-        cut = [mesh.stream("first", port) for port in (80, 5432)]
-        began = time.monotonic()
-        answer = mesh.ask("revoke", {"target": revoked})
-        answered = time.monotonic()
-        assert answer["replaced"] == [revoked]
-        assert answer["severed"] >= 1
-        assert answer["unsevered"] == []
-        await_that(lambda: all(stream.now()["why"] for stream in cut))  # noqa: B023  # not kept
-        assert all(stream.now()["last"] < answered for stream in cut)
-        took.append(max(stream.now()["last"] for stream in cut) - began)
-        assert all(mesh.stream("first", port).flows() for port in (80, 5432))
-    assert min(took) < 1
+    took = [cut_once(mesh, revoked)]
+    while min(took) > 1:  # a second is promised; a busy machine may hold up a round, not all
+        assert len(took) < ROUNDS, took
+        took.append(cut_once(mesh, revoked))
+
+
+def cut_once(mesh: Mesh, revoked: str) -> float:
+    """Return for how long octets arrived from when `revoked` was to be revoked, in seconds."""
+    cut = [mesh.stream("first", port) for port in (80, 5432)]
+    began = time.monotonic()
+    answer = mesh.ask("revoke", {"target": revoked})
+    assert answer["replaced"] == [revoked]
+    assert answer["severed"] >= 1
+    assert answer["unsevered"] == []
+    await_that(lambda: all(stream.now()["why"] for stream in cut))
+    assert all(mesh.stream("first", port).flows() for port in (80, 5432))
+    return float(max(stream.now()["last"] for stream in cut) - began)
 
 
 def test_streams_of_others_flow_on_throughout(mesh: Mesh) -> None:
@@ -193,6 +197,11 @@ def two_connections() -> Iterator[tuple[int, list[tuple[socket.socket, socket.so
             network.close()
 
 
+def exchange(end: socket.socket) -> None:
+    end.sendall(b"x")
+    end.recv(1)
+
+
 @pytest.mark.parametrize("by_firewall", [False, True])
 def test_both_ends_of_a_connection_are_reset_and_another_is_not(by_firewall: bool) -> None:
     with two_connections() as (namespace, [(caller, callee), (other, far)]):
@@ -202,8 +211,7 @@ def test_both_ends_of_a_connection_are_reset_and_another_is_not(by_firewall: boo
         assert end_connections(namespace, own, by_firewall=by_firewall) == 1
         for end in (caller, callee):
             with pytest.raises(OSError, match=r"(?i)abort|reset|broken"):
-                end.sendall(b"x")
-                end.recv(1)
+                exchange(end)
         other.sendall(b"x")
         assert far.recv(1) == b"x"
 

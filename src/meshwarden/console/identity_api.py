@@ -3,13 +3,15 @@
 - `GET /v1/identity`: certificates that have not ended, revocations, authorities, recent refusals.
 - `POST /v1/identity/revoke` `{"target", "reason"?, "replace"?}`: revoke a certificate, a service's
   or an identity's; answers when it is enforced.
-- `POST /v1/identity/rotate` `{"root"?}` or `{"service"}`: a new authority, or a fresh certificate.
+- `POST /v1/identity/rotate` `{"root"?}`: a new authority; `{"certificates", "key"}` (paths): the
+  one that the user brings; `{"service"}`: a fresh certificate.
 - `GET /v1/identity/bundle`: the trust bundle, as PEM and in the SPIFFE format.
 """
 
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
@@ -46,11 +48,17 @@ def identity_routes(plane: ControlPlane) -> list[Route]:
         return _revoked(revoked)
 
     async def _rotate(request: Request) -> dict[str, Any]:
-        body = await read_object(request, {"root": bool, "service": str})
+        body = await read_object(request, {"root": bool, "service": str, "certificates": str, "key": str})
         if service := body.get("service"):
             await plane.revoker.reissue(service)
-            return {"service": service, "sha256": plane.certificates.current(service).sha256}
-        await plane.rotation.rotate(new_root=body.get("root", False), within_s=ROTATING_S)
+            held = plane.certificates.held(service)
+            return {"service": service, "sha256": held.sha256 if held else None}
+        if "certificates" in body and "key" in body:
+            await plane.rotation.rotate_to(
+                certificates=Path(body["certificates"]), key=Path(body["key"]), within_s=ROTATING_S
+            )
+        else:
+            await plane.rotation.rotate(new_root=body.get("root", False), within_s=ROTATING_S)
         return {"step": plane.rotation.step, "waiting_for": plane.rotation.waiting_for}
 
     async def _bundle(_: Request) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from meshwarden.control.layout import (
 )
 from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.kernel import SpiffeId
-from meshwarden.policy import AccessPolicy, Rule, Service
+from meshwarden.policy import AccessPolicy, Egress, Rule, Service
 from meshwarden.policy.targets.envoy import compile_http_filter, compile_network_filter
 
 _Accepting = dict[SpiffeId, dict[str, list[Rule]]]
@@ -120,7 +120,7 @@ def _sidecar(
         shows_certificate=service.builtin,
         redirected=Endpoint(address=proxy.host, port=REDIRECTED_PORT) if layout.isolated else None,
         federated=Endpoint(address=host, port=FEDERATED_PORT)
-        if takes_requests and _has_foreign_callers(policy, name)
+        if takes_requests and has_foreign_callers(policy, name)
         else None,
     )
 
@@ -189,7 +189,7 @@ def _callees(
     return found
 
 
-def _has_foreign_callers(policy: AccessPolicy, name: str) -> bool:
+def has_foreign_callers(policy: AccessPolicy, name: str) -> bool:
     """Return whether a rule for requests names an identity of another trust domain."""
     return any(
         source.trust_domain != policy.trust_domain
@@ -206,7 +206,7 @@ def _is_http(rule: Rule) -> bool:
 def _outsides(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> list[Outside]:
     listed = policy.services[name].egress
     if not layout.isolated:
-        return [_outside(egress.host, egress.port, mesh.outside) for egress in listed]
+        return [_outside(egress, mesh.outside) for egress in listed]
     at = outside_addresses(policy)
     return [
         Outside(
@@ -214,12 +214,13 @@ def _outsides(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> li
             port=egress.port,
             address=Endpoint(address=str(layout.out_socket(name, egress.host, egress.port))),
             at=at[egress.host],
+            identity=egress.identity,
         )
         for egress in listed
     ]
 
 
-def _outside(host: str, port: int, fixed: Mapping[str, Address]) -> Outside:
-    address = fixed.get(host)
+def _outside(egress: Egress, fixed: Mapping[str, Address]) -> Outside:
+    address = fixed.get(egress.host)
     endpoint = Endpoint(address=address.host, port=address.port) if address else None
-    return Outside(host=host, port=port, address=endpoint)
+    return Outside(host=egress.host, port=egress.port, address=endpoint, identity=egress.identity)

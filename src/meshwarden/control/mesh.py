@@ -26,7 +26,7 @@ from meshwarden.control.watching.settings import BehaviourSettings, parse_behavi
 from meshwarden.identity import LIFETIME_S, MAX_LIFETIME_S
 from meshwarden.kernel import ConfigError, Node
 from meshwarden.kernel.document import Fields
-from meshwarden.policy import AccessPolicy
+from meshwarden.policy import AccessPolicy, Service
 
 API_VERSION: Final = "meshwarden.dev/v1"
 DEFAULT_START_TIMEOUT_S: Final = 30.0
@@ -208,7 +208,8 @@ def check_against(mesh: Mesh, policy: AccessPolicy) -> None:
     """Refuse a mesh that its policy does not know.
 
     Raises:
-        ConfigError: `mesh.not_in_policy`, `mesh.edge_not_in_policy` or `mesh.listens_nowhere`.
+        ConfigError: `mesh.not_in_policy`, `mesh.edge_not_in_policy`, `mesh.listens_nowhere` or
+            `mesh.not_federated`.
     """
     for name, service in mesh.services.items():
         known = policy.services.get(name)
@@ -230,6 +231,20 @@ def check_against(mesh: Mesh, policy: AccessPolicy) -> None:
                 "mesh.listens_nowhere",
                 f"{service.where}: the policy lets others call {name!r}, but it listens nowhere",
                 hint="add `socket: true` or `port: N`",
+            )
+        _check_egress(mesh, known)
+
+
+def _check_egress(mesh: Mesh, service: Service) -> None:
+    """Refuse an identity to be proven that no bundle of this mesh can prove."""
+    domains = {domain.trust_domain for domain in mesh.federation}
+    for egress in service.egress:
+        if egress.identity is not None and egress.identity.trust_domain not in domains:
+            raise ConfigError(
+                "mesh.not_federated",
+                f"{service.name} is to call {egress.identity} at {egress.host}, and"
+                f" {egress.identity.trust_domain} is not federated",
+                hint="add it to `federation` in the mesh file",
             )
 
 

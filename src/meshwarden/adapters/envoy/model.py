@@ -62,12 +62,14 @@ class Outside:
     """A host outside the mesh that this service may call; `address` where no resolver knows it.
 
     `at` is the IP address that the caller's hosts file gives it, where there is such a file.
+    `identity` is what it must prove to be under mutual TLS; None: the sidecar adds no TLS.
     """
 
     host: str
     port: int
     address: Endpoint | None = None
     at: str | None = None
+    identity: SpiffeId | None = None
 
     @property
     def cluster(self) -> str:
@@ -111,6 +113,11 @@ class Sidecar:
     redirected: Endpoint | None = None
     federated: Endpoint | None = None
     shows_certificate: bool = False
+
+    @property
+    def meets_others(self) -> bool:
+        """Whether it verifies workloads of other trust domains, as callers or as callees."""
+        return self.federated is not None or any(host.identity for host in self.outside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

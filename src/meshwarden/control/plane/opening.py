@@ -1,6 +1,6 @@
 """Opens a control plane on a state directory: its policy, its authority, its stores."""
 
-from meshwarden.adapters.storage.authority import load_brought_authority
+from meshwarden.adapters.storage.authority_brought import load_brought_trust
 from meshwarden.adapters.storage.authority_rotation import load_or_create_trust
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.adapters.storage.lists import FileLists
@@ -60,7 +60,7 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         chance=chance,
         recorder=recorder,
         teller=teller,
-        published=published,
+        first=published,
         rejected=rejected,
         tokens=None
         if mesh.tokens is None
@@ -89,10 +89,13 @@ def _open_trust(
 ) -> Trust:
     """Return the authority that the user brings, or else our own, made at the first start."""
     if settings.certificates and settings.key:
-        brought = load_brought_authority(
-            trust_domain, certificates=settings.certificates, key=settings.key, now=clock.now()
+        return load_brought_trust(
+            layout.authority_dir,
+            trust_domain,
+            certificates=settings.certificates,
+            key=settings.key,
+            now=clock.now(),
         )
-        return Trust(current=brought)
     return load_or_create_trust(
         layout.authority_dir, trust_domain, now=clock.now(), draw_serial=chance.serial
     )

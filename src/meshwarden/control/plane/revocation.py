@@ -34,6 +34,7 @@ from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.severing import FINISH_S, Severed, Severing
 from meshwarden.identity import Kind, Record, issuer_name, parse_certificates
 from meshwarden.identity.model import fingerprint_of
+from meshwarden.identity.registration import WORKLOAD_HOLDER
 from meshwarden.identity.verify import verify_leaf
 from meshwarden.kernel import Clock, InputError, MeshwardenError, VerificationError
 
@@ -87,6 +88,7 @@ class Revoker:
         sidecars: what each sidecar is to do now.
         clock: the time of day.
         severing: cuts connections in the network.
+        show_workloads: shows holders of the Workload API what they may have now.
     """
 
     server: DiscoveryServer
@@ -95,6 +97,7 @@ class Revoker:
     sidecars: Callable[[], Mapping[str, Sidecar]]
     clock: Clock
     severing: Severing
+    show_workloads: Callable[[], None] = lambda: None
     _contained: Containment | None = field(init=False, default=None)
     _trusted: tuple[str, str] | None = field(init=False, default=None)
 
@@ -105,7 +108,7 @@ class Revoker:
             target: a service (all its live certificates), a SPIFFE ID (all that name it), a SHA-256
                 or serial number in hexadecimal, or the certificate itself as PEM.
             reason: kept in the record.
-            replace: give services whose own certificate is revoked a fresh one.
+            replace: give services and processes whose own certificate is revoked a fresh one.
 
         Raises:
             InputError: `identity.unknown_certificate` where nothing live is named.
@@ -121,14 +124,15 @@ class Revoker:
             if (held := self.certificates.held(name)) is not None and held.sha256 in digests
         )
         replaced = await self._replace(own, found) if replace else []
-        withheld = [] if replace else own
+        withheld = [] if replace else own + _workloads(found)
         recorded = self.identities.note(self._records(found, withheld, reason, now))
+        self.show_workloads()
         cutting = asyncio.create_task(self._sever(own))
         synced, pending = await asyncio.gather(self._synced(), self._enforced())
         enforced_ms = (loop.time() - start) * 1000
         severed = await cutting
-        if withheld:  # what it opened until then, it could not open any more now
-            severed = await self.severing.cut(withheld, self.severing.mark(withheld))
+        if own and withheld:  # what it opened until then, it could not open any more now
+            severed = await self.severing.cut(own, self.severing.mark(own))
         _log.warning(
             "revoked",
             certificates=sorted(digests),
@@ -164,10 +168,16 @@ class Revoker:
     async def reissue(self, service: str) -> None:
         """Give `service` a fresh certificate, also where it was withheld.
 
+        A process that is withheld may be named too, as the register calls it: it can ask again.
+
         Raises:
             InputError: `identity.unknown_service`.
             MeshwardenError: where nothing can be issued.
         """
+        if service.startswith(WORKLOAD_HOLDER) and service in self.identities.register.withheld:
+            self._restore(service)
+            self.show_workloads()
+            return
         if service not in self.sidecars():
             raise InputError(
                 "identity.unknown_service",
@@ -176,11 +186,14 @@ class Revoker:
                 hint=f"known: {', '.join(self.sidecars())}",
             )
         if service in self.identities.register.withheld:
-            record = Record(time=self.clock.now(), kind=Kind.RESTORED, instance=service)
-            self.identities.note([record])
+            self._restore(service)
         self._hand_out(service)
         await self._confirmed({service: {(SECRETS, SVID)}})
         await self._confirmed(self.push())
+
+    def _restore(self, holder: str) -> None:
+        record = Record(time=self.clock.now(), kind=Kind.RESTORED, instance=holder)
+        self.identities.note([record])
 
     def find(self, target: str, *, now: datetime) -> list[Record]:
         """Return the certificates that `target` names, as for `revoke`."""
@@ -389,6 +402,11 @@ def _concerns(sidecar: Sidecar, before: Containment | None, now: Containment) ->
     return any(
         callee.service in moved or str(callee.identity) in changed for callee in sidecar.callees
     )
+
+
+def _workloads(found: Iterable[Record]) -> list[str]:
+    """Return the processes that got one of these from the Workload API."""
+    return sorted({one.instance for one in found if one.instance.startswith(WORKLOAD_HOLDER)})
 
 
 def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
