@@ -7,13 +7,13 @@ authorization, then forwarding to the application over a Unix socket (in `benchm
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.process import running, wait_for
+from benchmarks.process import START_TIMEOUT_S, running, wait_for
 from meshwarden.adapters.envoy.bootstrap import find_envoy
 from meshwarden.identity import Authority, Svid
 
@@ -41,10 +41,12 @@ def running_proxy(
     authority: Authority,
     svid: Svid,
     core: int,
+    under: Sequence[str] = (),
+    patience_s: float = START_TIMEOUT_S,
 ) -> Iterator[Proxy]:
     """Run Envoy on `core` with a listener for each of `filters` (None: no authorization).
 
-    Without an application it answers by itself.
+    Without an application it answers by itself. `under` is a command that runs it, such as valgrind.
 
     DependencyError `benchmark.start` where it does not start.
     """
@@ -62,11 +64,11 @@ def running_proxy(
     resources = {"listeners": listeners, "clusters": clusters}
     config.write_text(json.dumps({"static_resources": resources}))
     command = [
-        str(find_envoy()), "-c", str(config), "--concurrency", "1", "--disable-hot-restart",
+        *under, str(find_envoy()), "-c", str(config), "--concurrency", "1", "--disable-hot-restart",
         "--log-level", "info",
     ]  # fmt: skip
     with running(command, core=core, log=log) as process:
-        wait_for(lambda: _is_serving(log), process, what="Envoy", log=log)
+        wait_for(lambda: _is_serving(log), process, what="Envoy", log=log, patience_s=patience_s)
         yield Proxy(pid=process.pid, ports=ports)
 
 

@@ -1,6 +1,7 @@
 """`meshwarden policy`: policy as code: check it, ask it, have it explained, compile it."""
 
 import errno
+import gc
 import json as jsonlib
 import sys
 from collections.abc import Mapping
@@ -145,6 +146,7 @@ def compile_command(
     """
     from meshwarden.policy.targets import envoy  # noqa: PLC0415  # protobuf takes time to import
 
+    gc.disable()  # a short run that makes hundreds of thousands of objects and drops none
     policy = parse_policy(load_document(file))
     lacking = envoy.unexpressed(policy, service)
     for part in lacking:
