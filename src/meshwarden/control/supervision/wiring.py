@@ -13,7 +13,7 @@ from meshwarden.control.fabric import tcp_destinations
 from meshwarden.control.layout import (
     BORDER,
     Layout,
-    inbound_tcp_port,
+    inbound_tcp_ports,
     service_environment,
     sidecar_name,
 )
@@ -89,8 +89,8 @@ def _tcp_claims(mesh: Mesh, policy: AccessPolicy, layout: Layout) -> list[Claim]
     claims = []
     for name in mesh.services:
         host, who = layout.host(name), f"the sidecar of {name!r}"
-        ports = policy.services[name].tcp_ports
-        taken = [Address(host=host, port=inbound_tcp_port(port)) for port in ports]
+        ports = inbound_tcp_ports(policy.services[name].tcp_ports)
+        taken = [Address(host=host, port=port) for port in ports.values()]
         taken += [address for _, _, address in tcp_destinations(policy, mesh, layout, name)]
         claims += [Claim(address=address, who=who) for address in taken]
     return claims
