@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.process import START_TIMEOUT_S, running, wait_for
+from benchmarks.process import running, wait_for
 from meshwarden.adapters.envoy.bootstrap import find_envoy
 from meshwarden.identity import Authority, Svid
 
 APPLICATION: Final = "application"
+PATIENCE_S: Final = 300  # valgrind makes a start some fifty times longer
 ANSWER: Final = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
 _API: Final = "type.googleapis.com/envoy.extensions."
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -42,11 +43,10 @@ def running_proxy(
     svid: Svid,
     core: int,
     under: Sequence[str] = (),
-    patience_s: float = START_TIMEOUT_S,
 ) -> Iterator[Proxy]:
     """Run Envoy on `core` with a listener for each of `filters` (None: no authorization).
 
-    Without an application it answers by itself. `under` is a command that runs it, such as valgrind.
+    Without an application it answers by itself. `under` is a command to run it by: valgrind.
 
     DependencyError `benchmark.start` where it does not start.
     """
@@ -68,7 +68,7 @@ def running_proxy(
         "--log-level", "info",
     ]  # fmt: skip
     with running(command, core=core, log=log) as process:
-        wait_for(lambda: _is_serving(log), process, what="Envoy", log=log, patience_s=patience_s)
+        wait_for(lambda: _is_serving(log), process, what="Envoy", log=log, patience_s=PATIENCE_S)
         yield Proxy(pid=process.pid, ports=ports)
 
 

@@ -20,7 +20,7 @@ def with_query(pattern: PathPattern) -> str:
 
 
 def expression(patterns: Iterable[PathPattern]) -> str:
-    """Return what each `:path` matches, as a whole, whose path is clean and fits one of `patterns`."""
+    """Return what all of a `:path` matches that is clean and fits one of `patterns`."""
     alternatives = [_expression(pattern) for pattern in patterns]
     path = alternatives[0] if len(alternatives) == 1 else f"(?:{'|'.join(alternatives)})"
     return path + _QUERY

@@ -1,10 +1,10 @@
 """The contract between the filter that verifies transaction tokens and the compiled policy.
 
-Before the policy's filter, `jwt_authn` verifies the token of a request (signature, issuer, audience,
-expiry) and leaves it in dynamic metadata: the payload under `PAYLOAD_KEY` with its `scope` split into
-a list, the header under `HEADER_KEY`. `PROVIDER_FIELDS` are the fields of its provider that do so.
-The policy's tree tests the rest: the header's `typ` and `alg`, which jwt_authn does not, and what a
-rule asks of the claims.
+Before the policy's filter, `jwt_authn` verifies the token of a request (signature, issuer,
+audience, expiry) and leaves it in dynamic metadata: the payload under `PAYLOAD_KEY` with its
+`scope` split into a list, the header under `HEADER_KEY`. `PROVIDER_FIELDS` are the fields of its
+provider that do so. The policy's tree tests the rest: the header's `typ` and `alg`, which jwt_authn
+does not, and what a rule asks of the claims.
 
 Without such a filter, or without a token that it verified, the metadata is absent and no rule with
 `token` allows anything. Nothing else in the chain may write this metadata; and a provider under
