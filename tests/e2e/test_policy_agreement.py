@@ -95,14 +95,15 @@ def _disagreements(
     rules = {rule.name: rule for rule in policy.services["callee"].accepts}
     for _ in range(REQUESTS):
         request, token = cases.request(policy)
+        claims = token.claims if token else None
         lines = [f"{HEADER}: {token.text}"] if token else []
         answer = callers.http1[request.source].ask(request.method, request.path, *lines)
-        decision = decide(policy, request, token and token.claims)
+        decision = decide(policy, request, claims)
         allowed = decision.allowed and not (token and token.refused)
         agree = (answer.status == 200) == allowed
         if agree and allowed:  # and the rule it names is one that allows
             named = rules.get(answer.rule or "")
-            agree = named is not None and not misses(named, request, token and token.claims)
+            agree = named is not None and not misses(named, request, claims)
         yield Asked(request, token, allowed), None if agree else (answer, decision)
     for _ in range(ODD_REQUESTS):
         request, token = cases.odd_request(policy)
@@ -110,7 +111,7 @@ def _disagreements(
         fields += [(":path", request.path)] if request.path else []
         fields += [(HEADER, token.text)] if token else []
         passed = ask_http2(proxy.http, callers.http2[request.source], fields)
-        allowed = decide(policy, request, token and token.claims).allowed
+        allowed = decide(policy, request, token.claims if token else None).allowed
         allowed = allowed and not (token and token.refused)
         yield Asked(request, token, allowed), None if passed == allowed else (passed, allowed)
     for _ in range(CONNECTIONS):
