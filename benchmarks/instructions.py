@@ -7,9 +7,9 @@ throughput scatters more than they differ. It is no time: misses of caches and b
 kernel, are not in it. Variants: no authorization; a filter that always allows (the least that any
 policy costs); the compiled tree with 100, 1,000 and 10,000 rules, by kind of path as well.
 
-One Envoy under valgrind holds a listener for each variant. Callers connect and send one request
-each before anything is counted; then the same requests go to every variant. By default Envoy
-answers by itself; with `--forward` an application does.
+One Envoy under valgrind holds a listener for each variant. As many requests as are counted go
+before them, so that regular expressions have their automata; every variant is sent the same. By
+default Envoy answers by itself; with `--forward` an application does.
 
 Needs valgrind. Takes some minutes.
 """
@@ -130,16 +130,14 @@ def _count(
     sent = list(_requests(variant))[:CLIENTS]
     with ExitStack() as stack:
         connections = [stack.enter_context(_connected(port, callers, caller)) for caller, _ in sent]
-        for connection, (_, own) in zip(connections, sent, strict=True):
-            _ask(connection, own[0])
+        turns = requests // len(sent)
+        _ask_all(connections, sent, range(turns))
         _control(proxy, "instrumentation", "on")
         _control(proxy, "zero")
-        for turn in range(requests // len(sent)):
-            for connection, (_, own) in zip(connections, sent, strict=True):
-                _ask(connection, own[turn % len(own)])
+        _ask_all(connections, sent, range(turns, 2 * turns))
         _control(proxy, "dump")
         _control(proxy, "instrumentation", "off")
-    return _counted(directory) / (requests // len(sent) * len(sent))
+    return _counted(directory) / (turns * len(sent))
 
 
 def _requests(variant: Variant) -> Iterator[tuple[str, list[bytes]]]:
@@ -159,6 +157,14 @@ def _connected(port: int, callers: Callers, caller: str) -> Iterator[ssl.SSLSock
         context.wrap_socket(raw) as connection,
     ):
         yield connection
+
+
+def _ask_all(
+    connections: Sequence[ssl.SSLSocket], sent: Sequence[tuple[str, list[bytes]]], turns: range
+) -> None:
+    for turn in turns:
+        for connection, (_, own) in zip(connections, sent, strict=True):
+            _ask(connection, own[turn % len(own)])
 
 
 def _ask(connection: ssl.SSLSocket, request: bytes) -> None:
