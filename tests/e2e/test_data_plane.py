@@ -16,7 +16,7 @@ from tests.e2e.small_mesh import Running, running_mesh
 
 from meshwarden.adapters.chance import SystemChance
 from meshwarden.adapters.storage.authority import load_or_create_authority
-from meshwarden.control.layout import inbound_tcp_port
+from meshwarden.control.layout import inbound_tcp_ports
 from meshwarden.identity import issue_svid
 from meshwarden.kernel import SpiffeId
 
@@ -172,7 +172,7 @@ async def test_a_connection_that_no_rule_allows_is_refused_and_on_record(
     mesh: Running, tmp_path: Path
 ) -> None:
     context = stolen(mesh, "stranger", tmp_path)
-    port = inbound_tcp_port(5432)
+    port = inbound_tcp_ports([5432])[5432]
     with contextlib.suppress(OSError):
         reader, writer = await asyncio.open_connection(mesh.layout.host("store"), port, ssl=context)
         writer.write(b"balance")

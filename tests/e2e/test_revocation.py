@@ -16,7 +16,7 @@ from tests.e2e.small_mesh import Running, eventually, running_mesh
 from tests.e2e.steady_load import steady_load
 from tests.e2e.thief import REFUSED, Holder, Line, stolen_svid
 
-from meshwarden.control.layout import CONTROL_PLANE, inbound_tcp_port, outbound_tcp_ports
+from meshwarden.control.layout import CONTROL_PLANE, inbound_tcp_ports, outbound_tcp_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 A_SECOND_MS = 1000
@@ -36,7 +36,7 @@ def back(mesh: Running) -> tuple[str, int]:
 
 
 def store(mesh: Running) -> tuple[str, int]:
-    return mesh.layout.host("store"), inbound_tcp_port(5432)
+    return mesh.layout.host("store"), inbound_tcp_ports([5432])[5432]
 
 
 def to_store(mesh: Running) -> tuple[str, int]:

@@ -1,5 +1,6 @@
 """`meshwarden policy compile`: a policy as what enforces it."""
 
+import gc
 import sys
 from dataclasses import asdict
 from pathlib import Path

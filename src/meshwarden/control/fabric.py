@@ -13,7 +13,7 @@ from meshwarden.control.layout import (
     FEDERATED_PORT,
     REDIRECTED_PORT,
     Layout,
-    inbound_tcp_port,
+    inbound_tcp_ports,
     outbound_tcp_ports,
 )
 from meshwarden.control.mesh import Address, Mesh, MeshService
@@ -92,6 +92,7 @@ def _sidecar(
     host = layout.host(name)
     proxy = layout.proxy(name)
     application = _application(service, layout)
+    inbound_ports = inbound_tcp_ports(policy.services[name].tcp_ports)
     only_tcp = (
         all(rule.tcp for rule in policy.services[name].accepts) and policy.services[name].tcp_ports
     )
@@ -107,7 +108,7 @@ def _sidecar(
             TcpInbound(
                 port=port,
                 callers=_callers(policy.services[name], port),
-                listen=Endpoint(address=host, port=inbound_tcp_port(port)),
+                listen=Endpoint(address=host, port=inbound_ports[port]),
                 application=application,
             )
             for port in policy.services[name].tcp_ports
@@ -165,13 +166,14 @@ def _callees(
     )
     for name, rules in open_to_it.items():
         host = layout.host(name)
+        inbound_ports = inbound_tcp_ports(policy.services[name].tcp_ports)
         for port in sorted({rule.tcp for rule in rules if rule.tcp}):
             local = Endpoint(address=layout.proxy(caller).host, port=local_ports[name, port])
             found.append(
                 Callee(
                     service=name,
                     identity=policy.services[name].identity,
-                    endpoints=(Endpoint(address=host, port=inbound_tcp_port(port)),),
+                    endpoints=(Endpoint(address=host, port=inbound_ports[port]),),
                     port=port,
                     local=local,
                     at=host if layout.isolated else None,
