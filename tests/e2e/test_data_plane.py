@@ -155,6 +155,7 @@ async def test_the_status_shows_every_sidecar_connected_and_up_to_date(mesh: Run
     status = (await mesh.api("GET", "/v1/status")).json()
     assert {sidecar["connected"] for sidecar in status["sidecars"]} == {True}
     assert [sidecar["pending"] for sidecar in status["sidecars"]] == [[]] * 4
+    assert [sidecar["not_enforced"] for sidecar in status["sidecars"]] == [[]] * 4
 
 
 async def _connect(mesh: Running, target: str) -> int:

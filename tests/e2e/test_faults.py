@@ -183,6 +183,8 @@ async def test_policy_changes_of_all_kinds_are_taken_by_every_sidecar_in_seconds
                 assert (await client.get("http://back/v1/ping")).status_code == 200
     status = (await mesh.api("GET", "/v1/status")).json()
     assert [sidecar["refused"] for sidecar in status["sidecars"]] == [{}] * 4
+    assert [sidecar["not_enforced"] for sidecar in status["sidecars"]] == [[]] * 4
+    assert not await _found(mesh, "policy.not_enforced")
 
 
 async def test_a_policy_file_that_is_broken_changes_nothing_until_it_is_mended(

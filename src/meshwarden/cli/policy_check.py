@@ -25,5 +25,3 @@ def check(file: Path, *, json: Json = False) -> int:
         print(f"{notice.where}: warning: {notice.message} [{notice.code}]")
     print(f"{file}: {len(policy.services)} services, {rules} rules; warnings: {len(found)}")
     return 0
-
-

@@ -45,5 +45,3 @@ def compile_command(
     else:
         print("\n".join(files) or "nothing written")
     return 1 if refused else 0
-
-

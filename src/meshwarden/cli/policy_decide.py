@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from meshwarden.cli.policy_shared import Json, Question, asked_of, claims_of, load_policy, print_json
+from meshwarden.cli.policy_shared import (
+    Json,
+    Question,
+    asked_of,
+    claims_of,
+    load_policy,
+    print_json,
+)
 from meshwarden.policy import decide
 
 
@@ -24,5 +31,3 @@ def decide_command(file: Path, question: Question, *, json: Json = False) -> int
     else:
         print(f"refused: {decision.reason}" + (f"; {decision.fix}" if decision.fix else ""))
     return 0 if decision.allowed else 1
-
-

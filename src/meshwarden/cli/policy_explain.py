@@ -1,4 +1,4 @@
-"""`meshwarden policy explain`: who denied, which rule came nearest, and the change that allows it."""
+"""`meshwarden policy explain`: who denied, which rule came nearest, what would allow it."""
 
 import sys
 from dataclasses import dataclass
@@ -144,7 +144,9 @@ def _answer(
     if asked is None:
         source = party_text(policy, recorded.source) if recorded else "?"
         destination = party_text(policy, recorded.destination) if recorded else "?"
-        lines: tuple[str, ...] = (f"{source} to {destination}: no policy is asked about such calls",)
+        lines: tuple[str, ...] = (
+            f"{source} to {destination}: no policy is asked about such calls",
+        )
         refused = recorded is not None and recorded.denied
         return _object(allowed=not refused, explanation=lines, denied_by=who)
     decision = decide(policy, asked, claims)

@@ -19,8 +19,8 @@ from meshwarden.control.traffic.learning import (
     load_suspects,
 )
 from meshwarden.policy.traffic import Replay, Traffic, Verdict
-from meshwarden.policy.traffic.learn import LearnSettings
 from meshwarden.policy.traffic.learn_text import support_text
+from meshwarden.policy.traffic.learned import LearnSettings
 from meshwarden.policy.traffic.render import party_text, render_replay, what_text
 from meshwarden.policy.traffic.templates import MIN_EXAMPLES
 

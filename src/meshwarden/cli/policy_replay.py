@@ -50,6 +50,7 @@ def replay_command(
     before = None if policy is None else load_policy(policy)
     read = read_traffic(calls)
     say_rejected(read.rejected)
+    read.require_calls()
     found = replay(read.traffic.observed(), candidate, before)
     agreed, differing = _confirm(found, confirm) if confirm else (0, ())
     if json:

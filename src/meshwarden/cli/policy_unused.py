@@ -38,6 +38,7 @@ def unused(file: Path, *, calls: Calls, days: int = 30, json: Json = False) -> i
     since = None if period is None else period.last - days * DAY_NS
     read = read_traffic(calls, Traffic(since=since))
     say_rejected(read.rejected)
+    read.require_calls()
     traffic = read.traffic
     found = find_unused(policy, traffic.observed())
     covered = (traffic.last - traffic.first) / DAY_NS if traffic.calls else 0.0
@@ -90,7 +91,7 @@ def _object(policy: AccessPolicy, found: Unused) -> dict[str, Any]:
                 "callers": [policy.name_of(source) for source in loose.callers],
                 "methods": loose.methods,
                 "paths": loose.paths,
-                "wider": {wide: narrow for wide, narrow in loose.wider},
+                "wider": dict(loose.wider),
                 "proposal": loose.proposal and rule_text(loose.proposal, policy),
             }
             for loose in found.loose

@@ -122,13 +122,9 @@ class PolicyText:
         items = node.items()
         last = _line_of(items[-1]) if items else _line_of(node)
         dash = self._indent(last)
-        return Insertion(
-            at=self._end_of(last, dash), lines=[" " * dash + line for line in lines]
-        )
+        return Insertion(at=self._end_of(last, dash), lines=[" " * dash + line for line in lines])
 
-    def _unfolded(
-        self, service: str, key: int, entries: Mapping[str, Sequence[str]]
-    ) -> Insertion:
+    def _unfolded(self, service: str, key: int, entries: Mapping[str, Sequence[str]]) -> Insertion:
         """Write a service in braces on one line as a block, with what is added."""
         line = self._lines[key]
         indent = " " * self._indent(key)

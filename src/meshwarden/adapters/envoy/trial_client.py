@@ -19,7 +19,9 @@ ANSWER_S: Final = 20.0
 
 
 @contextlib.contextmanager
-def running_trial(folder: Path, bootstrap: Mapping[str, Any], sockets: list[Path]) -> Iterator[None]:
+def running_trial(
+    folder: Path, bootstrap: Mapping[str, Any], sockets: list[Path]
+) -> Iterator[None]:
     """Run Envoy with `bootstrap` while the context lasts; its files are in `folder`.
 
     Raises:

@@ -15,7 +15,7 @@ from meshwarden.control.plane.naming import naming_of
 from meshwarden.kernel import Call, InputError, SpiffeId
 from meshwarden.policy import AccessPolicy, Connection, HttpRequest
 from meshwarden.policy.traffic import Observed
-from meshwarden.policy.traffic.judge import spiffe_id
+from meshwarden.policy.traffic.observed import spiffe_id
 from meshwarden.policy.traffic.replay import asked_of
 from meshwarden.policy.traffic.route import HIDDEN
 
@@ -136,9 +136,7 @@ def _called(call: Call, path: str | None) -> Recorded:
     if source and destination and call.protocol == "tcp" and call.destination_port:
         asked = Connection(source=source, destination=destination, port=call.destination_port)
     elif source and destination and call.method and path:
-        asked = HttpRequest(
-            source=source, destination=destination, method=call.method, path=path
-        )
+        asked = HttpRequest(source=source, destination=destination, method=call.method, path=path)
     return Recorded(
         asked=asked,
         source=call.source,

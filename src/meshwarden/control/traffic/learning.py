@@ -17,7 +17,7 @@ from meshwarden.policy import AccessPolicy, parse_policy
 from meshwarden.policy.edit import Insertion, PolicyText, apply_insertions
 from meshwarden.policy.reach import diff_policies
 from meshwarden.policy.traffic import Replay, Traffic, replay
-from meshwarden.policy.traffic.learn import Learned, LearnSettings, learn
+from meshwarden.policy.traffic.learn import learn
 from meshwarden.policy.traffic.learn_text import (
     MARK,
     host_lines,
@@ -28,6 +28,7 @@ from meshwarden.policy.traffic.learn_text import (
     support_text,
     sureness,
 )
+from meshwarden.policy.traffic.learned import Learned, LearnSettings
 from meshwarden.policy.traffic.observed import Observed
 from meshwarden.policy.traffic.usage import supports_of
 
@@ -193,5 +194,3 @@ def _count(policy: AccessPolicy) -> int:
 
 def _parsed(text: str) -> AccessPolicy:
     return parse_policy(parse_document(text.encode(), name="learned policy"))
-
-

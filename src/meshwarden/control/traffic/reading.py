@@ -31,6 +31,16 @@ class ReadTraffic:
     traffic: Traffic
     rejected: Counter[str] = field(default_factory=Counter)
 
+    def require_calls(self) -> None:
+        """Raise InputError `calls.none` where there is no call: nothing may be concluded of it."""
+        if not self.traffic.calls:
+            raise InputError(
+                "calls.none",
+                "no call could be read",
+                where="--calls",
+                hint="without calls nothing is known of what a policy would refuse, or is used",
+            )
+
 
 def read_traffic(paths: Sequence[Path], traffic: Traffic | None = None) -> ReadTraffic:
     """Return the calls in `paths` (Parquet, CSV, gzipped CSV, folders of parts).

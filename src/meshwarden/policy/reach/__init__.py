@@ -2,7 +2,8 @@
 
 - `grant`: one rule as seen by one caller. `tree`: the path patterns of one pair as a trie, and what
   covers or meets a pattern. `compiled`: all pairs, for 200,000 decisions a second.
-- `diff`: the exact difference of two policies; `change`: one part of it; `render` writes it.
+- `diff`: the exact difference of two policies; `side`: the policy that one is held against;
+  `change`: one part of it; `render` writes it.
 
 Exact, because the grammar of patterns is closed under what is asked here: placeholders take any
 segment, so a pattern lies within a union of others if and only if one path of it does whose

@@ -6,6 +6,7 @@ reference evaluator, which compares with every rule.
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from meshwarden.kernel import Decision, SpiffeId
@@ -20,20 +21,17 @@ _NORMAL: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+")
 _UNCLEAN: Final = "its path is one that every policy refuses (malformed or ambiguous)"
 
 
-@dataclass(slots=True)
+@dataclass
 class Pair:
     """What one caller may do at one callee."""
 
     grants: list[Grant] = field(default_factory=list)
     tcp: dict[int, Grant] = field(default_factory=dict)
-    _tree: Tree | None = None
 
-    @property
+    @cached_property
     def tree(self) -> Tree:
         """The patterns of its grants about requests."""
-        if self._tree is None:
-            self._tree = Tree.of(self.grants)
-        return self._tree
+        return Tree.of(self.grants)
 
 
 class CompiledPolicy:
@@ -73,12 +71,13 @@ class CompiledPolicy:
         if isinstance(asked, Connection):
             found = None if pair is None else pair.tcp.get(asked.port)
             return self._refusals[asked.destination] if found is None else found.decision
-        path: str | None = asked.path
-        if _NORMAL.fullmatch(asked.path) is None:
-            path = normalize_path(asked.path)
-            if path is None:
+        path = asked.path
+        if _NORMAL.fullmatch(path) is None:
+            normal = normalize_path(path)
+            if normal is None:
                 return _refused(_UNCLEAN)
-        best = None if pair is None else _first(pair, asked, path or "/", claims)
+            path = normal
+        best = None if pair is None else _first(pair, asked, path, claims)
         return self._refusals[asked.destination] if best is None else best.decision
 
 
@@ -87,12 +86,12 @@ def _first(pair: Pair, asked: HttpRequest, path: str, claims: Claims | None) -> 
     best: Grant | None = None
     method = asked.method
     for grant in pair.tree.matching(path[1:].split("/")):
-        rule = grant.rule
-        if (best is None or grant.order < best.order) and (
-            rule.methods is None or method in rule.methods
+        methods = grant.methods
+        if (
+            (methods is None or method in methods)
+            and (best is None or grant.order < best.order)
+            and (grant.token is None or not misses(grant.rule, asked, claims))
         ):
-            if rule.token is not None and misses(rule, asked, claims):
-                continue
             best = grant
     return best
 

@@ -11,9 +11,8 @@ By set reasoning, never by sampling, and caller by caller:
 Callers are compared by SPIFFE ID, and so are callees: a service that was only renamed is the same.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count, islice
 from typing import Final
 
 from meshwarden.kernel import SpiffeId
@@ -22,10 +21,9 @@ from meshwarden.policy.path import PathPattern
 from meshwarden.policy.reach.change import Change, ChangeKind
 from meshwarden.policy.reach.compiled import CompiledPolicy, Pair
 from meshwarden.policy.reach.grant import ANY_PATH, Grant, implies, least_claims
-from meshwarden.policy.reach.tree import FRESH, Segments, Tree, meet
+from meshwarden.policy.reach.side import OtherSide
+from meshwarden.policy.reach.tree import Tree
 
-MAX_BESIDES: Final = 8
-_COMMON: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "QUERY")
 _NOTHING: Final = Pair()
 
 
@@ -81,7 +79,7 @@ def _pairs(less: CompiledPolicy, more: CompiledPolicy, *, gained: bool) -> Itera
                 kind=ChangeKind.REQUESTS, gained=gained, source=source, destination=destination
             )
             if _meanings(pair) - _meanings(other):
-                yield from _requests(start, pair, _Other(other.tree))
+                yield from _requests(start, pair, OtherSide(other.tree))
             for port in sorted(pair.tcp.keys() - other.tcp.keys()):
                 rule = pair.tcp[port].rule
                 yield replace(
@@ -94,47 +92,10 @@ def _pairs(less: CompiledPolicy, more: CompiledPolicy, *, gained: bool) -> Itera
 
 
 def _meanings(pair: Pair) -> set[tuple[object, ...]]:
-    return {
-        (grant.rule.methods, grant.rule.paths, grant.rule.token) for grant in pair.grants
-    }
+    return {(grant.rule.methods, grant.rule.paths, grant.rule.token) for grant in pair.grants}
 
 
-class _Other:
-    """The other policy's side of one pair, with what each change asks of it."""
-
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
-        grants = [*tree.meeting(ANY_PATH[0]), *tree.meeting(ANY_PATH[1])]
-        self.methods = sorted({m for grant in grants for m in grant.rule.methods or ()})
-        self.unlisted_method = next(m for m in (*_COMMON, "OTHER") if m not in self.methods)
-        literals = tree.literals()
-        self.free_segment = next(text for text in _free_texts() if text not in literals)
-
-    def uncovered(
-        self, rule: Rule, pattern: PathPattern, method: str | None
-    ) -> Segments | None:
-        """Return a path that `rule` allows for `method` by `pattern`, and nothing here does."""
-
-        def _allows(grant: Grant) -> bool:
-            return grant.takes(method) and implies(rule.token, grant.rule.token)
-
-        return self.tree.uncovered(pattern, _allows)
-
-    def besides(self, pattern: PathPattern, methods: Iterable[str | None]) -> tuple[str, ...]:
-        """Return some patterns from here that allow a part of `pattern`."""
-        found: dict[str, None] = {}
-        for grant in islice(self.tree.meeting(pattern), 8 * MAX_BESIDES):
-            if any(grant.takes(method) for method in methods):
-                theirs = [each for each in grant.patterns[:64] if meet(each, pattern)]
-                found |= dict.fromkeys(each.text for each in theirs)
-        return tuple(found)[:MAX_BESIDES]
-
-    def example(self, path: Segments) -> str:
-        """Return `path` spelled out."""
-        return "/" + "/".join(self.free_segment if part is FRESH else part for part in path)
-
-
-def _requests(start: Change, pair: Pair, other: _Other) -> Iterator[Change]:
+def _requests(start: Change, pair: Pair, other: OtherSide) -> Iterator[Change]:
     """Yield what the grants of `pair` allow and the other side does not."""
     said = Tree()
     for grant in sorted(pair.grants, key=_width):
@@ -174,9 +135,7 @@ def _is_said(said: Tree, rule: Rule, pattern: PathPattern) -> bool:
     return said.uncovered(pattern, _wider) is None
 
 
-def _uncovered(
-    start: Change, rule: Rule, pattern: PathPattern, other: _Other
-) -> Change | None:
+def _uncovered(start: Change, rule: Rule, pattern: PathPattern, other: OtherSide) -> Change | None:
     """Return the change that `pattern` of `rule` makes; None where it makes none.
 
     Of a rule for any method, the methods that the other side names are tried one by one, and one
@@ -188,14 +147,16 @@ def _uncovered(
     if not found:
         return None
     method, path = next(iter(found.items()))
-    return replace(
-        start,
+    listed = None if None in found else tuple(each for each in found if each is not None)
+    return Change(
+        kind=start.kind,
+        gained=start.gained,
+        source=start.source,
+        destination=start.destination,
         rule=rule.name,
         where=rule.where,
-        methods=None if None in found else tuple(each for each in found if each is not None),
-        not_methods=tuple(each for each in other.methods if each not in found)
-        if None in found
-        else (),
+        methods=listed,
+        not_methods=tuple(m for m in other.methods if m not in found) if listed is None else (),
         paths=pattern.text,
         besides=other.besides(pattern, found),
         token=rule.token,
@@ -203,11 +164,6 @@ def _uncovered(
         example_path=other.example(path),
         example_claims=least_claims(rule.token, start.source) if start.source else None,
     )
-
-
-def _free_texts() -> Iterator[str]:
-    yield from ("7", "42", "x")
-    yield from (f"x{number}" for number in count(1))
 
 
 def _outside(less: AccessPolicy, more: AccessPolicy, *, gained: bool) -> Iterator[Change]:
@@ -237,4 +193,3 @@ def _outside(less: AccessPolicy, more: AccessPolicy, *, gained: bool) -> Iterato
                 rule=f"{service.name}.edge",
                 where=service.where,
             )
-

@@ -19,13 +19,18 @@ class Grant:
         rule: the rule.
         order: its place among the service's rules; the first that allows is the one that is named.
         decision: the answer where it allows.
+        methods: the rule's, at hand for decisions; so is `token`.
     """
 
     rule: Rule
     order: int
     decision: Decision = field(init=False)
+    methods: frozenset[str] | None = field(init=False)
+    token: TokenRequirement | None = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "methods", self.rule.methods)
+        object.__setattr__(self, "token", self.rule.token)
         name = self.rule.name
         decision = Decision(allowed=True, rule=name, reason=f"{name} allows it")
         object.__setattr__(self, "decision", decision)

@@ -70,31 +70,33 @@ class Tree:
         self.depth = max(self.depth, len(pattern.segments))
 
     def matching(self, segments: Segments) -> list[Grant]:
-        """Return all grants that match the path; one may stand twice."""
-        nodes = [self.root]
-        found: list[Grant] = []
-        for segment in segments:
-            below: list[Node] = []
-            for node in nodes:
-                child = node.literal.get(segment)
-                if child is not None:
-                    below.append(child)
-                if segment != "":
-                    if node.any is not None:
-                        below.append(node.any)
-                    if node.rests:
-                        found += node.rests
-            nodes = below
-            if not nodes:
-                return found
-        for node in nodes:
-            found += node.ends
-        return found
+        """Return all grants that match the path; one may stand twice.
+
+        Mostly one way leads on from each node; only where several do are they kept side by side.
+        """
+        node = self.root
+        for at, segment in enumerate(segments):
+            child = node.literal.get(segment)
+            if segment == "" or node.any is None:
+                below = child
+            elif child is None:
+                below = node.any
+            else:
+                return _matching([node], segments[at:])
+            if node.rests:
+                return _matching([node], segments[at:])
+            if below is None:
+                return []
+            node = below
+        return node.ends
 
     def uncovered(
         self, pattern: PathPattern, qualifies: Callable[[Grant], bool]
     ) -> Segments | None:
         """Return a path of `pattern` that no qualifying grant matches; None where there is none."""
+        if not pattern.rest:  # nearly all are; they have one generic path
+            allowing = self.matching(pattern.segments)
+            return None if any(map(qualifies, allowing)) else pattern.segments
         for segments in generic_paths(pattern, self.depth):
             if not any(map(qualifies, self.matching(segments))):
                 return segments
@@ -128,6 +130,24 @@ class Tree:
             waiting += node.literal.values()
             waiting += [node.any] if node.any is not None else []
         return found
+
+
+def _matching(nodes: list[Node], segments: Segments) -> list[Grant]:
+    found: list[Grant] = []
+    for segment in segments:
+        below: list[Node] = []
+        for node in nodes:
+            child = node.literal.get(segment)
+            if child is not None:
+                below.append(child)
+            if segment != "":
+                if node.any is not None:
+                    below.append(node.any)
+                found += node.rests
+        nodes = below
+    for node in nodes:
+        found += node.ends
+    return found
 
 
 def meet(one: PathPattern, other: PathPattern) -> bool:

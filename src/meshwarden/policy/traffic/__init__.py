@@ -3,7 +3,7 @@
 - `observed`: many calls as few combinations of caller, callee, method and route.
 - `judge`: what a policy says of one combination: allowed, refused, or undecided, and why.
 - `replay`: what a candidate would have done. `unused`: what no call used.
-- `templates`, `learn`: the least policy that allows what was observed.
+- `templates`, `gather`, `learn`, `learned`: the least policy that allows what was observed.
 
 A recorded route has identifiers replaced by `{}`, so it stands for a set of paths; see `judge`.
 """

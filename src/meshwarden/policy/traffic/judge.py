@@ -11,16 +11,16 @@ proved no identity, callers from outside at an edge, handshakes, malformed reque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final
 
-from meshwarden.kernel import EXTERNAL, InputError, SpiffeId
+from meshwarden.kernel import EXTERNAL, SpiffeId
 from meshwarden.policy.model import AccessPolicy, TokenRequirement
 from meshwarden.policy.path import PathPattern
 from meshwarden.policy.reach.compiled import CompiledPolicy, Pair
 from meshwarden.policy.reach.grant import ANY_PATH, Grant, implies
-from meshwarden.policy.traffic.observed import Observed
+from meshwarden.policy.traffic.observed import Observed, spiffe_id
 from meshwarden.policy.traffic.route import parse_route
+from meshwarden.policy.traffic.usage import uses
 
 _ELSEWHERE: Final = ("tls:", "http:", "containment:", "token", "authorizer", "unclean_path")
 
@@ -60,8 +60,15 @@ class Judge:
         }
 
     def token_of(self, seen: Observed) -> TokenRequirement | None:
-        """Return what the token of recorded calls said, as the rule that allowed them proves."""
-        return None if seen.denied else self._tokens.get(seen.rule or "")
+        """Return what the token of recorded calls said, as the rule that allowed them proves.
+
+        None where no token was asked for, or where the named rule cannot have allowed the calls: it
+        was another policy's then.
+        """
+        if seen.denied or self._tokens.get(seen.rule or "") is None:
+            return None
+        rules = (rule for rule in uses(self.compiled, seen) if rule.name == seen.rule)
+        return next((rule.token for rule in rules), None)
 
     def judge(self, seen: Observed, held: TokenRequirement | None = None) -> Judgement:
         """Return what the policy says of `seen`; `held` is what its token is known to say."""
@@ -128,15 +135,6 @@ def _connection(pair: Pair, port: int | None) -> Judgement:
         return _refused("no rule allows it")
     name = grant.rule.name
     return Judgement(verdict=Verdict.ALLOWED, why=f"{name} allows it", rule=name)
-
-
-@lru_cache(maxsize=65_536)
-def spiffe_id(party: str) -> SpiffeId | None:
-    """Return the identity of a recorded party; None for `unknown` and outside ones."""
-    try:
-        return SpiffeId.parse(party)
-    except InputError:
-        return None
 
 
 def _refused(why: str) -> Judgement:

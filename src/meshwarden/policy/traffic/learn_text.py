@@ -7,18 +7,18 @@ from typing import Final
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy.edit import quoted
 from meshwarden.policy.parse import API_VERSION, SERVICE_NAME
-from meshwarden.policy.traffic.learn import (
+from meshwarden.policy.traffic.learned import (
     Learned,
     LearnedHost,
     LearnedRule,
     LearnedService,
-    Support,
 )
+from meshwarden.policy.traffic.observed import Support
 
 MARK: Final = "# learned:"
 _WIDTH: Final = 100
 _SURE: Final = (100, 7)  # calls, days: more than a week's rhythm
-_FAIRLY: Final = (20, 1)
+_FAIRLY: Final = (20, 2)
 
 
 def name_services(
@@ -30,7 +30,9 @@ def name_services(
     for identity in sorted(identities):
         if identity in names:
             continue
-        parts = [part.lower().replace("_", "-").replace(".", "-") for part in identity.path.split("/")]
+        parts = [
+            part.lower().replace("_", "-").replace(".", "-") for part in identity.path.split("/")
+        ]
         name = parts[-1][:50].strip("-")
         if name in taken or not SERVICE_NAME.fullmatch(name):
             name = f"{parts[-3]}-{name}"[:50].strip("-") if len(parts) > 3 else f"service-{name}"
@@ -61,9 +63,7 @@ def render_learned(learned: Learned, names: Mapping[SpiffeId, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def service_lines(
-    service: LearnedService, name: str, names: Mapping[SpiffeId, str]
-) -> list[str]:
+def service_lines(service: LearnedService, name: str, names: Mapping[SpiffeId, str]) -> list[str]:
     """Return one service as a block, without indentation of its own."""
     lines = [f"{name}:", f"  identity: {service.identity}"]
     lines += ["  edge: true # calls from outside the mesh were seen"] if service.edge else []
@@ -116,6 +116,8 @@ def sureness(support: Support) -> str:
     for (calls, days), word in ((_SURE, "sure"), (_FAIRLY, "fairly sure")):
         if support.count >= calls and len(support.days) >= days:
             return word
+    if support.count >= _FAIRLY[0]:
+        return "seen on one day only"
     return "unsure, few calls: look at it"
 
 

@@ -4,14 +4,15 @@ Ten million calls are a few hundred combinations; all that follows works on thes
 single calls (transactions, certificates) is not kept.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshwarden.kernel import InputError
+from meshwarden.kernel import InputError, SpiffeId
 
 MAX_COMBINATIONS: Final = 1_000_000
 DAY_NS: Final = 86_400_000_000_000
@@ -19,6 +20,10 @@ _KEYS: Final = (
     "source", "destination", "protocol", "method", "route", "destination_port", "denied", "rule",
     "mtls",
 )  # fmt: skip
+
+
+_FIELDS: Final = tuple("port" if name == "destination_port" else name for name in _KEYS)
+_PENDING_ROWS: Final = 250_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +57,23 @@ class Observed:
         return f"{self.source} -> {self.destination} {what}"
 
 
+@dataclass(slots=True, kw_only=True)
+class Support:
+    """How often something was seen, and when: nanoseconds since the epoch, days since then."""
+
+    count: int = 0
+    first: int = 0
+    last: int = 0
+    days: set[int] = field(default_factory=set)
+
+    def add(self, other: "Observed | Support") -> None:
+        """Take in the calls of `other`."""
+        self.first = min(self.first or other.first, other.first)
+        self.last = max(self.last, other.last)
+        self.count += other.count
+        self.days |= other.days
+
+
 @dataclass(kw_only=True)
 class Traffic:
     """Sums batches of calls.
@@ -72,7 +94,7 @@ class Traffic:
     left_out: int = 0
     first: int = 0
     last: int = 0
-    _found: dict[tuple[Any, ...], Observed] = field(default_factory=dict)
+    _sums: list[pa.Table] = field(default_factory=list)
 
     def add(self, table: pa.Table) -> None:
         """Take in calls of CALL_SCHEMA; InputError `calls.too_varied` beyond MAX_COMBINATIONS."""
@@ -80,19 +102,16 @@ class Traffic:
         if not table.num_rows:
             return
         time = table["time"].cast(pa.int64())
-        keyed = table.select(_KEYS).append_column("time", time)
-        keyed = keyed.append_column("day", pc.divide(time, DAY_NS))
-        keyed = keyed.combine_chunks().unify_dictionaries()
-        sums = keyed.group_by([*_KEYS, "day"], use_threads=False).aggregate(
-            [("time", "count"), ("time", "min"), ("time", "max")]
-        )
-        columns = (*_KEYS, "day", "time_count", "time_min", "time_max")
-        values = [
-            (column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column).to_pylist()
-            for column in (sums[name] for name in columns)
-        ]
-        for *key, day, count, first, last in zip(*values, strict=True):
-            self._sum(tuple(key), day, count, first, last)
+        keyed = table.select(_KEYS).append_column("day", pc.divide(time, DAY_NS))
+        keyed = keyed.append_column("first", time).append_column("last", time)
+        keyed = keyed.append_column("count", pa.array(np.ones(table.num_rows, dtype=np.int64)))
+        span = pc.min_max(time).as_py()
+        self.first = span["min"] if not self.calls else min(self.first, span["min"])
+        self.last = span["max"] if not self.calls else max(self.last, span["max"])
+        self.calls += table.num_rows
+        self._sums.append(_summed([keyed]))
+        if sum(each.num_rows for each in self._sums) > _PENDING_ROWS:
+            self._compact()
 
     def _chosen(self, table: pa.Table) -> pa.Table:
         time = table["time"].cast(pa.int64())
@@ -107,28 +126,52 @@ class Traffic:
             table = table.filter(pc.invert(named))
         return table
 
-    def _sum(self, key: tuple[Any, ...], day: int, count: int, first: int, last: int) -> None:
-        seen = self._found.get(key)
-        if seen is None:
-            if len(self._found) >= MAX_COMBINATIONS:
+    def _compact(self) -> None:
+        """Sum what was summed batch by batch; the dictionaries of batches differ."""
+        if self._sums:
+            self._sums = [_summed(self._sums)]
+            if self._sums[0].num_rows > MAX_COMBINATIONS:
                 raise InputError(
                     "calls.too_varied",
-                    f"more than {MAX_COMBINATIONS} combinations of caller, callee and route",
+                    f"more than {MAX_COMBINATIONS} combinations of caller, callee, route and day",
                     where="calls",
                     hint="are identifiers in routes replaced by {}?",
                 )
-            names = ("port" if name == "destination_port" else name for name in _KEYS)
-            seen = self._found[key] = Observed(**dict(zip(names, key, strict=True)), first=first)
-        seen.count += count
-        seen.first, seen.last = min(seen.first, first), max(seen.last, last)
-        seen.days.add(day)
-        self.first = min(self.first or first, first)
-        self.last = max(self.last, last)
-        self.calls += count
 
     def observed(self) -> list[Observed]:
-        """Return all combinations, in the order of their names."""
-        return sorted(self._found.values(), key=_order)
+        """Return all combinations, in the order of their names; errors as for `add`."""
+        self._compact()
+        found: dict[tuple[Any, ...], Observed] = {}
+        for table in self._sums:
+            columns = [_plain(table[name]) for name in (*_KEYS, "day", "count", "first", "last")]
+            for *key, day, count, first, last in zip(*columns, strict=True):
+                seen = found.get(tuple(key))
+                if seen is None:
+                    names = dict(zip(_FIELDS, key, strict=True))
+                    seen = found[tuple(key)] = Observed(**names, first=first)
+                seen.count += count
+                seen.first, seen.last = min(seen.first, first), max(seen.last, last)
+                seen.days.add(day)
+        return sorted(found.values(), key=_order)
+
+
+def _summed(tables: list[pa.Table]) -> pa.Table:
+    """Return one row for each combination and day."""
+    joined = pa.concat_tables(tables).combine_chunks().unify_dictionaries()
+    sums = joined.group_by([*_KEYS, "day"], use_threads=False).aggregate(
+        [("count", "sum"), ("first", "min"), ("last", "max")]
+    )
+    return sums.select([*_KEYS, "day", "count_sum", "first_min", "last_max"]).rename_columns(
+        [*_KEYS, "day", "count", "first", "last"]
+    )
+
+
+def _plain(column: pa.ChunkedArray) -> list[Any]:
+    kind = column.type
+    values: list[Any] = (
+        column.cast(pa.string()) if pa.types.is_dictionary(kind) else column
+    ).to_pylist()
+    return values
 
 
 def _order(seen: Observed) -> tuple[str, ...]:
@@ -138,6 +181,10 @@ def _order(seen: Observed) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def total(observed: Iterable[Observed]) -> int:
-    """Return how many calls they are."""
-    return sum(seen.count for seen in observed)
+@lru_cache(maxsize=65_536)
+def spiffe_id(party: str) -> SpiffeId | None:
+    """Return the identity of a recorded party; None for `unknown` and outside ones."""
+    try:
+        return SpiffeId.parse(party)
+    except InputError:
+        return None

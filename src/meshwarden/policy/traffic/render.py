@@ -6,8 +6,8 @@ from typing import Final
 
 from meshwarden.policy.model import AccessPolicy
 from meshwarden.policy.reach.render import code
-from meshwarden.policy.traffic.judge import Verdict, spiffe_id
-from meshwarden.policy.traffic.observed import Observed
+from meshwarden.policy.traffic.judge import Verdict
+from meshwarden.policy.traffic.observed import Observed, spiffe_id
 from meshwarden.policy.traffic.replay import Replay, ReplayRow
 
 MAX_ROWS: Final = 200
@@ -33,7 +33,9 @@ def render_replay_markdown(replay: Replay) -> str:
         if rows:
             share = replay.share_of(rows)
             lines += [f"#### {title[0].upper()}{title[1:]}: {_calls(rows)} calls ({share:.2%})", ""]
-            lines += ["| caller | callee | what | calls | first seen | last seen | why, and the fix |"]
+            lines += [
+                "| caller | callee | what | calls | first seen | last seen | why, and the fix |"
+            ]
             lines += ["|---|---|---|--:|---|---|---|", *_rows(replay.candidate, rows), ""]
             if len(rows) > MAX_ROWS:
                 lines += [f"… and {len(rows) - MAX_ROWS} more", ""]

@@ -1,4 +1,4 @@
-"""What a candidate policy would have done to recorded calls, against what was, or what another does.
+"""What a candidate policy would have done to recorded calls, against what was done.
 
 Without another policy, "before" is what the record says was done. A combination is newly refused
 where it was allowed before and the candidate refuses it; undecided combinations are neither, they
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from meshwarden.kernel import EXTERNAL
 from meshwarden.policy.decide import decide
 from meshwarden.policy.model import AccessPolicy, Connection, HttpRequest, TokenRequirement
-from meshwarden.policy.traffic.judge import Judge, Judgement, Verdict, spiffe_id
-from meshwarden.policy.traffic.observed import Observed
+from meshwarden.policy.traffic.judge import Judge, Judgement, Verdict
+from meshwarden.policy.traffic.observed import Observed, spiffe_id
 from meshwarden.policy.traffic.route import HIDDEN, example_path, parse_route
 
 

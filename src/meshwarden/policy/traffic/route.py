@@ -17,6 +17,8 @@ _STAND_IN: Final = "~hidden~"  # no segment is written so
 @lru_cache(maxsize=65_536)
 def parse_route(route: str) -> PathPattern | None:
     """Return the paths that `route` stands for; None where no policy lets any of them pass."""
+    if not route.startswith("/"):
+        return None
     bare = route.removesuffix("/**")
     rest = bare != route
     path = normalize_path((bare or "/x").replace(HIDDEN, _STAND_IN))

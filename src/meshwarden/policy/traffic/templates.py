@@ -1,8 +1,8 @@
 """Path patterns out of observed routes, never wider than several examples support.
 
 1. A segment that the record replaced (`{}`) is a placeholder: its values are not known.
-2. Segments that look like identifiers (numbers, UUIDs, hexadecimal, long) become a placeholder where
-   at least `min_examples` different ones stood between the same neighbours; fewer stay literal.
+2. Segments that look like identifiers (numbers, UUIDs, hexadecimal, long) become a placeholder
+   where at least `min_examples` different ones stood between the same neighbours; fewer stay.
 3. Names that do not look like identifiers become a placeholder only where `MANY` different ones
    did, and never in the first segment.
 4. `/**` is learned only where the record itself was cut there.
@@ -64,9 +64,7 @@ def _generalize(
     places: dict[tuple[_Parts, int, bool], set[str]] = defaultdict(set)
     keys: dict[str, list[tuple[int, tuple[_Parts, int, bool]]]] = defaultdict(list)
     for route, segments in parts.items():
-        varying = [
-            index for index, part in enumerate(segments) if part and may_vary(index, part)
-        ]
+        varying = [index for index, part in enumerate(segments) if part and may_vary(index, part)]
         for index in varying:
             hidden = {index} if one_at_a_time else set(varying)
             shape = tuple(None if at in hidden else part for at, part in enumerate(segments))

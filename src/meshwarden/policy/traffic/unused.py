@@ -15,8 +15,7 @@ from meshwarden.policy.model import AccessPolicy, Egress, Rule, TokenRequirement
 from meshwarden.policy.path import PathPattern
 from meshwarden.policy.reach.compiled import CompiledPolicy
 from meshwarden.policy.reach.tree import meet, within
-from meshwarden.policy.traffic.judge import spiffe_id
-from meshwarden.policy.traffic.observed import Observed
+from meshwarden.policy.traffic.observed import Observed, spiffe_id
 from meshwarden.policy.traffic.templates import MIN_EXAMPLES, learn_patterns
 from meshwarden.policy.traffic.usage import routes_of, used_hosts, uses
 

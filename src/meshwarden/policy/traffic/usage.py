@@ -1,5 +1,6 @@
-"""Which rules recorded calls used. A call that may have used a rule, used it: none is called unused
-because the record says too little.
+"""Which rules recorded calls used.
+
+A call that may have used a rule, used it: none is called unused because the record says too little.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,14 +10,12 @@ from meshwarden.policy.model import AccessPolicy, Egress, Rule
 from meshwarden.policy.path import PathPattern
 from meshwarden.policy.reach.compiled import CompiledPolicy
 from meshwarden.policy.reach.grant import ANY_PATH
-from meshwarden.policy.traffic.judge import spiffe_id
-from meshwarden.policy.traffic.learn import Support
-from meshwarden.policy.traffic.observed import Observed
+from meshwarden.policy.traffic.observed import Observed, Support, spiffe_id
 from meshwarden.policy.traffic.route import parse_route
 
 
 def supports_of(policy: AccessPolicy, observed: Iterable[Observed]) -> dict[str, Support]:
-    """Return the calls that may have used each rule, by the rule's name; unused ones are missing."""
+    """Return the calls that may have used each rule, by its name; unused ones are missing."""
     compiled = CompiledPolicy(policy)
     found: dict[str, Support] = {}
     for seen in observed:
