@@ -101,6 +101,25 @@ def test_truncated_gzip_gives_what_it_holds(here: Path, capsys: pytest.CaptureFi
     assert "a.log.gz: gzip ends early; read as far as it goes" in found["notes"]
 
 
+def test_a_giant_first_line_hides_neither_format_nor_calls(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "a.log").write_bytes(b'{"path":"' + b"x" * 5_000_000 + b'"}\n' + _line())
+    found = _import(capsys, "a.log", "--rejected", "bad.jsonl")
+    assert (found["kept"], found["set_aside"]) == (1, {"longer than any line": 1})
+    assert (here / "bad.jsonl").read_text().count("\n") == 1
+
+
+def test_an_export_of_spans_may_be_longer_than_a_chunk(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vectors = Path(__file__).parents[2] / "vectors/otlp/cases.json"
+    export = json.loads(json.loads(vectors.read_text())[0]["lines"][0])
+    export["resourceSpans"][0]["pad"] = "x" * 3_000_000
+    (here / "spans.json").write_text(json.dumps(export, separators=(",", ":")) + "\n")
+    assert _import(capsys, "spans.json")["formats"] == {"otlp": 1}
+
+
 def test_csv_with_broken_lines_and_a_cut_end(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from meshwarden.adapters.envoy.foreign.json_codec import parse_json_fields
-from meshwarden.adapters.envoy.foreign.meaning import row_of
+from meshwarden.adapters.envoy.foreign.meaning import row_of, side_of
 from meshwarden.adapters.envoy.foreign.text_codec import ISTIO, parse_text_fields
 from meshwarden.adapters.sources.decoder import LineDecoder
 from meshwarden.adapters.sources.fields import address_of, text_of
@@ -36,12 +36,17 @@ def istio_text(context: Context) -> LineDecoder:
 
 def istio_row(fields: Mapping[str, Any], context: Context) -> Row:
     """Return the call that an Istio proxy's fields report; InputError `source.line`."""
-    row = row_of(fields, context)
-    direction, port, host = cluster_of(text_of(fields.get("cluster"), "cluster"))
+    cluster = text_of(fields.get("cluster"), "cluster")
+    direction, port, host = cluster_of(cluster)
+    if direction is None:
+        return row_of(fields, context)
+    row = side_of(fields, context)
     if direction == "inbound":
         _inbound(row, fields, context, port)
-    elif direction == "outbound":
+    else:
         _outbound(row, fields, context, port, host)
+        if cluster == "BlackHoleCluster":
+            row["denied"], row["rule"] = True, "egress:not-listed"
     return row
 
 
@@ -92,8 +97,6 @@ def _outbound(
     external = row["destination"].startswith(EXTERNAL)
     if row["protocol"] == "tcp" or external:
         row["destination_port"] = port or row.get("destination_port")
-    if text_of(fields.get("cluster"), "cluster") == "BlackHoleCluster":
-        row["denied"], row["rule"] = True, "egress:not-listed"
 
 
 def _outside(fields: Mapping[str, Any]) -> str:

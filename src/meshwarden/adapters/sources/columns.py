@@ -1,6 +1,7 @@
 """Rows into record batches of `CALL_SCHEMA`: one list a column, one Arrow array a list."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,16 +20,23 @@ _DEFAULTS: Final[dict[str, Any]] = {
 
 def batch_of(rows: Sequence[Row]) -> pa.RecordBatch:
     """Return the rows, in their order, as one batch of `CALL_SCHEMA`."""
-    present = set().union(*{tuple(row): row for row in rows}.values()) if rows else set()
-    arrays = [_array(rows, field, present) for field in CALL_SCHEMA]
+    shapes = {tuple(row) for row in rows}
+    present = set().union(*shapes)
+    everywhere = present.intersection(*shapes) if shapes else set()
+    arrays = [_array(rows, field, present, everywhere) for field in CALL_SCHEMA]
     return pa.RecordBatch.from_arrays(arrays, schema=CALL_SCHEMA)
 
 
-def _array(rows: Sequence[Row], field: pa.Field, present: set[str]) -> pa.Array:
+def _array(
+    rows: Sequence[Row], field: pa.Field, present: set[str], everywhere: set[str]
+) -> pa.Array:
     name, default = field.name, _DEFAULTS.get(field.name)
     if name not in present:
         return _constant(default, len(rows), field.type)
-    values = [row.get(name, default) for row in rows]
+    if name in everywhere:
+        values = list(map(itemgetter(name), rows))
+    else:
+        values = [row.get(name, default) for row in rows]
     if pa.types.is_dictionary(field.type):
         return pa.array(values, pa.string()).dictionary_encode()
     return pa.array(values, field.type)

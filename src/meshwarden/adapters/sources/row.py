@@ -58,12 +58,14 @@ class Context:
         owner: party whose log it is (the workload behind the proxy); None where nobody knows.
         instance: its pod or host.
         trust_domain: of identities that come without one.
+        folder: name of the folder that holds the log.
         reporter: for formats that do not say whose account a record is.
     """
 
     owner: str | None = None
     instance: str | None = None
     trust_domain: str = CLUSTER_DOMAIN
+    folder: str | None = None
     reporter: str = "import"
 
 
@@ -76,6 +78,14 @@ class Decoder(Protocol):
 
     def finish(self) -> Sequence[Row]:
         """Return what was still waiting for lines that never came."""
+        ...
+
+
+class JoiningDecoder(Decoder, Protocol):
+    """A decoder whose calls may begin in one log and end in another."""
+
+    def joined(self, context: Context) -> "JoiningDecoder":
+        """Return the decoder of another log of the same run; `finish` of either ends both."""
         ...
 
 

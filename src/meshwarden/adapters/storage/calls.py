@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from meshwarden.adapters.sources.parties import IMPORTED_DOMAIN
 from meshwarden.adapters.storage.calls_columns import conform
 from meshwarden.adapters.storage.parts import Part, list_parts
 from meshwarden.kernel import CALL_SCHEMA, InputError
 
-IMPORTED_TRUST_DOMAIN: Final = "imported.invalid"
+IMPORTED_TRUST_DOMAIN: Final = IMPORTED_DOMAIN
 _BATCH_ROWS: Final = 65_536
 _SHOWN: Final = 10
 _TRIES: Final = 3

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshwarden.kernel import CALL_SCHEMA, EXTERNAL, UNKNOWN, InputError, SpiffeId
+from meshwarden.adapters.sources.parties import named
+from meshwarden.kernel import CALL_SCHEMA, UNKNOWN
 from meshwarden.kernel.call import PROTOCOLS
 
 _RFC3339: Final = re.compile(
@@ -31,7 +32,6 @@ _DEFAULTS: Final = {
     "denied": False,
     "reporter": "import",
 }
-_SEGMENT: Final = re.compile(r"[^A-Za-z0-9.-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ def _raw(table: pa.Table, name: str) -> pa.Array:
 def _read(field: pa.Field, raw: pa.Array, trust_domain: str) -> pa.Array:
     """Return `raw` in the plain type of `field`; null where it cannot be read."""
     if field.name in {"source", "destination"}:
-        return _by_value(raw, lambda name: _party(name, trust_domain), pa.string())
+        return _by_value(raw, lambda name: named(name, trust_domain), pa.string())
     if field.name == "protocol":
         return _by_value(raw, _protocol, pa.string())
     if pa.types.is_dictionary(field.type) or pa.types.is_string(field.type):
@@ -119,25 +119,6 @@ def _by_value(raw: pa.Array, convert: Callable[[str], Any], kind: pa.DataType) -
 
 def _protocol(text: str) -> str | None:
     return text.lower() if text.lower() in PROTOCOLS else None
-
-
-def _party(name: str, trust_domain: str) -> str | None:
-    name = name.strip()
-    if name == UNKNOWN or (name.startswith(EXTERNAL) and len(name) > len(EXTERNAL)):
-        return name
-    try:
-        if name[:9].lower() == "spiffe://":
-            return str(SpiffeId.parse(name))
-        segments = [_SEGMENT.sub(_escape, part) for part in name.strip("/").split("/")]
-        return str(SpiffeId(trust_domain=trust_domain, path="/" + "/".join(segments)))
-    except InputError:
-        return None
-
-
-def _escape(match: re.Match[str]) -> str:
-    if match.group() == "_":
-        return "_"
-    return "".join(f"_{octet:02x}" for octet in match.group().encode())
 
 
 def _integers(raw: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -8,7 +8,7 @@ originator's SYN), the server is told by its port. Sizes are octets of payload.
 Source: Zeek, `base/protocols/conn/main.zeek` and the ASCII log writer's header lines.
 """
 
-import codecs
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ _SECOND: Final = 1_000_000_000
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "icmp"})
 _BOOLEANS: Final = {"T": True, "F": False, True: True, False: False}
 _PORT: Final = 65_535
+_ESCAPE: Final = re.compile(r"\\x([0-9a-fA-F]{2})")
 _MAX_FIELDS: Final = 200
 
 
@@ -99,10 +100,7 @@ class _Header:
 
 
 def _unescaped(text: str) -> str:
-    try:
-        return codecs.decode(text, "unicode_escape")[:8]
-    except UnicodeError:
-        return ""
+    return _ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), text)[:8]
 
 
 def _row(found: Mapping[str, Any], reporter: str) -> Row:

@@ -100,7 +100,7 @@ class LogEngine:
     def end(self) -> Iterator[pa.RecordBatch]:
         """Return the rest, and what waited for lines that never came."""
         for name, decoder in self._decoders.items():
-            if not LINE_FORMATS[name].spans_files:
+            if LINE_FORMATS[name].joining is None:
                 yield from self.add(decoder.finish())
         yield from self.flush()
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshwarden.adapters.cilium.codec import HubbleDecoder, looks_like_hubble
+from meshwarden.adapters.envoy.accesslog import Kind
 from meshwarden.adapters.envoy.foreign.decoders import envoy_json, envoy_text
 from meshwarden.adapters.envoy.foreign.json_codec import looks_like_envoy
 from meshwarden.adapters.envoy.foreign.text_codec import ENVOY, ISTIO
+from meshwarden.adapters.envoy.own_codec import SidecarDecoder
 from meshwarden.adapters.istio.codec import istio_json, istio_text
 from meshwarden.adapters.linkerd.codec import (
     APACHE,
@@ -17,7 +19,12 @@ from meshwarden.adapters.linkerd.codec import (
 )
 from meshwarden.adapters.opentelemetry.codec import OtlpDecoder
 from meshwarden.adapters.opentelemetry.json_codec import looks_like_otlp
-from meshwarden.adapters.sources.row import MAX_LINE_BYTES, Context, Decoder
+from meshwarden.adapters.sources.row import (
+    MAX_LINE_BYTES,
+    Context,
+    Decoder,
+    JoiningDecoder,
+)
 from meshwarden.adapters.zeek.codec import ZeekDecoder, is_header, looks_like_zeek
 
 
@@ -31,7 +38,7 @@ class Format:
         is_json: whether `claims` is asked about an object, else about text.
         claims: whether a line is of this format; formats are asked in their order.
         max_line_bytes: longer lines are set aside.
-        spans_files: whether what one file leaves open another may complete.
+        joining: builds the decoder where what one log leaves open another may complete.
     """
 
     title: str
@@ -39,13 +46,18 @@ class Format:
     is_json: bool
     claims: Callable[[Any], bool]
     max_line_bytes: int = MAX_LINE_BYTES
-    spans_files: bool = False
+    joining: Callable[[Context], JoiningDecoder] | None = None
 
 
 def _istio(found: Mapping[str, Any]) -> bool:
     clusters = (found.get("upstream_cluster"), found.get("upstream_cluster_raw"))
     told = any(isinstance(name, str) and name.startswith(_ISTIO_CLUSTERS) for name in clusters)
     return told and looks_like_envoy(dict(found))
+
+
+def _ours(found: Mapping[str, Any]) -> bool:
+    kind = found.get("kind")
+    return isinstance(kind, str) and kind in set(Kind) and "start" in found
 
 
 _ISTIO_CLUSTERS: Final = (
@@ -67,6 +79,13 @@ LINE_FORMATS: Final[Mapping[str, Format]] = {
         decoder=envoy_text,
         is_json=False,
         claims=lambda line: ENVOY.fullmatch(line) is not None,
+    ),
+    "meshwarden": Format(
+        title="Access log of our own sidecars",
+        decoder=SidecarDecoder,
+        is_json=True,
+        claims=_ours,
+        joining=SidecarDecoder,
     ),
     "linkerd-json": Format(
         title="Linkerd access log, JSON",
@@ -92,7 +111,7 @@ LINE_FORMATS: Final[Mapping[str, Format]] = {
         is_json=True,
         claims=looks_like_otlp,
         max_line_bytes=16 * 1024**2,
-        spans_files=True,
+        joining=OtlpDecoder,
     ),
     "zeek": Format(
         title="Zeek conn.log, TSV", decoder=ZeekDecoder, is_json=False, claims=is_header

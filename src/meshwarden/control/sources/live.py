@@ -114,6 +114,8 @@ class _Log:
 
     def _sniff(self, data: bytes) -> bool:
         whole = data[: data.rfind(b"\n") + 1]
+        if not whole and len(data) > _SNIFFED_BYTES:
+            whole = data
         self._engine = self._make(self._file.path, whole) if whole else None
         if self._engine is None and len(data) > _SNIFFED_BYTES:
             data = data[-_SNIFFED_BYTES:]

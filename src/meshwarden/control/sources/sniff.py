@@ -9,12 +9,15 @@ from meshwarden.control.sources.formats import LINE_FORMATS
 from meshwarden.kernel import InputError
 
 SNIFFED_LINES: Final = 50
+_SPANS: Final = b'{"resourceSpans":'
 
 
 def format_of_line(line: bytes) -> str | None:
     """Return the first format that claims `line`, or what is wrapped in it; None for none."""
     wrapped = unwrap(line)
     line = wrapped.line if wrapped else line
+    if line.startswith(_SPANS):
+        return "otlp"  # exports are long: what is here may be the beginning of one
     try:
         text = decode_text(line).strip()
         found = parse_object(line) if text.startswith("{") else None

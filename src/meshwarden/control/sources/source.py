@@ -13,14 +13,14 @@ from meshwarden.adapters.opentelemetry.codec import OtlpDecoder
 from meshwarden.adapters.sources.files import STDIN, expand, open_log
 from meshwarden.adapters.sources.lines import DamagedError, LineCutter, read_chunks
 from meshwarden.adapters.sources.parties import named, pod_owner, principal
-from meshwarden.adapters.sources.row import Context, Decoder
+from meshwarden.adapters.sources.row import Context, Decoder, JoiningDecoder
 from meshwarden.behaviour.routes import RouteLearner
 from meshwarden.control.sources.columns import read_columns
 from meshwarden.control.sources.engine import LogEngine
 from meshwarden.control.sources.formats import COLUMN_FORMATS, FORMATS, LINE_FORMATS
 from meshwarden.control.sources.live import follow
 from meshwarden.control.sources.options import SourceOptions
-from meshwarden.control.sources.report import SourceReport
+from meshwarden.control.sources.report import SetAside, SourceReport
 from meshwarden.control.sources.sniff import format_of, is_wrapped
 from meshwarden.kernel import ConfigError, InputError
 
@@ -45,7 +45,7 @@ class Source:
         files = [path for path in paths if not str(path).startswith(OTLP)]
         self._paths = expand(files, absent=options.stop is not None)
         self._routes = RouteLearner()
-        self._open: dict[str, Decoder] = {}
+        self._open: dict[str, JoiningDecoder] = {}
         self.report = SourceReport()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -81,6 +81,9 @@ class Source:
         chunks = self._chunks(path, stream)
         first = next(chunks, b"")
         name = self._format_of(first)
+        if name is None and b"\n" not in first:
+            first = self._after_giant(path, first, chunks)
+            name = self._format_of(first)
         if name is None:
             self._unknown(path, first)
             return
@@ -94,6 +97,19 @@ class Source:
             yield from engine.feed(cutter.cut(chunk))
         yield from engine.feed(cutter.end())
         yield from engine.end()
+
+    def _after_giant(self, path: Path, first: bytes, chunks: Iterator[bytes]) -> bytes:
+        """Return the chunk after the end of a line that fills the first; b"" where none comes."""
+        while first and b"\n" not in first:
+            first = next(chunks, b"")
+        if first:
+            self.report.records += 1
+            self.report.put_aside("longer than any line")
+            if self._options.rejected is not None:
+                self._options.rejected(
+                    SetAside(file=str(path), where="line 1", reason="longer than any line")
+                )
+        return first.partition(b"\n")[2] if first else b""
 
     def _format_of(self, first: bytes) -> str | None:
         name = self._options.format
@@ -120,7 +136,7 @@ class Source:
         context = self._context(path)
 
         def make(name: str) -> Decoder:
-            if wrapped and not LINE_FORMATS[name].spans_files:
+            if wrapped and LINE_FORMATS[name].joining is None:
                 return WrappedDecoder(LINE_FORMATS[name].decoder, context)
             return self._decoder(name, context)
 
@@ -135,12 +151,14 @@ class Source:
         )
 
     def _decoder(self, name: str, context: Context) -> Decoder:
-        format_ = LINE_FORMATS[name]
-        if not format_.spans_files:
-            return format_.decoder(context)
-        if name not in self._open:
-            self._open[name] = format_.decoder(context)
-        return self._open[name]
+        joining = LINE_FORMATS[name].joining
+        if joining is None:
+            return LINE_FORMATS[name].decoder(context)
+        first = self._open.get(name)
+        if first is None:
+            first = self._open[name] = joining(context)
+            return first
+        return first.joined(context)
 
     def _context(self, path: Path) -> Context:
         domain = self._options.trust_domain
@@ -148,6 +166,7 @@ class Source:
         return Context(
             owner=self._owner() or (pod_owner(*pod, domain) if pod else None),
             instance=pod[1] if pod else None,
+            folder=path.parent.name or None,
             trust_domain=domain,
         )
 

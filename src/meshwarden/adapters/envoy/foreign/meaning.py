@@ -26,20 +26,24 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 def row_of(fields: Mapping[str, Any], context: Context) -> Row:
     """Return the call that `fields` report; InputError `source.line` where one does not fit."""
+    row = side_of(fields, context)
+    upstream = row.get("destination_instance")
+    row["destination"] = _destination(fields, context, upstream)
+    return row
+
+
+def side_of(fields: Mapping[str, Any], context: Context) -> Row:
+    """Return all of a row but who the callee is; InputError `source.line`."""
     get = fields.get
     method = text_of(get("method"), "method")
-    path = text_of(get("path"), "path")
-    status = count_of(get("status"), "status", 999)
-    details = text_of(get("details"), "details")
     remote, remote_port = address_of(text_of(get("remote"), "remote address"))
     upstream, upstream_port = address_of(text_of(get("upstream"), "upstream"))
     received = count_of(get("received"), "request_bytes")
     sent = count_of(get("sent"), "response_bytes")
-    denied, rule = refusal_of(details, text_of(get("flags"), "flags"))
+    denied, rule = refusal_of(text_of(get("details"), "details"), text_of(get("flags"), "flags"))
     row: Row = {
         "time": time_of(get("time")),
         "source": address_party(remote),
-        "destination": _destination(fields, context, upstream),
         "source_instance": remote,
         "destination_instance": upstream,
         "source_port": remote_port,
@@ -48,30 +52,32 @@ def row_of(fields: Mapping[str, Any], context: Context) -> Row:
         "duration": scaled(get("duration"), "duration", _MS),
         "denied": denied,
         "rule": rule or text_of(get("rule"), "rule"),
-        "release": text_of(get("release"), "release"),
         "reporter": context.reporter,
         "id": text_of(get("id"), "request id"),
     }
+    if "release" in fields:
+        row["release"] = text_of(get("release"), "release")
     if method is None:
         row["protocol"] = "tcp"
-        row["destination_port"] = address_of(text_of(get("local"), "local address"))[1]
-        if row["destination_port"] is None:
-            row["destination_port"] = upstream_port
+        local_port = address_of(text_of(get("local"), "local address"))[1]
+        row["destination_port"] = upstream_port if local_port is None else local_port
     else:
-        _http(row, fields, method, path, status)
-    _peer(row, fields, proven=method is not None or bool(received or sent or rule))
+        _http(row, fields, method)
+    if "peer" in fields:
+        _peer(row, fields, proven=method is not None or bool(received or sent or rule))
     return row
 
 
-def _http(
-    row: Row, fields: Mapping[str, Any], method: str, path: str | None, status: int | None
-) -> None:
+def _http(row: Row, fields: Mapping[str, Any], method: str) -> None:
+    path = text_of(fields.get("path"), "path")
     row["path"] = path
     row["method"] = method
     row["protocol"] = "http"
-    row["status"] = status or None  # 0: there was no response
-    grpc = _grpc_status(fields)
+    row["status"] = count_of(fields.get("status"), "status", 999) or None  # 0: no response
     kind = fields.get("content_type")
+    if "grpc" not in fields and kind is None:
+        return
+    grpc = _grpc_status(fields)
     if grpc is not None or (isinstance(kind, str) and kind.startswith("application/grpc")):
         row["protocol"] = "grpc"
         row["method"] = (path or "").rpartition("/")[2][:128] or None
@@ -89,7 +95,7 @@ def _grpc_status(fields: Mapping[str, Any]) -> int | None:
 def _peer(row: Row, fields: Mapping[str, Any], *, proven: bool) -> None:
     raw = text_of(fields.get("peer"), "peer")
     if raw is None:
-        if "peer" in fields and row.get("method") is not None:
+        if row.get("method") is not None:
             row["mtls"] = False  # the log asks for the certificate, and there was none
         return
     identity = principal(raw)
