@@ -18,44 +18,21 @@ What an identity contributes to the tails is bounded per day, and groups of an a
 than the alarm itself are not learned.
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshwarden.behaviour.calibrate import BINS, WIDTH, bin_of, levels, read
+from meshwarden.behaviour.budget import FOLLOW_UPS, SUSPECT, spend
+from meshwarden.behaviour.calibrate import BINS, WIDTH, bin_of, levels
+from meshwarden.behaviour.combine import GROUP, combine, enter
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
 
-MOST_ROWS: Final = 40
-MOST_FAMILIES: Final = 12
-GROUP: Final = np.dtype(
-    [
-        ("hour", "i4"),
-        ("alarm", "i4"),
-        ("tail", "i4"),  # groups in the tail taught today
-        ("day", "i4"),
-        ("until", "i8"),  # last alarm, ns
-        ("level", "f4"),  # alarms of the past day, faded
-        ("source", "i4"),
-        ("destination", "i4"),
-        ("best", "f4", (MOST_FAMILIES,)),
-        ("which", "i1", (MOST_FAMILIES,)),
-        ("most", "f4", (MOST_ROWS,)),
-    ]
-)
-SUSPECT: Final = np.dtype([("until", "i8"), ("level", "f4")])
 _HOUR: Final = 3_600_000_000_000
-_DAY: Final = 24 * _HOUR
 _FORGET: Final = 1.0 / (24 * 21)  # of calibration, per hour
-_SLACK: Final = 1.0  # ln of the factor on the budget
-_REFILL: Final = 1.5  # tokens a day, in budgets
-_COST: Final = 10.0  # how much dearer each alarm of the past day makes the next
-_FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at once
-_FOLLOW_REFILL: Final = 3.0  # of these a day
 _MUTE: Final = 2 * _HOUR  # nothing is learned from a party for so long after its alarm
 _TAIL: Final = 4.0  # nats from which a group belongs to the tail
 _TAUGHT: Final = 3  # tail groups that one identity teaches in a day
@@ -84,13 +61,14 @@ class Alarms:
             **{f"groups{k}": np.zeros(n, GROUP) for k, n in enumerate((edges, nodes, nodes))},
             **{f"open{k}": np.zeros(n, np.int32) for k, n in enumerate((edges, nodes, nodes))},
             "suspects": np.zeros(nodes, SUSPECT),
+            "muted": np.zeros(nodes, np.bool_),  # whom nobody learns from in this segment
             "counts": np.zeros(6, np.int64),  # open groups (3), hour, first time, calls
             "histogram": np.zeros((rows, BINS)),
             "days": np.zeros(1),
             "age": np.zeros(1),
             "level": np.tile(-np.arange(BINS) * WIDTH, (rows, 1)),
             # tokens, time of the last look, follow-ups
-            "tokens": np.array([max(self.settings.false_alarms_per_day, 1.0), 0.0, _FOLLOW_UPS]),
+            "tokens": np.array([max(self.settings.false_alarms_per_day, 1.0), 0.0, FOLLOW_UPS]),
         }
 
     def turn(self, hour: int) -> None:
@@ -139,13 +117,6 @@ class Alarms:
 
 
 @compiled
-def _left(suspect: Any, now: int) -> float:
-    if suspect.level == 0.0:
-        return 0.0
-    return suspect.level * math.exp(-(now - suspect.until) / _DAY)
-
-
-@compiled
 def _close(groups: Any, sources: Any, destinations: Any, opened: Any, counts: Any, kind: int, subjects: Any, histogram: Any, muted: Any) -> None:
     for k in range(counts[kind]):
         group = groups[opened[k]]
@@ -172,115 +143,39 @@ def _close(groups: Any, sources: Any, destinations: Any, opened: Any, counts: An
 
 
 @compiled
-def _enter(groups: Any, number: int, fresh: bool, hour: int, opened: Any, counts: Any, kind: int, a: int, b: int) -> None:
-    group = groups[number]
-    if fresh or group.hour != hour:
-        if group.hour != hour:
-            opened[counts[kind]] = number
-            counts[kind] += 1
-        group.hour, group.alarm = hour, 0
-        group.source, group.destination = a, b
-        group.most[:] = 0.0
-        group.best[:] = 0.0
-
-
-@compiled
 def _decide(
-    clock: Any, hours: Any, source: Any, destination: Any, edge: Any, fresh: Any, surprise: Any, subjects: Any, family: Any,
-    edges: Any, sources: Any, destinations: Any, open0: Any, open1: Any, open2: Any, suspects: Any, counts: Any, level: Any, histogram: Any, days: Any,
-    tokens: Any, budget: float, warm_up: int, warm_ns: int, score: Any, alert: Any, channel: Any,
+    clock: Any, hours: Any, source: Any, destination: Any, edge: Any, fresh: Any, surprise: Any,
+    subjects: Any, family: Any, edges: Any, sources: Any, destinations: Any, open0: Any, open1: Any,
+    open2: Any, suspects: Any, counts: Any, level: Any, histogram: Any, days: Any, tokens: Any,
+    budget: float, warm_up: int, warm_ns: int, score: Any, alert: Any, channel: Any,
 ) -> None:  # fmt: skip
-    channels = surprise.shape[0]
-    families = subjects.size - channels - 1
-    total = np.zeros(families)
-    last = subjects.size - 1
-    closed = np.zeros(3)
-    for c in range(channels):
+    total = np.zeros(subjects.size - family.size - 1)
+    closed, seen = np.zeros(3), np.zeros(3)
+    for c in range(family.size):
         closed[subjects[c]] = histogram[c].sum()
     for i in range(clock.size):
         counts[5] += 1
-        hour = hours[i]
-        _enter(edges, edge[i], fresh[i, 2], hour, open0, counts, 0, source[i], destination[i])
-        _enter(sources, source[i], fresh[i, 0], hour, open1, counts, 1, source[i], source[i])
-        _enter(destinations, destination[i], fresh[i, 1], hour, open2, counts, 2, destination[i], destination[i])
-        elapsed = max((clock[i] - counts[4]) / _DAY, 1.0 / 24.0)
-        per = days[0] if days[0] > 0.0 else elapsed
-        e = math.log((closed[0] + counts[0]) / per)
-        s = math.log((closed[1] + counts[1]) / per)
-        d = math.log((closed[2] + counts[2]) / per)
-        total[:] = 0.0
-        group = edges[edge[i]]
-        for c in range(channels):
-            x = surprise[c, i]
-            if x <= 0.0:
-                continue
-            if subjects[c] == 0:
-                if x > group.most[c]:
-                    group.most[c] = x
-                z = -read(level[c], x)
-            elif subjects[c] == 1:
-                g1 = sources[source[i]]
-                if x > g1.most[c]:
-                    g1.most[c] = x
-                z = -read(level[c], x) + e - s
-            else:
-                g2 = destinations[destination[i]]
-                if x > g2.most[c]:
-                    g2.most[c] = x
-                z = -read(level[c], x) + e - d
-            total[family[c]] += max(z, 0.0) ** 2
-            if z > group.best[family[c]]:
-                group.best[family[c]] = z
-                group.which[family[c]] = c
-        inverse, best, top = 0.0, -1, 0.0
-        for f in range(families):
-            if total[f] <= 0.0:
-                continue
-            x = math.sqrt(total[f])
-            if x > group.most[channels + f]:
-                group.most[channels + f] = x
-            z = max(-read(level[channels + f], x), 0.0)
-            inverse += math.exp(min(z, 300.0))
-            if z > top:
-                best, top = f, z
-        combined = max(math.log(inverse / families), 0.0) if inverse > 0.0 else 0.0
-        if combined > group.most[last]:
-            group.most[last] = combined
-        rate = read(level[last], combined) + e
-        score[i] = -rate / math.log(10.0)
-        channel[i] = group.which[best] if best >= 0 else -1
-        gained = (clock[i] - tokens[1]) / _DAY * _REFILL * budget if tokens[1] else 0.0
-        tokens[0] = min(tokens[0] + gained, max(_REFILL * budget, 1.0))
-        tokens[2] = min(tokens[2] + ((clock[i] - tokens[1]) / _DAY * _FOLLOW_REFILL if tokens[1] else 0.0), _FOLLOW_UPS)
-        tokens[1] = clock[i]
-        if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns or rate > math.log(budget) + _SLACK:
-            continue
-        a, b = suspects[source[i]], suspects[destination[i]]
+        a, b = source[i], destination[i]
+        enter(edges, edge[i], fresh[i, 2], hours[i], open0, counts, 0, a, b)
+        enter(sources, a, fresh[i, 0], hours[i], open1, counts, 1, a, a)
+        enter(destinations, b, fresh[i, 1], hours[i], open2, counts, 2, b, b)
         if fresh[i, 0]:
-            a.until, a.level, a.alarms = 0, 0.0, 0
+            suspects[a].until, suspects[a].level = 0, 0.0
         if fresh[i, 1]:
-            b.until, b.level, b.alarms = 0, 0.0, 0
-        if fresh[i, 2]:
-            group.until, group.level = 0, 0.0
-        recent = max(a.until, b.until)
-        if (fresh[i, 2] or fresh[i, 4]) and tokens[2] >= 1.0 and recent > 0 and clock[i] - recent < _HOUR:
-            tokens[2] -= 1.0
-            a.until = clock[i] if a.until > 0 else 0
-            alert[i] = True
+            suspects[b].until, suspects[b].level = 0, 0.0
+        elapsed = max((clock[i] - counts[4]) / (24.0 * _HOUR), 1.0 / 24.0)
+        for k in range(3):
+            seen[k] = (closed[k] + counts[k]) / (days[0] if days[0] > 0.0 else elapsed)
+        group = edges[edge[i]]
+        rate, channel[i] = combine(
+            surprise, i, subjects, family, level, seen, group, sources[a], destinations[b], total
+        )
+        score[i] = -rate / np.log(10.0)
+        if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns:
             continue
-        if group.alarm or tokens[0] < 1.0:
-            continue
-        penalty = 0.5 * math.log1p(_COST * _left(a, clock[i])) + math.log1p(_COST * _left(group, clock[i]))
-        if source[i] != destination[i]:
-            penalty += math.log1p(_COST * _left(b, clock[i]))
-        if rate + penalty > math.log(budget) + _SLACK + math.log(tokens[0] / max(_REFILL * budget, 1.0)):
-            continue
-        tokens[0] -= 1.0
-        group.level, group.until = _left(group, clock[i]) + 1.0, clock[i]
-        a.level, a.until = _left(a, clock[i]) + 1.0, clock[i]
-        if source[i] != destination[i]:
-            b.level, b.until = _left(b, clock[i]) + 1.0, clock[i]
-        group.alarm = 1
-        sources[source[i]].alarm = 1
-        destinations[destination[i]].alarm = 1
-        alert[i] = True
+        news = fresh[i, 2] or fresh[i, 4]
+        raised, alert[i] = spend(
+            rate, clock[i], budget, tokens, group, suspects[a], suspects[b], a == b, news
+        )
+        if raised:
+            group.alarm = sources[a].alarm = destinations[b].alarm = 1

@@ -14,6 +14,7 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.encode import Calls
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.tables import Table, number_of, pair
+from meshwarden.kernel import InputError
 
 Numbers = NDArray[np.int32]
 
@@ -29,6 +30,7 @@ class Placed:
         source, destination, edge, offer, link: numbers; `offer` and `link` are -1 where the call
             states no service.
         fresh: bool[n, 5], in the same order: number given out by this very call.
+        stance: of the declared policy on what is new: see `declared`.
     """
 
     calls: Calls
@@ -40,6 +42,7 @@ class Placed:
     offer: Numbers
     link: Numbers
     fresh: NDArray[np.bool_]
+    stance: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.clock)
@@ -47,8 +50,9 @@ class Placed:
 
 @dataclass(slots=True)
 class Ground:
-    """Tables of identities, edges (source, destination), offers (destination, service), links
-    (source, destination, service).
+    """Tables of identities, edges, offers and links.
+
+    An edge is a source and a destination; an offer a destination and a service; a link all three.
     """
 
     settings: Settings
@@ -81,7 +85,26 @@ class Ground:
             offer=numbers[3],
             link=numbers[4],
             fresh=fresh,
+            stance=np.zeros(len(calls), np.int8),
         )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all tables' arrays by name."""
+        tables = {"nodes": self.nodes, "edges": self.edges, "offers": self.offers, "links": self.links}
+        return {
+            f"ground/{name}/{part}": getattr(table, part)
+            for name, table in tables.items()
+            for part in ("entries", "index", "used")
+        }
+
+    def check(self) -> None:
+        """Raise InputError `behaviour.baseline` where loaded tables would lead out of bounds."""
+        for table in (self.nodes, self.edges, self.offers, self.links):
+            used = int(table.used[0])
+            filled = int(np.count_nonzero(table.index))
+            fits = 0 <= used <= len(table.entries) and filled == used
+            if not fits or table.index.min() < 0 or table.index.max() > used:
+                raise InputError("behaviour.baseline", "its tables are damaged", where="baseline")
 
 
 @compiled

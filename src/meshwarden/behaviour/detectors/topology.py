@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.declared import ALLOWED, DENIED, GRACE
 from meshwarden.behaviour.detectors.contract import Detector, Surprise
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
@@ -65,7 +66,7 @@ class Topology(Detector):
             ups, downs, births = (s[name] for name in names[c])
             _observe(
                 placed.source, placed.destination, key, new[c], fresh, kinds[c][0], kinds[c][1],
-                placed.hour, mute, warm, ups, downs, births, s["all"][c], s["pooled"][c], out[c],
+                placed.hour, mute, warm, placed.stance, ups, downs, births, s["all"][c], s["pooled"][c], out[c],
             )  # fmt: skip
         return out
 
@@ -101,7 +102,8 @@ def _clear(record: Any, hour: int) -> None:
 @compiled
 def _observe(
     source: Any, destination: Any, key: Any, new: Any, fresh: Any, new_up: Any, new_down: Any,
-    hour: Any, mute: Any, warm: Any, ups: Any, downs: Any, births: Any, everyone: Any, pooled: Any, out: Any,
+    hour: Any, mute: Any, warm: Any, stance: Any,
+    ups: Any, downs: Any, births: Any, everyone: Any, pooled: Any, out: Any,
 ) -> None:  # fmt: skip
     for i in range(source.size):
         a, b = source[i], destination[i]
@@ -123,8 +125,12 @@ def _observe(
             _turn(up, pooled[ku], hour[i], mute[i])
             _turn(down, pooled[2 + kd], hour[i], mute[i])
             edge.birth = _surprise(up, pooled[ku]) + _surprise(down, pooled[2 + kd])
-            if not warm[i]:
+            if not warm[i] or stance[i] == GRACE:
                 edge.birth = 0.0
+            elif stance[i] == ALLOWED:
+                edge.birth *= 0.25
+            elif stance[i] == DENIED:
+                edge.birth += 5.0
             edge.hour, edge.hours = hour[i], 1
             if not mute[i]:
                 pooled[ku, 0] += up.now < _MOST

@@ -1,0 +1,77 @@
+"""The budget: which of the rare groups become alarms; see `alarms`."""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from meshwarden.behaviour.compiled import compiled
+
+SUSPECT: Final = np.dtype([("until", "i8"), ("level", "f4")])  # last alarm (ns), faded count
+FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at once
+_FOLLOW_REFILL: Final = 3.0  # of these a day
+_SLACK: Final = 1.0  # ln of the factor on the budget, see `alarms`, 4
+_REFILL: Final = 1.5  # tokens a day, in budgets
+_COST: Final = 10.0  # how much dearer each alarm of the past day makes the next
+_HOUR: Final = 3_600_000_000_000
+_DAY: Final = 24 * _HOUR
+
+
+@compiled
+def _left(alarms: Any, now: int) -> float:
+    """Return how many alarms there were lately, each fading with a time constant of a day."""
+    return alarms.level * math.exp(-(now - alarms.until) / _DAY) if alarms.level > 0.0 else 0.0
+
+
+@compiled
+def _note(alarms: Any, now: int) -> None:
+    alarms.level, alarms.until = _left(alarms, now) + 1.0, now
+
+
+@compiled
+def _refill(tokens: Any, now: int, most: float) -> None:
+    days = (now - tokens[1]) / _DAY if tokens[1] > 0.0 else 0.0
+    tokens[0] = min(tokens[0] + days * most, max(most, 1.0))
+    tokens[2] = min(tokens[2] + days * _FOLLOW_REFILL, FOLLOW_UPS)
+    tokens[1] = now
+
+
+@compiled
+def spend(
+    rate: float, now: int, budget: float, tokens: Any, edge: Any, source: Any, destination: Any,
+    same: bool, news: bool,
+) -> tuple[bool, bool]:  # fmt: skip
+    """Return whether an alarm is raised, and whether the call is marked.
+
+    Args:
+        rate: ln of expected groups a day at least as odd.
+        now: ns.
+        budget: false alarms a day.
+        tokens: float64[3]: tokens, time of the last look, follow-ups left.
+        edge, source, destination: records with `until` and `level`.
+        same: source and destination are one.
+        news: the call is the first of its edge or service.
+    """
+    _refill(tokens, now, _REFILL * budget)
+    limit = math.log(budget) + _SLACK
+    if rate > limit:
+        return False, False
+    recent = max(source.until, destination.until)
+    if news and tokens[2] >= 1.0 and 0 < recent and now - recent < _HOUR:
+        tokens[2] -= 1.0
+        if source.until > 0:
+            source.level, source.until = _left(source, now), now
+        return False, True
+    if edge.alarm or tokens[0] < 1.0:
+        return False, False
+    penalty = 0.5 * math.log1p(_COST * _left(source, now)) + math.log1p(_COST * _left(edge, now))
+    if not same:
+        penalty += math.log1p(_COST * _left(destination, now))
+    if rate + penalty > limit + math.log(tokens[0] / max(_REFILL * budget, 1.0)):
+        return False, False
+    tokens[0] -= 1.0
+    _note(edge, now)
+    _note(source, now)
+    if not same:
+        _note(destination, now)
+    return True, True
