@@ -110,6 +110,12 @@ class Alarms:
         )  # fmt: skip
         return score, alert, channel
 
+    def groups_per_day(self, now: int) -> float:
+        """Return how many edges a day are seen in an hour of it."""
+        s = self.state
+        days = float(s["days"][0]) or max((now - int(s["counts"][4])) / (24 * _HOUR), 1 / 24)
+        return (float(s["histogram"][0].sum()) + float(s["counts"][0])) / days
+
     def muted(self, now: int) -> NDArray[np.bool_]:
         """Return, by number of identity, whether it alarmed lately."""
         muted: NDArray[np.bool_] = self.state["suspects"]["until"] > max(now - _MUTE, 0)
@@ -117,7 +123,17 @@ class Alarms:
 
 
 @compiled
-def _close(groups: Any, sources: Any, destinations: Any, opened: Any, counts: Any, kind: int, subjects: Any, histogram: Any, muted: Any) -> None:
+def _close(
+    groups: Any,
+    sources: Any,
+    destinations: Any,
+    opened: Any,
+    counts: Any,
+    kind: int,
+    subjects: Any,
+    histogram: Any,
+    muted: Any,
+) -> None:
     for k in range(counts[kind]):
         group = groups[opened[k]]
         if (muted[group.source] or muted[group.destination]) and not group.alarm:

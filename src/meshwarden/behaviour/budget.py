@@ -57,7 +57,7 @@ def spend(
     if rate > limit:
         return False, False
     recent = max(source.until, destination.until)
-    if news and tokens[2] >= 1.0 and 0 < recent and now - recent < _HOUR:
+    if news and tokens[2] >= 1.0 and recent > 0 and now - recent < _HOUR:
         tokens[2] -= 1.0
         if source.until > 0:
             source.level, source.until = _left(source, now), now

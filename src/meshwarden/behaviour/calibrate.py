@@ -68,4 +68,3 @@ def read(level: NDArray[np.float64], surprise: float) -> float:
 def bin_of(surprise: float) -> int:
     """Return the bin of a surprise."""
     return min(int(surprise / WIDTH), BINS - 1)
-

@@ -31,6 +31,6 @@ def compiled(loop: _Loop) -> _Loop:
         dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy")(loop)
         locator = dispatcher._cache._impl.locator  # noqa: SLF001  # there is no public way
     except (RuntimeError, AttributeError):  # no writable folder, or another numba
-        return cast(_Loop, numba.njit(nogil=True, error_model="numpy")(loop))
+        return cast("_Loop", numba.njit(nogil=True, error_model="numpy")(loop))
     locator.get_source_stamp = lambda: _STAMP
-    return cast(_Loop, dispatcher)
+    return cast("_Loop", dispatcher)

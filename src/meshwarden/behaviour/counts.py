@@ -90,7 +90,14 @@ def _learn(record: Any, pool: Array, up: Any, down: Any, x: float) -> None:
 
 @compiled
 def count(
-    record: Any, fresh: bool, mute: bool, window: int, amount: float, pool: Array, up: Any, down: Any
+    record: Any,
+    fresh: bool,
+    mute: bool,
+    window: int,
+    amount: float,
+    pool: Array,
+    up: Any,
+    down: Any,
 ) -> tuple[float, bool]:
     """Add to a key's window; return the surprise of what it holds, and whether it just opened."""
     opened = fresh

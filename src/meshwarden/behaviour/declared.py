@@ -56,7 +56,9 @@ class Verdict:
 
 
 @compiled
-def in_grace(source: Array, fresh: Array, release: Array, clock: Array, known: Array, out: Array) -> None:
+def in_grace(
+    source: Array, fresh: Array, release: Array, clock: Array, known: Array, out: Array
+) -> None:
     """Mark calls of sources whose release changed within a day; the first one seen is no change."""
     for i in range(source.size):
         record = known[source[i]]
@@ -65,4 +67,4 @@ def in_grace(source: Array, fresh: Array, release: Array, clock: Array, known: A
         if release[i] != 0 and release[i] != record.key:
             record.since = clock[i] if record.key != 0 else 0
             record.key = release[i]
-        out[i] = release[i] != 0 and 0 < record.since and clock[i] - record.since < _GRACE_NS
+        out[i] = release[i] != 0 and record.since > 0 and clock[i] - record.since < _GRACE_NS

@@ -51,8 +51,11 @@ def _edges(model: "Model") -> list[dict[str, Any]]:
     nodes = ground.nodes.entries
     edges = []
     for number in np.argsort(-known["hours"], kind="stable")[:_MOST].tolist():
-        source, destination = nodes["key"][[groups[number]["source"], groups[number]["destination"]]]
-        if find(ground.edges.entries, ground.edges.index, pair(source, destination)) != number:
+        source, destination = nodes["key"][
+            [groups[number]["source"], groups[number]["destination"]]
+        ]
+        key = np.uint64(pair(source, destination))
+        if find(ground.edges.entries, ground.edges.index, key) != number:
             continue  # one of its parties was forgotten
         edges.append(
             {

@@ -1,6 +1,5 @@
 """Findings: an alarm in plain words, with the numbers, the calls and what to look at next."""
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -26,7 +25,9 @@ class Meaning:
 _RATE: Final = "what the caller was told to do since then, and whether others' load rose as well"
 MEANINGS: Final = {
     "new edge": Meaning("called {to} for the first time", "T1021", "who deployed or asked for it"),
-    "new service": Meaning("used {service} of {to} for the first time", "T1021", "who asked for it"),
+    "new service": Meaning(
+        "used {service} of {to} for the first time", "T1021", "who asked for it"
+    ),
     "fan-out": Meaning("called unusually many others, {to} among them", "T1046", "its other calls"),
     "fan-in": Meaning("is one of unusually many callers of {to}", "T1498", "the callers of {to}"),
     "failing": Meaning("fails at one first contact after another, now {to}", "T1046", "its calls"),
@@ -34,7 +35,9 @@ MEANINGS: Final = {
     "source": Meaning("made far more calls than it does, now to {to}", "T1499", _RATE),
     "destination": Meaning("takes part in unusually many calls to {to}", "T1498", _RATE),
     "octets sent": Meaning("sent {to} far more octets than it does", "T1048", "what was sent"),
-    "octets received": Meaning("took far more octets from {to} than it does", "T1530", "what it read"),
+    "octets received": Meaning(
+        "took far more octets from {to} than it does", "T1530", "what it read"
+    ),
     "failures": Meaning("is refused or fails at {to} unusually often", "T1110", "the refusals"),
     "body": Meaning("sent {to} a body of a structure never seen there", None, "the body"),
     "even": Meaning("calls {to} by the clock, on an edge that is young", "T1071", "the process"),
@@ -51,7 +54,8 @@ class Alarm:
         source, destination, service: names; service is "" where the call states none.
         channel: the first to speak.
         surprise: nats by channel name, of those that spoke.
-        score: -log10 of how many such groups a day are expected.
+        score: -log10 of how many such groups (an edge in an hour) a day are expected.
+        groups_per_day: how many groups a day there are.
         began: ns, the model's first call.
         row: number of the call since the model began.
     """
@@ -63,6 +67,7 @@ class Alarm:
     channel: str
     surprise: dict[str, float]
     score: float
+    groups_per_day: float
     began: int
     row: int
 
@@ -75,11 +80,14 @@ def meaning_of(channel: str) -> Meaning:
 def finding_of(alarm: Alarm) -> Finding:
     """Return the finding of an alarm."""
     meaning = meaning_of(alarm.channel)
-    p = -math.expm1(-(10.0 ** -alarm.score))
-    to, names = alarm.destination, {"to": alarm.destination, "service": alarm.service or "a service"}
+    p = min(10.0**-alarm.score / max(alarm.groups_per_day, 1.0), 1.0)
+    to, names = (
+        alarm.destination,
+        {"to": alarm.destination, "service": alarm.service or "a service"},
+    )
     sentence = (
         f"{alarm.source} {meaning.words.format(**names)}; {_history(alarm)} of history, as odd is"
-        f" expected {_often(alarm.score)}; p = {p:.1g}; look at {meaning.look.format(to=to)}"
+        f" expected {_often(alarm.score)}; p = {p:.0e}; look at {meaning.look.format(to=to)}"
     )
     total = sum(alarm.surprise.values()) or 1.0
     ordered = sorted(alarm.surprise.items(), key=lambda each: -each[1])

@@ -90,7 +90,12 @@ class Ground:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all tables' arrays by name."""
-        tables = {"nodes": self.nodes, "edges": self.edges, "offers": self.offers, "links": self.links}
+        tables = {
+            "nodes": self.nodes,
+            "edges": self.edges,
+            "offers": self.offers,
+            "links": self.links,
+        }
         return {
             f"ground/{name}/{part}": getattr(table, part)
             for name, table in tables.items()
@@ -108,7 +113,7 @@ class Ground:
 
 
 @compiled
-def _place(  # noqa: PLR0913  # a kernel takes its arrays one by one
+def _place(  # a kernel takes its arrays one by one
     source: Any, destination: Any, service: Any, hour: Any,
     nodes: Any, node_index: Any, node_used: Any,
     edges: Any, edge_index: Any, edge_used: Any,

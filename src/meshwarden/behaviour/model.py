@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.alarms import Alarms
 from meshwarden.behaviour.archive import pack, unpack
-from meshwarden.behaviour.declared import ALLOWED, DENIED, GRACE, RELEASE, Declared, Verdict, in_grace
+from meshwarden.behaviour.declared import (
+    ALLOWED,
+    DENIED,
+    GRACE,
+    RELEASE,
+    Declared,
+    Verdict,
+    in_grace,
+)
 from meshwarden.behaviour.describe import describe
 from meshwarden.behaviour.detectors import build
 from meshwarden.behaviour.encode import Calls, encode
@@ -100,7 +108,10 @@ class Model:
             findings += found
         names = np.array([*self.channels, ""])
         return Scored(
-            score=score, alert=alert, channel=tuple(names[channel].tolist()), findings=tuple(findings)
+            score=score,
+            alert=alert,
+            channel=tuple(names[channel].tolist()),
+            findings=tuple(findings),
         )
 
     def judge(self, verdict: Verdict) -> None:
@@ -204,7 +215,10 @@ class Model:
         stance = np.zeros(len(placed), np.int8)
         for row in np.flatnonzero(placed.fresh[:, 2] | placed.fresh[:, 4]).tolist():
             said = self.declared.allows(
-                *(table[c][start + row].as_py() for c in ("source", "destination", "method", "route"))
+                *(
+                    table[c][start + row].as_py()
+                    for c in ("source", "destination", "method", "route")
+                )
             )
             if said is not None:
                 stance[row] = DENIED if not said else GRACE if grace[row] else ALLOWED
@@ -226,6 +240,7 @@ class Model:
             channel=self.channels[channel[row]],
             surprise=spoken(surprise[:, row], self.channels),
             score=float(score[row]),
+            groups_per_day=self.alarms.groups_per_day(int(calls.time[row])),
             began=int(self._times[0]),
             row=self.calls + row,
         )

@@ -44,4 +44,6 @@ class Names:
 
     def load(self, names: dict[str, str]) -> None:
         """Take what `save` returned."""
-        self._names = {int(k, 16): str(v)[:_MOST_CHARACTERS] for k, v in list(names.items())[: self._most]}
+        self._names = {
+            int(k, 16): str(v)[:_MOST_CHARACTERS] for k, v in list(names.items())[: self._most]
+        }

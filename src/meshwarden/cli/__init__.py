@@ -20,6 +20,7 @@ COMMANDS = {
     "identity": "Identities: who may have which, what is issued; revoke and rotate.",
     "policy": "Policy as code: check, decide, explain, compile.",
     "calls": "Recorded calls: list, summary, graph.",
+    "behaviour": "What is normal between services, and what is not.",
 }
 
 

@@ -29,7 +29,9 @@ class Rate(Detector):
 
     def __init__(self, settings: Settings) -> None:
         edges, nodes = 1 << settings.edge_bits, 1 << settings.node_bits
-        self.state = {c: np.zeros(edges if c[:4] == "edge" else nodes, WINDOW) for c in self.channels}
+        self.state = {
+            c: np.zeros(edges if c[:4] == "edge" else nodes, WINDOW) for c in self.channels
+        }
         for word in _WORDS:
             self.state[f"source level {word}"] = np.zeros(nodes, LEVEL)
             self.state[f"destination level {word}"] = np.zeros(nodes, LEVEL)
@@ -50,13 +52,25 @@ class Rate(Detector):
                 self.state[f"source level {word}"], self.state[f"destination level {word}"],
                 out[c], opened,
             )  # fmt: skip
-            for name, amount in (("source", every), ("destination", every), ("fan-out", opened), ("fan-in", opened)):
+            for name, amount in (
+                ("source", every),
+                ("destination", every),
+                ("fan-out", opened),
+                ("fan-in", opened),
+            ):
                 if f"{name} {word}" in self.channels:
                     self._nodes(f"{name} {word}", placed, window, amount, muted, out)
         return out
 
-    def _nodes(self, channel: str, placed: Placed, window: NDArray[np.int32], amount: NDArray[np.bool_],
-               muted: NDArray[np.bool_], out: Surprise) -> None:
+    def _nodes(
+        self,
+        channel: str,
+        placed: Placed,
+        window: NDArray[np.int32],
+        amount: NDArray[np.bool_],
+        muted: NDArray[np.bool_],
+        out: Surprise,
+    ) -> None:
         c = self.channels.index(channel)
         side = self.subjects[c] - 1
         node = (placed.source, placed.destination)[side]

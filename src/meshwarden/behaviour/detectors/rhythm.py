@@ -75,7 +75,11 @@ def _beat(
             callers[destination[i]] += 1
             continue
         gap = clock[i] - beat.last
-        if clock[i] - beat.born > _YOUNG or beat.born - times[0] < _YOUNG // 3 or gap < 10 * times[2]:
+        if (
+            clock[i] - beat.born > _YOUNG
+            or beat.born - times[0] < _YOUNG // 3
+            or gap < 10 * times[2]
+        ):
             continue
         beat.last = clock[i]
         x = math.log(gap / _SECOND)

@@ -56,7 +56,13 @@ class Shape(Detector):
             )  # fmt: skip
         if calls.shape.any():
             _structures(
-                placed.edge, placed.fresh[:, 2], calls.service, calls.shape, mute, s["shapes"], out[1]
+                placed.edge,
+                placed.fresh[:, 2],
+                calls.service,
+                calls.shape,
+                mute,
+                s["shapes"],
+                out[1],
             )
         return out
 

@@ -43,7 +43,10 @@ class Topology(Detector):
         nodes = 1 << settings.node_bits
         self._warm_up_ns = int(settings.warm_up_minutes * 60_000_000_000)
         self.state = {
-            **{k: np.zeros((2, nodes), NEWS) for k in ("sources", "destinations", "users", "offers")},
+            **{
+                k: np.zeros((2, nodes), NEWS)
+                for k in ("sources", "destinations", "users", "offers")
+            },
             "edges": np.zeros(1 << settings.edge_bits, BORN),
             "links": np.zeros(1 << settings.link_bits, BORN),
             "all": np.zeros((2, 4), NEWS),

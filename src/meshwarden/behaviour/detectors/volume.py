@@ -91,7 +91,12 @@ def _sum(
                 sums[edge[i]] = 0.0
         if octets[i] >= 0.0:
             number = record.window + 1 if single else window[i]
-            if cumulate and record.window != number and record.count > 0.0 and record.weight >= 12.0:
+            if (
+                cumulate
+                and record.window != number
+                and record.count > 0.0
+                and record.weight >= 12.0
+            ):
                 step = (math.log(record.count) - record.center) / record.deviation - _ALLOWANCE
                 sums[edge[i]] = min(max(sums[edge[i]] + min(step, 3.0), 0.0), _MOST)
             out[i], _ = count(record, False, mute[i], number, octets[i] + 1.0, pool, up, down)

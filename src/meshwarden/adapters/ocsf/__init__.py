@@ -1,0 +1,1 @@
+"""Findings in the Open Cybersecurity Schema Framework (OCSF 1.8.0)."""
