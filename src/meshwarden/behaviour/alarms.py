@@ -116,6 +116,24 @@ class Alarms:
         days = float(s["days"][0]) or max((now - int(s["counts"][4])) / (24 * _HOUR), 1 / 24)
         return (float(s["histogram"][0].sum()) + float(s["counts"][0])) / days
 
+    def is_sound(self, nodes: int, edges: int) -> bool:
+        """Return whether loaded numbers stay within the tables: the loops do not check."""
+        s, used = self.state, (edges, nodes, nodes)
+        channels = len(self.family)
+        for k in range(3):
+            groups, count = s[f"groups{k}"], int(s["counts"][k])
+            numbers = s[f"open{k}"]
+            if not 0 <= count <= used[k] or not (0 <= numbers[:count].min(initial=0)):
+                return False
+            if numbers[:count].max(initial=-1) >= max(used[k], 1):
+                return False
+            for name, least, most in (("source", 0, nodes), ("destination", 0, nodes)):
+                if groups[name].min() < least or groups[name].max() >= max(most, 1):
+                    return False
+            if groups["which"].min() < 0 or groups["which"].max() >= channels:
+                return False
+        return True
+
     def muted(self, now: int) -> NDArray[np.bool_]:
         """Return, by number of identity, whether it alarmed lately."""
         muted: NDArray[np.bool_] = self.state["suspects"]["until"] > max(now - _MUTE, 0)

@@ -8,7 +8,7 @@ peak). Where little was seen, the prior is that surprises are what they claim to
 of scale 1.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,27 +44,29 @@ def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     shape = float(np.clip(0.5 * (1.0 - mean * mean / variance), 0.0, 0.5))
     scale = mean * (1.0 - shape)
     far = _EDGES[at:] - _EDGES[at]
-    if shape < 1e-6:
-        tail = -far / scale
-    else:
-        tail = -np.log1p(shape * far / scale) / shape
+    tail = -far / scale if shape < 1e-6 else -np.log1p(shape * far / scale) / shape
     result: NDArray[np.float64] = np.log(share)
     result[at:] = result[at] + tail
     return result
 
 
 @compiled
-def read(level: NDArray[np.float64], surprise: float) -> float:
+def read(level: Any, surprise: float) -> Any:
     """Return ln of the share of groups at `surprise`, between the bins by a straight line."""
     place = surprise / WIDTH
+    last = level.size - 1
+    if not place > 0.0:
+        return level[0]
+    if place >= last:
+        slope = min(level[last] - level[last - 1], -1e-3)
+        return level[last] + slope * (place - last)
     k = int(place)
-    if k >= level.size - 1:
-        slope = level[level.size - 1] - level[level.size - 2]
-        return level[level.size - 1] + min(slope, -1e-3) * (place - (level.size - 1))
     return level[k] + (level[k + 1] - level[k]) * (place - k)
 
 
 @compiled
 def bin_of(surprise: float) -> int:
     """Return the bin of a surprise."""
-    return min(int(surprise / WIDTH), BINS - 1)
+    if not surprise > 0.0:
+        return 0
+    return int(min(surprise / WIDTH, BINS - 1.0))

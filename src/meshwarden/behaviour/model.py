@@ -126,7 +126,8 @@ class Model:
             "verdicts": [asdict(each) for each in self.verdicts],
             "suppressed": self.suppressed,
         }
-        return pack(about, self._arrays())
+        arrays = {n: a[..., : self._used(n, a)] for n, a in self._arrays().items()}
+        return pack(about, arrays)
 
     @classmethod
     def load(
@@ -259,13 +260,29 @@ class Model:
             arrays |= {f"{detector.name}/{n}": a for n, a in detector.state.items()}
         return arrays | {f"alarms/{n}": a for n, a in self.alarms.state.items()}
 
+    def _used(self, name: str, array: NDArray[Any]) -> int:
+        """Return how many elements of an array can be in use: numbers of the tables of its size."""
+        if name.endswith("/index") or name.startswith("credentials/"):
+            return array.shape[-1]
+        ground = self.ground
+        tables = (ground.nodes, ground.edges, ground.offers, ground.links)
+        used = [len(t) for t in tables if len(t.entries) == array.shape[-1]]
+        return max(used, default=array.shape[-1])
+
     def _take(self, arrays: dict[str, NDArray[Any]]) -> None:
         for name, array in self._arrays().items():
             given = arrays.get(name)
-            if given is None or given.shape != array.shape or given.dtype != array.dtype:
+            if (
+                given is None
+                or given.dtype != array.dtype
+                or given.shape[:-1] != array.shape[:-1]
+                or given.shape[-1:] > array.shape[-1:]
+            ):
                 raise _damaged(f"{name} does not fit")
-            array[...] = given
+            array[..., : given.shape[-1]] = given
         self.ground.check()
+        if not self.alarms.is_sound(len(self.ground.nodes), len(self.ground.edges)):
+            raise _damaged("its groups are not those of its tables")
 
 
 _SHOWN: Final = ("source", "destination", "method", "route", "protocol", "destination_port")
