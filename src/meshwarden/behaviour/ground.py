@@ -73,8 +73,9 @@ class Ground:
         numbers = np.empty((5, len(calls)), np.int32)
         fresh = np.zeros((len(calls), 5), np.bool_)
         tables = (self.nodes, self.edges, self.offers, self.links)
-        parts = [part for table in tables for part in (table.entries, table.index, table.used)]
-        _place(calls.source, calls.destination, calls.service, hour, *parts, numbers, fresh)
+        parts: list[Any] = [p for t in tables for p in (t.entries, t.index, t.used)]
+        place: Any = _place
+        place(calls.source, calls.destination, calls.service, hour, *parts, numbers, fresh)
         return Placed(
             calls=calls,
             clock=clock,

@@ -159,6 +159,18 @@ class Model:
         model._take(arrays)
         return model
 
+    def merge(self, other: "Model") -> None:
+        """Take what `other` learned about parties, edges and services that are unknown here.
+
+        Calibration and budget stay those of this model.
+        """
+        numbers = {}
+        for name in ("nodes", "edges", "offers", "links"):
+            numbers[name] = getattr(self.ground, name).adopt(getattr(other.ground, name))
+        for mine, theirs in zip(self.detectors, other.detectors, strict=True):
+            mine.merge(theirs, numbers)
+        self.names.load(other.names.save() | self.names.save())
+
     def describe(self) -> dict[str, Any]:
         """Return what was learned, as plain data: see `describe.describe`."""
         return describe(self)
@@ -263,11 +275,11 @@ class Model:
     def _used(self, name: str, array: NDArray[Any]) -> int:
         """Return how many elements of an array can be in use: numbers of the tables of its size."""
         if name.endswith("/index") or name.startswith("credentials/"):
-            return array.shape[-1]
+            return int(array.shape[-1])
         ground = self.ground
         tables = (ground.nodes, ground.edges, ground.offers, ground.links)
         used = [len(t) for t in tables if len(t.entries) == array.shape[-1]]
-        return max(used, default=array.shape[-1])
+        return max(used, default=int(array.shape[-1]))
 
     def _take(self, arrays: dict[str, NDArray[Any]]) -> None:
         for name, array in self._arrays().items():

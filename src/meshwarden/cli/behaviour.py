@@ -4,6 +4,7 @@ import json as jsonlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -158,11 +159,7 @@ def _not_empty(model: Model) -> None:
 def _report(model: Model, findings: list[Finding], rejected: Counter[str], *, json: bool) -> int:
     learned = model.describe()
     if json:
-        shown = [
-            {"time": rfc3339(f.time), "code": f.code, "subject": f.subject, "sentence": f.sentence}
-            | {"severity": f.severity.value, "p_value": f.p_value, "technique": f.technique}
-            for f in findings
-        ]
+        shown: list[dict[str, Any]] = [asdict(f) | {"time": rfc3339(f.time)} for f in findings]
         learned.pop("edges")
         _print_json(_times(learned) | {"findings": shown, "rejected": dict(rejected)})
     else:

@@ -32,6 +32,7 @@ class Credentials(Detector):
     channels: ClassVar[tuple[str, ...]] = ("session elsewhere",)
     families: ClassVar[tuple[str, ...]] = ("credentials",)
     subjects: ClassVar[tuple[int, ...]] = (1,)
+    tables: ClassVar[dict[str, str]] = {}
 
     def __init__(self, settings: Settings) -> None:
         del settings  # the size does not depend on the number of services

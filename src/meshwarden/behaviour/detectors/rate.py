@@ -26,6 +26,12 @@ class Rate(Detector):
     )  # fmt: skip
     families: ClassVar[tuple[str, ...]] = ("edge rate",) * 3 + ("node rate",) * 4 + ("fan",) * 5
     subjects: ClassVar[tuple[int, ...]] = (0, 0, 0, 1, 1, 2, 2, 1, 1, 1, 2, 2)
+    tables: ClassVar[dict[str, str]] = {
+        "edge": "edges",
+        "source": "nodes",
+        "destination": "nodes",
+        "fan": "nodes",
+    }
 
     def __init__(self, settings: Settings) -> None:
         edges, nodes = 1 << settings.edge_bits, 1 << settings.node_bits

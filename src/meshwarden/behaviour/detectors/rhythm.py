@@ -34,6 +34,7 @@ class Rhythm(Detector):
     channels: ClassVar[tuple[str, ...]] = ("even intervals",)
     families: ClassVar[tuple[str, ...]] = ("rhythm",)
     subjects: ClassVar[tuple[int, ...]] = (0,)
+    tables: ClassVar[dict[str, str]] = {"beats": "edges", "callers": "nodes"}
 
     def __init__(self, settings: Settings) -> None:
         self.state = {

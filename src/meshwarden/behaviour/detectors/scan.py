@@ -38,6 +38,7 @@ class Scan(Detector):
     channels: ClassVar[tuple[str, ...]] = ("failing first contacts",)
     families: ClassVar[tuple[str, ...]] = ("scan",)
     subjects: ClassVar[tuple[int, ...]] = (1,)
+    tables: ClassVar[dict[str, str]] = {"walks": "nodes"}
 
     def __init__(self, settings: Settings) -> None:
         self.state = {

@@ -36,6 +36,7 @@ class Shape(Detector):
     channels: ClassVar[tuple[str, ...]] = ("failures", "body structure")
     families: ClassVar[tuple[str, ...]] = ("failures", "body structure")
     subjects: ClassVar[tuple[int, ...]] = (0, 0)
+    tables: ClassVar[dict[str, str]] = {"edges": "edges", "shapes": "edges"}
 
     def __init__(self, settings: Settings) -> None:
         self.state = {

@@ -38,6 +38,14 @@ class Topology(Detector):
     channels: ClassVar[tuple[str, ...]] = ("new edge", "new service")
     families: ClassVar[tuple[str, ...]] = ("new", "new")
     subjects: ClassVar[tuple[int, ...]] = (0, 0)
+    tables: ClassVar[dict[str, str]] = {
+        "sources": "nodes",
+        "destinations": "nodes",
+        "users": "nodes",
+        "offers": "nodes",
+        "edges": "edges",
+        "links": "links",
+    }
 
     def __init__(self, settings: Settings) -> None:
         nodes = 1 << settings.node_bits

@@ -38,6 +38,14 @@ class Volume(Detector):
     )  # fmt: skip
     families: ClassVar[tuple[str, ...]] = ("volume",) * 4
     subjects: ClassVar[tuple[int, ...]] = (0, 0, 0, 0)
+    tables: ClassVar[dict[str, str]] = {
+        "calls": "edges",
+        "hours": "edges",
+        "received": "edges",
+        "sums": "edges",
+        "up": "nodes",
+        "down": "nodes",
+    }
 
     def __init__(self, settings: Settings) -> None:
         edges, nodes = 1 << settings.edge_bits, 1 << settings.node_bits
