@@ -23,13 +23,24 @@ def name(short: str) -> str:
 
 
 def call(time: int, source: str, destination: str, **more: object) -> Call:
-    fields: dict[str, object] = {"protocol": "http", "method": "GET", "route": "/v1/{}", "status": 200}
+    fields: dict[str, object] = {
+        "protocol": "http",
+        "method": "GET",
+        "route": "/v1/{}",
+        "status": 200,
+    }
     fields |= {"request_bytes": 300, "response_bytes": 900, "reporter": "destination"} | more
     return Call(time=time, source=name(source), destination=name(destination), **fields)  # type: ignore[arg-type]
 
 
 def traffic(
-    hours: int, *, seed: int = 1, edges: Sequence[tuple[str, str]] = EDGES, rate: float = 30.0, begin: int = START, **more: object
+    hours: int,
+    *,
+    seed: int = 1,
+    edges: Sequence[tuple[str, str]] = EDGES,
+    rate: float = 30.0,
+    begin: int = START,
+    **more: object,
 ) -> list[Call]:
     """Poisson calls on each edge, `rate` an hour, for some hours."""
     chance = np.random.default_rng(seed)

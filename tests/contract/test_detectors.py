@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from tests.behaviour_world import SMALL, START, call, table, traffic
 
 from meshwarden.behaviour.detectors import ALL, Detector
 from meshwarden.behaviour.encode import encode
 from meshwarden.behaviour.findings import meaning_of
 from meshwarden.behaviour.ground import Ground, Placed
-from tests.behaviour_world import SMALL, START, call, table, traffic
 
 
 def _placed(ground: Ground, hours: int = 30) -> Placed:

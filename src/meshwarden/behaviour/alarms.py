@@ -123,7 +123,7 @@ class Alarms:
         for k in range(3):
             groups, count = s[f"groups{k}"], int(s["counts"][k])
             numbers = s[f"open{k}"]
-            if not 0 <= count <= used[k] or not (0 <= numbers[:count].min(initial=0)):
+            if not 0 <= count <= used[k] or not (numbers[:count].min(initial=0) >= 0):
                 return False
             if numbers[:count].max(initial=-1) >= max(used[k], 1):
                 return False

@@ -48,7 +48,9 @@ def spend(
         now: ns.
         budget: false alarms a day.
         tokens: float64[3]: tokens, time of the last look, follow-ups left.
-        edge, source, destination: records with `until` and `level`.
+        edge: record with `until` and `level`.
+        source: as `edge`.
+        destination: as `edge`.
         same: source and destination are one.
         news: the call is the first of its edge or service.
     """

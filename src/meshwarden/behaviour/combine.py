@@ -81,7 +81,9 @@ def combine(
         family: of each channel.
         level: by row, ln shares by bin (`calibrate.levels`).
         seen: groups a day, by subject.
-        group, source, destination: the call's groups.
+        group: of the call's edge.
+        source: group of its source.
+        destination: group of its destination.
         total: room for one number per family.
     """
     base = np.log(seen[0] / seen)

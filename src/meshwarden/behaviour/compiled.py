@@ -29,8 +29,9 @@ def compiled(loop: _Loop) -> _Loop:
     """Return `loop` as machine code: no Python objects inside, IEEE arithmetic."""
     try:
         dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy")(loop)
-        locator = dispatcher._cache._impl.locator  # noqa: SLF001  # there is no public way
+        file = dispatcher._cache._cache_file  # noqa: SLF001  # there is no public way
+        known = file._source_stamp  # noqa: SLF001
     except (RuntimeError, AttributeError):  # no writable folder, or another numba
         return cast("_Loop", numba.njit(nogil=True, error_model="numpy")(loop))
-    locator.get_source_stamp = lambda: _STAMP
+    file._source_stamp = (known, _STAMP)  # noqa: SLF001
     return cast("_Loop", dispatcher)

@@ -138,8 +138,8 @@ def count_edges(
 
 @compiled
 def count_nodes(
-    node: Array, fresh: Array, mute: Array, window: Array, amount: Array, records: Array, pool: Array,
-    nothing: Array, out: Array,
+    node: Array, fresh: Array, mute: Array, window: Array, amount: Array, records: Array,
+    pool: Array, nothing: Array, out: Array,
 ) -> None:  # fmt: skip
     """Count `amount` by identity; `nothing` is one empty LEVEL."""
     for i in range(node.size):

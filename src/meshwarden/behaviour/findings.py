@@ -15,7 +15,7 @@ _DAY: Final = 86_400e9
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a channel says: words after "SOURCE ... DESTINATION", technique, what to look at next."""
+    """What a channel says after the source, its technique, what to look at next."""
 
     words: str
     technique: str | None
@@ -111,7 +111,7 @@ def spoken(surprise: NDArray[np.float32], channels: tuple[str, ...]) -> dict[str
 
 
 def text(value: Any) -> str:
-    """Return one line of a name from outside, at most 200 characters, control characters escaped."""
+    """Return a name from outside in one line: at most 200 characters, controls escaped."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value or "")[:200])
 
 

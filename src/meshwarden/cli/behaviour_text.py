@@ -1,4 +1,4 @@
-"""What `meshwarden behaviour` shows: lines of text, and a picture of who calls whom how regularly."""
+"""What `meshwarden behaviour` shows: lines of text, and a picture of who calls whom."""
 
 from collections.abc import Sequence
 from typing import Any, Final

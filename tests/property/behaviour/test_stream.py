@@ -1,21 +1,26 @@
 """Properties of the stream: cuts do not matter, memory is bounded, more is never less surprising."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.behaviour_world import SECOND, SMALL, START, call, table, traffic
 
-from meshwarden.behaviour import Model, Settings
+from meshwarden.behaviour import Model, Scored, Settings
 from meshwarden.behaviour.archive import pack, unpack
 from meshwarden.behaviour.surprise import student_tail
-from tests.behaviour_world import SECOND, SMALL, START, call, table, traffic
+from meshwarden.kernel import InputError
 
 
 @cache
-def _world():  # type: ignore[no-untyped-def]
+def _world() -> tuple[pa.Table, Scored]:
     calls = traffic(6, seed=2, rate=100.0)
-    calls += [call(START + 5 * 3600 * SECOND + i, "s6", f"x{i % 40}", status=503) for i in range(200)]
+    calls += [
+        call(START + 5 * 3600 * SECOND + i, "s6", f"x{i % 40}", status=503) for i in range(200)
+    ]
     whole = table(sorted(calls, key=lambda c: c.time))
     return whole, Model(SMALL).observe(whole)
 
@@ -25,7 +30,7 @@ def _world():  # type: ignore[no-untyped-def]
 def test_results_do_not_depend_on_how_the_stream_is_cut(cuts: list[int]) -> None:
     whole, scored = _world()
     model, edges = Model(SMALL), sorted({0, whole.num_rows, *(c % whole.num_rows for c in cuts)})
-    parts = [model.observe(whole[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [model.observe(whole[a:b]) for a, b in pairwise(edges)]
     assert np.array_equal(np.concatenate([p.score for p in parts]), scored.score)
     assert np.array_equal(np.concatenate([p.alert for p in parts]), scored.alert)
     assert sum((p.channel for p in parts), ()) == scored.channel
@@ -36,7 +41,9 @@ def test_a_flood_of_names_does_not_grow_the_model_nor_push_out_what_is_establish
     model = Model(tiny)
     model.observe(table(traffic(30, rate=20.0)))
     size = sum(a.nbytes for a in model._arrays().values())
-    flood = [call(START + 31 * 3600 * SECOND + i, f"f{i}", "s1", route=f"/{i}") for i in range(20_000)]
+    flood = [
+        call(START + 31 * 3600 * SECOND + i, f"f{i}", "s1", route=f"/{i}") for i in range(20_000)
+    ]
     model.observe(table(flood))
     assert sum(a.nbytes for a in model._arrays().values()) == size
     assert len(model.ground.nodes) <= 256
@@ -52,8 +59,6 @@ def test_more_is_never_less_surprising(t: float, more: float) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_baseline_are_refused_with_one_error(raw: bytes) -> None:
-    from meshwarden.kernel import InputError
-
     try:
         unpack(raw)
     except InputError as error:

@@ -1,12 +1,25 @@
 """The model: findings, baselines, verdicts, declared policy."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from tests.behaviour_world import (
+    DAY,
+    HOUR,
+    SECOND,
+    SMALL,
+    START,
+    call,
+    learned,
+    name,
+    table,
+    traffic,
+)
 
 from meshwarden.behaviour import Model, Settings, Verdict
 from meshwarden.behaviour.archive import pack, unpack
 from meshwarden.kernel import ConfigError, InputError
-from tests.behaviour_world import DAY, HOUR, SECOND, SMALL, START, call, learned, name, table, traffic
 
 LATER = START + 48 * HOUR
 
@@ -37,7 +50,9 @@ def test_ordinary_traffic_raises_none() -> None:
 
 
 def test_nothing_is_reported_during_warm_up() -> None:
-    scored = Model(SMALL).observe(table([call(START + i * SECOND, "s0", f"t{i}") for i in range(300)]))
+    scored = Model(SMALL).observe(
+        table([call(START + i * SECOND, "s0", f"t{i}") for i in range(300)])
+    )
     assert not scored.alert.any()
 
 
@@ -64,7 +79,9 @@ def test_declared_edges_surprise_less_and_denied_ones_more() -> None:
     for policy in (_Policy(allowed=True), None, _Policy(allowed=False)):
         model = learned()
         model.declared = policy
-        scores[policy and policy._allowed] = model.observe(table([call(LATER, "s5", "s1")])).score[0]
+        scores[policy and policy._allowed] = model.observe(table([call(LATER, "s5", "s1")])).score[
+            0
+        ]
     assert scores[True] < scores[None] < scores[False]
 
 
@@ -90,16 +107,18 @@ def test_a_loaded_baseline_takes_another_budget_but_keeps_its_size() -> None:
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda raw: b"",
-        lambda raw: b"\x80\x04pickle",
+        lambda _: b"",
+        lambda _: b"\x80\x04pickle",
         lambda raw: raw[:-5],
         lambda raw: raw[:60] + b"\x00" + raw[61:],
-        lambda raw: pack({}, {}),
+        lambda _: pack({}, {}),
         lambda raw: pack(unpack(raw)[0] | {"settings": {"node_bits": 99}}, unpack(raw)[1]),
-        lambda raw: pack(unpack(raw)[0], unpack(raw)[1] | {"alarms/open0": np.full(4096, 2**30, np.int32)}),
+        lambda raw: pack(
+            unpack(raw)[0], unpack(raw)[1] | {"alarms/open0": np.full(4096, 2**30, np.int32)}
+        ),
     ],
 )
-def test_hostile_baselines_are_refused(spoil) -> None:  # type: ignore[no-untyped-def]
+def test_hostile_baselines_are_refused(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises((InputError, ConfigError)):
         Model.load(spoil(learned(2).save()))
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -19,7 +20,9 @@ def test_student_tail(t: float) -> None:
     assert student_tail(t, 3.0) == pytest.approx(-stats.t.logsf(t, 3), rel=0.06)
 
 
-@pytest.mark.parametrize(("count", "shape", "exposure"), [(1, 0.5, 10.0), (5, 2.0, 4.0), (60, 3.0, 2.0)])
+@pytest.mark.parametrize(
+    ("count", "shape", "exposure"), [(1, 0.5, 10.0), (5, 2.0, 4.0), (60, 3.0, 2.0)]
+)
 def test_count_tail(count: int, shape: float, exposure: float) -> None:
     p = exposure / (exposure + 1)
     assert count_tail(count, shape, exposure) == pytest.approx(
@@ -28,16 +31,12 @@ def test_count_tail(count: int, shape: float, exposure: float) -> None:
 
 
 def test_without_data_surprise_is_what_it_claims() -> None:
-    import numpy as np
-
     level = levels(np.zeros(BINS))
     assert read(level, 3.0) == pytest.approx(-3.0, abs=0.3)
     assert read(level, 500.0) < -60
 
 
 def test_levels_never_rise_and_survive_nan() -> None:
-    import numpy as np
-
     histogram = np.random.default_rng(1).poisson(np.exp(5 - np.arange(BINS) / 6.0)).astype(float)
     level = levels(histogram)
     assert (np.diff(level) <= 1e-9).all()

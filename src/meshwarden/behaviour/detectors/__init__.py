@@ -1,4 +1,4 @@
-"""Detectors: one file each, all behind `contract.Detector`; `ALL` in the order of their channels."""
+"""Detectors: one file each, all behind `contract.Detector`; `ALL` in the channels' order."""
 
 from typing import Final
 

@@ -1,10 +1,10 @@
-"""Credentials: a session or transaction that appears where it is not bound to be.
+"""Credentials: a session that appears where it is not bound to be.
 
-A session belongs to the first workload instance (or, where no instance is known, the first identity)
-that used it towards a destination; a transaction to the chain it began with. The same session from
-another caller is one token in two places. How often that happens innocently (a gateway that hands
-sessions from one replica to another) is counted, per source and for all; its surprise is the Laplace
-estimate of that share.
+A session belongs to the first identity that used it towards a destination. The same session from
+another caller is one token in two places. How often that happens innocently is counted; surprise is
+the Laplace estimate of that share. Sessions are kept in a table of 2**18 places; where two fall on
+one place the later wins, so a move may go unseen, and none is invented. Transactions are not looked
+at yet: they rightly pass through several callers.
 """
 
 import math

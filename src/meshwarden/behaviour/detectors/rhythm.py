@@ -2,9 +2,9 @@
 
 Beacons call home by the clock. So do health probes, which is why only edges younger than a few days
 count, and why the edge must be one of few callers' of its destination. Log intervals between bursts
-of calls: their running mean and spread; `n` intervals whose coefficient of variation is `c` have, if
-intervals were exponential, the chance of about ``c**n`` (times are rounded to seconds or minutes in
-many logs, so an interval counts only where it is above its clock's grain; c never below 0.05).
+of calls: their running mean and spread; `n` intervals whose spread is `c` have, if intervals were
+exponential, a chance of about ``c**n`` (many logs round times to seconds or minutes, so an interval
+counts only above ten times the grain that the clock has shown; `c` is never below 0.05).
 """
 
 import math

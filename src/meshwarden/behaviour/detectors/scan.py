@@ -4,10 +4,10 @@ Threshold random walk (Jung, Paxson, Berger, Balakrishnan: Fast Portscan Detecti
 Hypothesis Testing, IEEE S&P 2004): each *first* use of a service by a source succeeds with
 probability 0.8 where it is benign and 0.2 where it scans; the walk sums the log likelihood ratios
 and never falls below 0. By Wald's identity the chance that a benign source ever climbs to `h` is at
-most ``e**-h``, so the walk itself is a surprise in nats. Departures from the paper: the walk forgets
-with a half-life of a day instead of ending at a verdict, so that slow scans add up; and the share of
-failing first contacts among everyone replaces 0.2 for benign sources where it is higher, so that a
-network full of dead names does not accuse everyone.
+most ``e**-h``, so the walk itself is a surprise in nats. Departures from the paper: the walk halves
+in a day instead of ending at a verdict, so that slow scans add up; and the share of failing first
+contacts among everyone replaces 0.2 for benign sources where it is higher, so that a network full
+of dead names does not accuse everyone.
 
 Vertical scans (many services of one destination) and horizontal ones (one service of many) are both
 first uses. Where calls do not say whether they failed, the walk stands still.

@@ -1,8 +1,8 @@
 """Payload shape: refusals and errors where there are usually none, and bodies of another structure.
 
-- Failures: a run of failed calls on a (source, destination, service). Each call fails with a
-  probability of its own (Beta, shrunk towards the destination's and everyone's); a run's surprise is
-  that of a Beta-binomial with few effective observations, for failures come in bursts.
+- Failures: a run of failed calls on a edge. Each call fails with a
+  probability of its own (Beta, shrunk towards everyone's); a run's surprise is that of a
+  Beta-binomial with few effective observations, for failures come in bursts.
 - Structure: where a source carries `shape` (OpenTelemetry and CSV can, Envoy's log does not), the
   chance of a never seen structure on an edge that was seen often: Laplace's rule of succession.
 """
@@ -70,7 +70,7 @@ class Shape(Detector):
 
 @compiled
 def _run(bad: float, good: float, alpha: float, beta: float) -> float:
-    """Return -ln of the Beta-binomial chance of so many failures in a row-like run, and their rest."""
+    """Return -ln of the Beta-binomial chance of so many failures among so many calls."""
     n = bad + good
     log_p = (
         math.lgamma(alpha + bad) - math.lgamma(alpha)
@@ -83,8 +83,8 @@ def _run(bad: float, good: float, alpha: float, beta: float) -> float:
 
 @compiled
 def _failures(
-    edge: Array, fresh: Array, failed: Array, hour: Array, mute: Array, edges: Array, everyone: Array,
-    out: Array,
+    edge: Array, fresh: Array, failed: Array, hour: Array, mute: Array, edges: Array,
+    everyone: Array, out: Array,
 ) -> None:  # fmt: skip
     for i in range(edge.size):
         record = edges[edge[i]]

@@ -77,7 +77,8 @@ class Topology(Detector):
             ups, downs, births = (s[name] for name in names[c])
             _observe(
                 placed.source, placed.destination, key, new[c], fresh, kinds[c][0], kinds[c][1],
-                placed.hour, mute, warm, placed.stance, ups, downs, births, s["all"][c], s["pooled"][c], out[c],
+                placed.hour, mute, warm, placed.stance, ups, downs, births, s["all"][c], s["pooled"][c],
+                out[c],
             )  # fmt: skip
         return out
 
@@ -139,7 +140,7 @@ def _observe(
             if not warm[i] or stance[i] == GRACE:
                 edge.birth = 0.0
             elif stance[i] == ALLOWED:
-                edge.birth *= 0.25
+                edge.birth *= 0.1
             elif stance[i] == DENIED:
                 edge.birth += 5.0
             edge.hour, edge.hours = hour[i], 1
