@@ -10,7 +10,7 @@ from meshwarden.behaviour.compiled import compiled
 SUSPECT: Final = np.dtype([("until", "i8"), ("level", "f4")])  # last alarm (ns), faded count
 FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at once
 _FOLLOW_REFILL: Final = 3.0  # of these a day
-_SLACK: Final = 1.0  # ln of the factor on the budget, see `alarms`, 4
+_SLACK: Final = (0.5, 1.3)  # ln of the factor on the budget, at first and after a day; `alarms`, 4
 _REFILL: Final = 1.5  # tokens a day, in budgets
 _COST: Final = 10.0  # how much dearer each alarm of the past day makes the next
 _HOUR: Final = 3_600_000_000_000
@@ -39,7 +39,7 @@ def _refill(tokens: Any, now: int, most: float) -> None:
 @compiled
 def spend(
     rate: float, now: int, budget: float, tokens: Any, edge: Any, source: Any, destination: Any,
-    same: bool, news: bool,
+    same: bool, news: bool, days: float,
 ) -> tuple[bool, bool]:  # fmt: skip
     """Return whether an alarm is raised, and whether the call is marked.
 
@@ -48,28 +48,30 @@ def spend(
         now: ns.
         budget: false alarms a day.
         tokens: float64[3]: tokens, time of the last look, follow-ups left.
-        edge: record with `until` and `level`.
+        edge: record with `until` and `level`, the `hour`, in which it was `born`, its `alarm`.
         source: as `edge`.
         destination: as `edge`.
         same: source and destination are one.
         news: the call is the first of its edge or service.
+        days: for how long anything has been known.
     """
     _refill(tokens, now, _REFILL * budget)
-    limit = math.log(budget) + _SLACK
+    limit = math.log(budget) + _SLACK[0] + (_SLACK[1] - _SLACK[0]) * min(days, 1.0)
     if rate > limit:
         return False, False
     recent = max(source.until, destination.until)
-    if news and tokens[2] >= 1.0 and recent > 0 and now - recent < _HOUR:
+    young = edge.born == edge.hour and not edge.alarm
+    if (news or young) and tokens[2] >= 1.0 and recent > 0 and now - recent < _HOUR:
         tokens[2] -= 1.0
-        if source.until > 0:
-            source.level, source.until = _left(source, now), now
-        return False, True
+        for party in (source, destination):
+            party.level, party.until = _left(party, now), now
+        return True, True
     if edge.alarm or tokens[0] < 1.0:
         return False, False
     penalty = 0.5 * math.log1p(_COST * _left(source, now)) + math.log1p(_COST * _left(edge, now))
     if not same:
         penalty += math.log1p(_COST * _left(destination, now))
-    if rate + penalty > limit + math.log(tokens[0] / max(_REFILL * budget, 1.0)):
+    if rate + penalty > limit + 0.5 * math.log(tokens[0] / max(_REFILL * budget, 1.0)):
         return False, False
     tokens[0] -= 1.0
     _note(edge, now)

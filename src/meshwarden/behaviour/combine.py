@@ -14,6 +14,7 @@ GROUP: Final = np.dtype(
     [
         ("hour", "i4"),
         ("alarm", "i4"),
+        ("born", "i4"),
         ("tail", "i4"),  # groups in the tail taught today
         ("day", "i4"),
         ("until", "i8"),  # last alarm, ns
@@ -36,6 +37,7 @@ def enter(
     group = groups[number]
     if fresh:
         group.until, group.level, group.tail = 0, 0.0, 0
+        group.born = hour
     if fresh or group.hour != hour:
         if group.hour != hour:
             opened[counts[kind]] = number

@@ -77,8 +77,8 @@ class Topology(Detector):
             ups, downs, births = (s[name] for name in names[c])
             _observe(
                 placed.source, placed.destination, key, new[c], fresh, kinds[c][0], kinds[c][1],
-                placed.hour, mute, warm, placed.stance, ups, downs, births, s["all"][c], s["pooled"][c],
-                out[c],
+                placed.hour, mute, warm, placed.stance, ups, downs, births, s["all"][c],
+                s["pooled"][c], out[c],
             )  # fmt: skip
         return out
 
