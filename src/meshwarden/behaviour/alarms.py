@@ -185,7 +185,8 @@ def _decide(
     budget: float, warm_up: int, warm_ns: int, score: Any, alert: Any, channel: Any,
 ) -> None:  # fmt: skip
     total = np.zeros(subjects.size - family.size - 1)
-    closed, seen = np.zeros(3), np.zeros(3)
+    closed, seen, base = np.zeros(3), np.zeros(3), np.zeros(3)
+    opened = -1
     for c in range(family.size):
         closed[subjects[c]] = histogram[c].sum()
     for i in range(clock.size):
@@ -199,11 +200,24 @@ def _decide(
         if fresh[i, 1]:
             suspects[b].until, suspects[b].level = 0, 0.0
         elapsed = max((clock[i] - counts[4]) / (24.0 * _HOUR), 1.0 / 24.0)
-        for k in range(3):
-            seen[k] = (closed[k] + counts[k]) / (days[0] if days[0] > 0.0 else elapsed)
+        if days[0] == 0.0 or opened != counts[0] + counts[1] + counts[2]:
+            opened = counts[0] + counts[1] + counts[2]
+            for k in range(3):
+                seen[k] = (closed[k] + counts[k]) / (days[0] if days[0] > 0.0 else elapsed)
+            base[:] = np.log(seen[0] / seen)
         group = edges[edge[i]]
         rate, channel[i] = combine(
-            surprise, i, subjects, family, level, seen, group, sources[a], destinations[b], total
+            surprise,
+            i,
+            subjects,
+            family,
+            level,
+            base,
+            seen[0],
+            group,
+            sources[a],
+            destinations[b],
+            total,
         )
         score[i] = -rate / np.log(10.0)
         if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns:
@@ -211,7 +225,15 @@ def _decide(
             continue
         news = fresh[i, 2] or fresh[i, 4]
         raised, alert[i] = spend(
-            rate, clock[i], budget, tokens, group, suspects[a], suspects[b], a == b, news,
+            rate,
+            clock[i],
+            budget,
+            tokens,
+            group,
+            suspects[a],
+            suspects[b],
+            a == b,
+            news,
             elapsed,
         )
         if raised:

@@ -12,6 +12,8 @@ FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at on
 _FOLLOW_REFILL: Final = 3.0  # of these a day
 _SLACK: Final = (0.5, 1.3)  # ln of the factor on the budget, at first and after a day; `alarms`, 4
 _REFILL: Final = 1.5  # tokens a day, in budgets
+_OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
+_RARE: Final = 4.6  # ... for what is a hundred times rarer than it would have to be
 _COST: Final = 10.0  # how much dearer each alarm of the past day makes the next
 _HOUR: Final = 3_600_000_000_000
 _DAY: Final = 24 * _HOUR
@@ -66,12 +68,16 @@ def spend(
         for party in (source, destination):
             party.level, party.until = _left(party, now), now
         return True, True
-    if edge.alarm or tokens[0] < 1.0:
+    if edge.alarm or tokens[0] < -max(budget, _OVERDRAFT):
         return False, False
     penalty = 0.5 * math.log1p(_COST * _left(source, now)) + math.log1p(_COST * _left(edge, now))
     if not same:
         penalty += math.log1p(_COST * _left(destination, now))
-    if rate + penalty > limit + 0.5 * math.log(tokens[0] / max(_REFILL * budget, 1.0)):
+    if tokens[0] >= 1.0:
+        limit += 0.5 * math.log(tokens[0] / max(_REFILL * budget, 1.0))
+    else:
+        limit -= _RARE
+    if rate + penalty > limit:
         return False, False
     tokens[0] -= 1.0
     _note(edge, now)

@@ -71,8 +71,8 @@ def _channels(
 
 @compiled
 def combine(
-    surprise: Any, i: int, subjects: Any, family: Any, level: Any, seen: Any, group: Any,
-    source: Any, destination: Any, total: Any,
+    surprise: Any, i: int, subjects: Any, family: Any, level: Any, base: Any, seen: float,
+    group: Any, source: Any, destination: Any, total: Any,
 ) -> tuple[float, int]:  # fmt: skip
     """Return ln of how many groups a day are at least as odd as call `i`, and its first channel.
 
@@ -82,13 +82,13 @@ def combine(
         subjects: by row: 0 edge, 1 source, 2 destination.
         family: of each channel.
         level: by row, ln shares by bin (`calibrate.levels`).
-        seen: groups a day, by subject.
+        base: by subject, ln of edges' groups a day over its own.
+        seen: groups of edges a day.
         group: of the call's edge.
         source: group of its source.
         destination: group of its destination.
         total: room for one number per family.
     """
-    base = np.log(seen[0] / seen)
     _channels(surprise, i, subjects, family, level, base, group, source, destination, total)
     inverse, top, best = 0.0, 0.0, -1
     for f in range(total.size):
@@ -104,4 +104,4 @@ def combine(
     combined = max(math.log(inverse / total.size), 0.0) if inverse > 0.0 else 0.0
     last = subjects.size - 1
     group.most[last] = max(group.most[last], combined)
-    return read(level[last], combined) + math.log(seen[0]), best
+    return read(level[last], combined) + math.log(seen), best
