@@ -12,8 +12,8 @@
    already or fail for want of tokens; the factor is measured, not proved),
    tightened as tokens run low, and by what the same edge, source and destination have alarmed with
    in the past day. The token bucket bounds alarms of any kind: 1.5 budgets a day.
-5. While a party alarms, first contacts of it that pass the same threshold belong to the same
-   incident: they are marked without a token, a few a day.
+5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
+   little less evidence and no token, and are few a day.
 
 What an identity contributes to the tails is bounded per day, and groups of an alarming party other
 than the alarm itself are not learned.

@@ -12,6 +12,7 @@ FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at on
 _FOLLOW_REFILL: Final = 3.0  # of these a day
 _SLACK: Final = (0.5, 1.3)  # ln of the factor on the budget, at first and after a day; `alarms`, 4
 _REFILL: Final = 1.5  # tokens a day, in budgets
+_SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
 _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
 _RARE: Final = 4.6  # ... for what is a hundred times rarer than it would have to be
 _COST: Final = 10.0  # how much dearer each alarm of the past day makes the next
@@ -59,7 +60,7 @@ def spend(
     """
     _refill(tokens, now, _REFILL * budget)
     limit = math.log(budget) + _SLACK[0] + (_SLACK[1] - _SLACK[0]) * min(days, 1.0)
-    if rate > limit:
+    if rate > limit + _SUSPICION:
         return False, False
     recent = max(source.until, destination.until)
     young = edge.born == edge.hour and not edge.alarm
