@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.alarms import Alarms
 from meshwarden.behaviour.archive import pack, unpack
+from meshwarden.behaviour.clock import tick
 from meshwarden.behaviour.declared import (
     ALLOWED,
     DENIED,
@@ -83,6 +84,7 @@ class Model:
         self.suppressed = 0
         self._releases = np.zeros(1 << self.settings.node_bits, RELEASE)
         self._times = np.zeros(3, np.int64)  # first, last, calls
+        self._clock = np.zeros(2, np.int64)
 
     def observe(self, calls: pa.Table | pa.RecordBatch) -> Scored:
         """Score each call before it is learned, in order.
@@ -98,7 +100,8 @@ class Model:
         score, alert = np.empty(n), np.zeros(n, np.bool_)
         channel = np.full(n, -1, np.int16)
         findings: list[Finding] = []
-        clock = np.maximum.accumulate(np.maximum(encoded.time, self._times[1]))
+        clock = np.empty(n, np.int64)
+        tick(encoded.time, self._clock, clock)
         self.names.learn(encoded, calls)
         for start, stop in self._segments(clock):
             cut = slice(start, stop)
@@ -267,7 +270,11 @@ class Model:
         return covered
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        arrays = {"times": self._times, "releases": self._releases} | self.ground.arrays()
+        arrays = {
+            "times": self._times,
+            "clock": self._clock,
+            "releases": self._releases,
+        } | self.ground.arrays()
         for detector in self.detectors:
             arrays |= {f"{detector.name}/{n}": a for n, a in detector.state.items()}
         return arrays | {f"alarms/{n}": a for n, a in self.alarms.state.items()}

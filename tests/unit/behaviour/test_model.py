@@ -136,3 +136,25 @@ def test_merged_models_know_both_worlds() -> None:
     edges = {(e["source"], e["destination"]) for e in one.describe()["edges"]}
     assert len(one.ground.edges) == 9
     assert (name("s0"), name("s1")) in edges
+
+
+def test_one_wrong_time_does_not_stop_the_clock() -> None:
+    model = learned()
+    model.observe(table([call(LATER + 3650 * DAY, "s0", "s1")]))
+    assert model.times[1] <= LATER
+    model.observe(table(traffic(2, seed=4, begin=LATER)))
+    assert model.times[1] > LATER
+
+
+def test_a_world_that_moved_on_is_believed_after_a_hundred_calls() -> None:
+    model = learned(2)
+    model.observe(table([call(LATER + 90 * DAY + i, "s0", "s1") for i in range(120)]))
+    assert model.times[1] >= LATER + 90 * DAY
+
+
+def test_late_and_repeated_calls_count_at_the_latest_time() -> None:
+    model = learned(2)
+    last = model.times[1]
+    scored = model.observe(table([call(START + i % 2, "s0", "s1") for i in range(50)]))
+    assert np.isfinite(scored.score).all()
+    assert model.times[1] == last
