@@ -111,7 +111,7 @@ def _array(table: Any, name: str) -> pa.Array:
 
 
 def _values(table: Any, name: str, kind: pa.DataType, unknown: float) -> NDArray[Any]:
-    return np.asarray(pc.fill_null(_array(table, name).cast(kind), unknown))
+    return np.asarray(pc.fill_null(_array(table, name).cast(kind, safe=False), unknown))
 
 
 def _keys(table: Any, name: str) -> Keys:

@@ -158,3 +158,25 @@ def test_late_and_repeated_calls_count_at_the_latest_time() -> None:
     scored = model.observe(table([call(START + i % 2, "s0", "s1") for i in range(50)]))
     assert np.isfinite(scored.score).all()
     assert model.times[1] == last
+
+
+def test_sizes_times_and_names_of_any_kind_are_survived() -> None:
+    model = Model(SMALL)
+    calls = [
+        call(
+            START + i * SECOND,
+            "unknown" if i % 3 else "s0",
+            "x" * 5000,
+            route="/" + "y" * i,
+            request_bytes=2**62,
+            response_bytes=2**63 - 1,
+            session="\x00\x1b[31m" + "z" * i,
+            status=599,
+        )
+        for i in range(600)
+    ]
+    calls += [call(2**62, "s0", "s1")] * 150
+    scored = model.observe(table(calls))
+    assert np.isfinite(scored.score).all()
+    assert all(f.sentence.isprintable() for f in scored.findings)
+    assert Model.load(model.save()).calls == 750
