@@ -102,7 +102,7 @@ class Model:
         findings: list[Finding] = []
         clock = np.empty(n, np.int64)
         tick(encoded.time, self._clock, clock)
-        self.names.learn(encoded, calls)
+        self.names.learn(calls)
         for start, stop in self._segments(clock):
             cut = slice(start, stop)
             score[cut], alert[cut], channel[cut], found = self._segment(

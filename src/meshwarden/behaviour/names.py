@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from meshwarden.behaviour.encode import Calls, key_of
+from meshwarden.behaviour.encode import key_of
 
 _MOST_CHARACTERS = 256
 
@@ -21,13 +21,11 @@ class Names:
         self._most = most
         self._names: dict[int, str] = {}
 
-    def learn(self, calls: Calls, table: Any) -> None:
-        """Remember the names of parties in `table`."""
-        del calls
+    def learn(self, table: Any) -> None:
+        """Remember the names of parties in `table`, of CALL_SCHEMA."""
         for side in ("source", "destination"):
             column = table.column(side)
-            chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-            for chunk in chunks[:1] + [c for c in chunks[1:] if c.dictionary is not None]:
+            for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
                 for name in chunk.dictionary.to_pylist():
                     if len(self._names) >= self._most:
                         return
