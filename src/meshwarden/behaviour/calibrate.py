@@ -22,14 +22,12 @@ _PRIOR: Final = 10.0  # groups that the prior is worth
 _TAIL: Final = 0.02  # share of groups beyond which the tail is fitted, not counted
 
 
-def levels(histogram: NDArray[np.float64], days: float) -> NDArray[np.float64]:
-    """Return ln of the expected groups a day with at least surprise `k * WIDTH`, for each bin.
+def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ln of the share of groups with at least surprise `k * WIDTH`, for each bin.
 
     Args:
         histogram: decayed number of groups by their largest surprise.
-        days: decayed time in which they were seen.
     """
-    groups = histogram.sum()
     prior = _PRIOR * np.exp(-_EDGES)
     above = histogram[::-1].cumsum()[::-1] + prior
     share = above / above[0]
@@ -46,30 +44,29 @@ def levels(histogram: NDArray[np.float64], days: float) -> NDArray[np.float64]:
     shape = float(np.clip(0.5 * (1.0 - mean * mean / variance), 0.0, 0.5))
     scale = mean * (1.0 - shape)
     far = _EDGES[at:] - _EDGES[at]
-    if shape < 1e-6:
-        tail = -far / scale
-    else:
-        tail = -np.log1p(shape * far / scale) / shape
-    result = np.log(share)
+    tail = -far / scale if shape < 1e-6 else -np.log1p(shape * far / scale) / shape
+    result: NDArray[np.float64] = np.log(share)
     result[at:] = result[at] + tail
-    return result + np.log(max(groups, 1.0) / days)
+    return result
 
 
 @compiled
-def read(level: NDArray[np.float64], surprise: float) -> float:
-    """Return ln of the expected groups a day at `surprise`, between the bins by a straight line."""
+def read(level: Any, surprise: float) -> Any:
+    """Return ln of the share of groups at `surprise`, between the bins by a straight line."""
     place = surprise / WIDTH
+    last = level.size - 1
+    if not place > 0.0:
+        return level[0]
+    if place >= last:
+        slope = min(level[last] - level[last - 1], -1e-3)
+        return level[last] + slope * (place - last)
     k = int(place)
-    if k >= level.size - 1:
-        slope = level[level.size - 1] - level[level.size - 2]
-        return level[level.size - 1] + min(slope, -1e-3) * (place - (level.size - 1))
     return level[k] + (level[k + 1] - level[k]) * (place - k)
 
 
 @compiled
 def bin_of(surprise: float) -> int:
     """Return the bin of a surprise."""
-    return min(int(surprise / WIDTH), BINS - 1)
-
-
-Array = NDArray[Any]
+    if not surprise > 0.0:
+        return 0
+    return int(min(surprise / WIDTH, BINS - 1.0))

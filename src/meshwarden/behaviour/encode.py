@@ -111,7 +111,7 @@ def _array(table: Any, name: str) -> pa.Array:
 
 
 def _values(table: Any, name: str, kind: pa.DataType, unknown: float) -> NDArray[Any]:
-    return np.asarray(pc.fill_null(_array(table, name).cast(kind), unknown))
+    return np.asarray(pc.fill_null(_array(table, name).cast(kind, safe=False), unknown))
 
 
 def _keys(table: Any, name: str) -> Keys:
@@ -121,7 +121,8 @@ def _keys(table: Any, name: str) -> Keys:
         return np.zeros(len(column), np.uint64)
     codes = np.asarray(pc.fill_null(column.indices, -1))
     keys = np.array([key_of(each or "") for each in column.dictionary.to_pylist()] + [0], np.uint64)
-    return keys[codes]
+    result: Keys = keys[codes]
+    return result
 
 
 def _fast_keys(table: Any, name: str) -> Keys:

@@ -14,6 +14,7 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.encode import Calls
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.tables import Table, number_of, pair
+from meshwarden.kernel import InputError
 
 Numbers = NDArray[np.int32]
 
@@ -29,6 +30,7 @@ class Placed:
         source, destination, edge, offer, link: numbers; `offer` and `link` are -1 where the call
             states no service.
         fresh: bool[n, 5], in the same order: number given out by this very call.
+        stance: of the declared policy on what is new: see `declared`.
     """
 
     calls: Calls
@@ -40,6 +42,7 @@ class Placed:
     offer: Numbers
     link: Numbers
     fresh: NDArray[np.bool_]
+    stance: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.clock)
@@ -47,8 +50,9 @@ class Placed:
 
 @dataclass(slots=True)
 class Ground:
-    """Tables of identities, edges (source, destination), offers (destination, service), links
-    (source, destination, service).
+    """Tables of identities, edges, offers and links.
+
+    An edge is a source and a destination; an offer a destination and a service; a link all three.
     """
 
     settings: Settings
@@ -69,8 +73,9 @@ class Ground:
         numbers = np.empty((5, len(calls)), np.int32)
         fresh = np.zeros((len(calls), 5), np.bool_)
         tables = (self.nodes, self.edges, self.offers, self.links)
-        parts = [part for table in tables for part in (table.entries, table.index, table.used)]
-        _place(calls.source, calls.destination, calls.service, hour, *parts, numbers, fresh)
+        parts: list[Any] = [p for t in tables for p in (t.entries, t.index, t.used)]
+        place: Any = _place
+        place(calls.source, calls.destination, calls.service, hour, *parts, numbers, fresh)
         return Placed(
             calls=calls,
             clock=clock,
@@ -81,11 +86,35 @@ class Ground:
             offer=numbers[3],
             link=numbers[4],
             fresh=fresh,
+            stance=np.zeros(len(calls), np.int8),
         )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all tables' arrays by name."""
+        tables = {
+            "nodes": self.nodes,
+            "edges": self.edges,
+            "offers": self.offers,
+            "links": self.links,
+        }
+        return {
+            f"ground/{name}/{part}": getattr(table, part)
+            for name, table in tables.items()
+            for part in ("entries", "index", "used")
+        }
+
+    def check(self) -> None:
+        """Raise InputError `behaviour.baseline` where loaded tables would lead out of bounds."""
+        for table in (self.nodes, self.edges, self.offers, self.links):
+            used = int(table.used[0])
+            filled = int(np.count_nonzero(table.index))
+            fits = 0 <= used <= len(table.entries) and filled == used
+            if not fits or table.index.min() < 0 or table.index.max() > used:
+                raise InputError("behaviour.baseline", "its tables are damaged", where="baseline")
 
 
 @compiled
-def _place(  # noqa: PLR0913  # a kernel takes its arrays one by one
+def _place(  # a kernel takes its arrays one by one
     source: Any, destination: Any, service: Any, hour: Any,
     nodes: Any, node_index: Any, node_used: Any,
     edges: Any, edge_index: Any, edge_used: Any,

@@ -48,15 +48,27 @@ class Table:
     def __len__(self) -> int:
         return int(self.used[0])
 
+    def adopt(self, other: "Table") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Add the keys of `other` that are unknown here; return new numbers here, and there."""
+        mine, theirs = [], []
+        for number in range(min(len(other), self.entries.size)):
+            entry = other.entries[number]
+            if len(self) < self.entries.size and find(self.entries, self.index, entry["key"]) < 0:
+                new, _ = number_of(self.entries, self.index, self.used, entry["key"], entry["hour"])
+                self.entries[new] = entry
+                mine.append(new)
+                theirs.append(number)
+        return np.array(mine, np.int64), np.array(theirs, np.int64)
+
 
 @compiled
-def _home(key: np.uint64, mask: int) -> int:
+def _home(key: Any, mask: int) -> Any:
     mixed = key * _MIX
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
 
 
 @compiled
-def find(entries: NDArray[Any], index: NDArray[np.int32], key: np.uint64) -> int:
+def find(entries: Any, index: Any, key: Any) -> Any:
     """Return the number of `key`, or -1."""
     mask = index.size - 1
     place = _home(key, mask)
@@ -86,13 +98,13 @@ def _remove(entries: NDArray[Any], index: NDArray[np.int32], key: np.uint64) -> 
 
 
 @compiled
-def _victim(entries: NDArray[Any], key: np.uint64) -> int:
+def _victim(entries: Any, key: Any) -> Any:
     """Return the least useful of a few entries that the key itself picks."""
-    best = -1
+    best: Any = -1
     state = key
     for _ in range(_LOOKED_AT):
         state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
-        number = np.int64(state >> np.uint64(33)) % entries.size
+        number: Any = np.int64(state >> np.uint64(33)) % entries.size
         if best < 0 or (entries[number].hours, entries[number].hour) < (
             entries[best].hours,
             entries[best].hour,

@@ -24,11 +24,18 @@ class Detector(ABC):
     Attributes:
         name: short and stable.
         channels: names of what it gives, in order.
+        families: of each channel: those of one family say much the same and are judged together.
+        subjects: of each channel, whom it is about: 0 the edge, 1 the source, 2 the destination.
+        tables: by how the name of a state begins, whose numbers its elements have (`nodes`,
+            `edges`, `links`); states of the whole are left out.
         state: arrays by name; the whole of what was learned.
     """
 
     name: ClassVar[str]
     channels: ClassVar[tuple[str, ...]]
+    families: ClassVar[tuple[str, ...]]
+    subjects: ClassVar[tuple[int, ...]]
+    tables: ClassVar[dict[str, str]]
     state: State
 
     @abstractmethod
@@ -40,7 +47,7 @@ class Detector(ABC):
             muted: by number of identity: what it does is not learned, because it is alarming.
 
         Returns:
-            float32[n, channels], nats, finite, not negative.
+            float32[channels, n], nats, finite, not negative.
         """
 
     def score(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
@@ -61,3 +68,21 @@ class Detector(ABC):
         for name, array in self.state.items():
             array[...] = state[name]
         return self
+
+    def explain(self, surprise: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
+        """Return channels and nats of one call, those that speak, loudest first."""
+        spoken = [(c, float(x)) for c, x in zip(self.channels, surprise, strict=True) if x > 0]
+        return tuple(sorted(spoken, key=lambda each: -each[1]))
+
+    def merge(self, other: Self, numbers: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> None:
+        """Take what `other` knows about keys that are unknown here.
+
+        Args:
+            other: the same kind, same sizes.
+            numbers: by table, the new numbers here and the numbers there, in pairs.
+        """
+        for name, array in self.state.items():
+            table = next((t for start, t in self.tables.items() if name.startswith(start)), None)
+            if table is not None:
+                mine, theirs = numbers[table]
+                array[..., mine] = other.state[name][..., theirs]
