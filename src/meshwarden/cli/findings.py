@@ -96,23 +96,24 @@ def export_findings(
 async def _export(outputs: Outputs, state: Path, *, follow: bool) -> None:
     store = state / _STORE
     async with opened(outputs) as outlets:
-        cursors = [(_cursor(state, name, outlet), outlet) for name, outlet in outlets]
+        cursors = [(export_cursor(state, name, outlet), outlet) for name, outlet in outlets]
         if follow:
             async with asyncio.TaskGroup() as tasks:
                 for cursor, outlet in cursors:
-                    tasks.create_task(keep_exporting(store, cursor, outlet, failed=_say))
+                    tasks.create_task(keep_exporting(store, cursor, outlet, failed=say_again))
         for cursor, outlet in cursors:
             count = await export(store, cursor, outlet)
             print(f"{count} findings to {outlet.name}", file=sys.stderr)
 
 
-def _cursor(state: Path, name: str, outlet: Outlet) -> Cursor:
+def export_cursor(state: Path, name: str, outlet: Outlet) -> Cursor:
     """Return where this outlet stands; another address is another outlet."""
     digest = hashlib.sha256(outlet.name.encode()).hexdigest()[:12]
     return Cursor(state / "export" / f"{name}-{digest}.json")
 
 
-def _say(error: DependencyError) -> None:
+def say_again(error: DependencyError) -> None:
+    """Say what an outlet refused."""
     print(f"meshwarden: {error}; it is tried again", file=sys.stderr)
 
 
