@@ -109,6 +109,10 @@ class Stage:
             found: dict[str, Any] = (await client.get("http://ledger/v1/report")).json()
         return found
 
+    async def close(self) -> None:
+        """Close the connection to the control plane."""
+        await self._api.aclose()
+
     async def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         try:
             response = await self._api.request(method, path, json=body)
@@ -172,7 +176,7 @@ async def staged(
         on_event=on_event,
     )
     async with _card_network(card_network, state, environment, on_line), supervisor:
-        yield Stage(
+        stage = Stage(
             mesh=mesh,
             policy=policy,
             layout=layout,
@@ -182,6 +186,10 @@ async def staged(
             card_network=f"http://127.0.0.1:{card_network}",
             not_isolated=why,
         )
+        try:
+            yield stage
+        finally:
+            await stage.close()
 
 
 @contextlib.asynccontextmanager
