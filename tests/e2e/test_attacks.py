@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from meshwarden.control.layout import BEHAVIOUR_STATE
 from meshwarden.control.watching import Pace
 from meshwarden.kernel import Finding
 from meshwarden.lab.attacks import ATTACKS
+from meshwarden.lab.attacks.model import chance_of
 from meshwarden.lab.attacks.siege import Siege, lay_siege
+from meshwarden.lab.attacks.simulate import attack_calls
 from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.bank.ledger_db import find_binaries
 from meshwarden.lab.demo import SPEED, START, customer_model
@@ -121,6 +124,28 @@ def test_the_intruder_who_wants_to_book_gets_no_row(campaign: Campaign) -> None:
         if str(call["source"]).endswith("/scoring") and call["denied"]
     ]  # fmt: skip
     assert len(refused) == told.steps
+
+
+@pytest.mark.skipif(not ISOLATED, reason="services share this machine's ports")
+@pytest.mark.parametrize("name", ["scan", "lateral"])
+def test_the_simulation_writes_the_calls_that_the_attack_leaves(
+    campaign: Campaign, name: str
+) -> None:
+    simulated = rows_of(attack_calls(ATTACKS[name], chance_of(7, name), START))
+    suspect = simulated[0]["source"]
+    recorded = [
+        call for call in campaign.calls
+        if call["source"] == suspect and (call["denied"] or name == "scan")
+    ]  # fmt: skip
+    assert {form(call) for call in recorded} == {form(call) for call in simulated}
+
+
+def form(call: dict[str, object]) -> tuple[object, ...]:
+    """Return what a call is, whatever its time, sizes and the address that it was for."""
+    destination = re.sub(r":[0-9.]+$", ":address", str(call["destination"]))
+    names = ("protocol", "destination_port", "method", "route", "status", "denied", "rule",
+             "reporter", "mtls", "response_bytes")  # fmt: skip
+    return (destination, *(call[name] for name in names))
 
 
 @pytest.mark.skipif(not ISOLATED, reason="services share this machine's ports")
