@@ -16,19 +16,16 @@ from cyclopts import Parameter
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.adapters.storage.model_state import FileModelState
-from meshwarden.cli.findings import export_cursor, say_again
+from meshwarden.cli.exporting import STORE, exporting
 from meshwarden.cli.findings_text import finding_line, finding_object
-from meshwarden.cli.outputs import Outputs, opened
+from meshwarden.cli.outputs import Outputs
 from meshwarden.cli.progress import Progress
 from meshwarden.cli.sources import Reading, RejectedFile, options_of
-from meshwarden.control.exporting import export, keep_exporting
 from meshwarden.control.sources import open_source
 from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.following import Followed, recorded, watch_batches
 from meshwarden.control.watching.opening import load_detector
-from meshwarden.kernel import ConfigError, DependencyError, Finding, InputError
-
-_STORE = "findings.jsonl"
+from meshwarden.kernel import ConfigError, Finding, InputError
 
 
 def watch(
@@ -124,7 +121,7 @@ class _Watching:
         if self.keep is None:
             return self._print
         self.keep.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store = FileFindingStore(self.keep / _STORE)
+        store = FileFindingStore(self.keep / STORE)
 
         def _both(finding: Finding) -> None:
             store.store_finding(finding)
@@ -141,23 +138,5 @@ async def _run(watching: _Watching, outputs: Outputs) -> Followed:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with opened(outputs) as outlets:
-        kept = (watching.keep or Path()).absolute()
-        store = kept / _STORE
-        ways = [(export_cursor(kept, name, outlet), outlet) for name, outlet in outlets]
-        exporting = [
-            asyncio.create_task(keep_exporting(store, cursor, outlet, failed=say_again))
-            for cursor, outlet in ways
-        ]
-        try:
-            followed = await asyncio.to_thread(watching.follow, stop)
-        finally:
-            for task in exporting:
-                task.cancel()
-            await asyncio.gather(*exporting, return_exceptions=True)
-        for cursor, outlet in ways:
-            try:
-                await export(store, cursor, outlet)
-            except DependencyError as error:
-                say_again(error)
-    return followed
+    async with exporting(outputs, (watching.keep or Path()).absolute()):
+        return await asyncio.to_thread(watching.follow, stop)
