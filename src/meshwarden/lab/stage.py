@@ -98,7 +98,13 @@ class Stage:
     async def received(self) -> dict[str, Any]:
         """Return what arrived at the card network for the merchant that is the attacker."""
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-            response = await client.get(f"{self.card_network}/v1/received")
+            try:
+                response = await client.get(f"{self.card_network}/v1/received")
+                response.raise_for_status()
+            except httpx.HTTPError as error:
+                raise DependencyError(
+                    "lab.cardnetwork", f"the card network does not answer: {error}"
+                ) from error
         found: dict[str, Any] = response.json()
         return found
 
