@@ -88,9 +88,7 @@ class Judge:
                 answer = await client.get(f"http://ledger{path}")
                 answer.raise_for_status()
             except httpx.HTTPError as error:
-                raise DependencyError(
-                    "lab.ledger", f"the ledger does not answer: {error}"
-                ) from error
+                raise DependencyError("lab.ledger", f"the ledger is silent: {error}") from error
         rows: list[dict[str, Any]] = answer.json()["entries"]
         return rows
 
