@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from meshwarden.control.watching.detector import Detector
@@ -147,7 +148,8 @@ class Watch:
             calls = [call for each in calls if (call := self._pace.paced(each)) is not None]
         if not calls:
             return
-        scored = detector.observe(calls_to_table(calls))
+        in_order = sorted(calls, key=attrgetter("time"))  # the logs of several sidecars
+        scored = detector.observe(calls_to_table(in_order))
         now = self._now()
         for finding in scored.findings:
             self._tell(replace(finding, time=now))
