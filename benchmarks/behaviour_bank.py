@@ -37,7 +37,7 @@ from meshwarden.lab.attacks.simulate import (
 
 DAY_NS: Final = 86_400_000_000_000
 AFTER_NS: Final = 600_000_000_000  # an alarm so long after the last hostile call still is about it
-CURVE: Final = ((12_000, 1.0), (6_000, 1.0), (3_000, 1.0), (1_500, 1.0), (6_000, 0.1), (1_500, 0.1))
+CURVE: Final = ((1_500, 1.0), (600, 1.0), (300, 1.0), (150, 1.0), (1_500, 0.1), (300, 0.1))
 RAMP_DAYS: Final = 10.0
 
 
