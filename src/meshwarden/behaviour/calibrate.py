@@ -8,7 +8,7 @@ peak). Where little was seen, the prior is that surprises are what they claim to
 of scale 1.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,12 @@ _PRIOR: Final = 10.0  # groups that the prior is worth
 _TAIL: Final = 0.02  # share of groups beyond which the tail is fitted, not counted
 
 
-def levels(histogram: NDArray[np.float64], days: float) -> NDArray[np.float64]:
-    """Return ln of the expected groups a day with at least surprise `k * WIDTH`, for each bin.
+def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ln of the share of groups with at least surprise `k * WIDTH`, for each bin.
 
     Args:
         histogram: decayed number of groups by their largest surprise.
-        days: decayed time in which they were seen.
     """
-    groups = histogram.sum()
     prior = _PRIOR * np.exp(-_EDGES)
     above = histogram[::-1].cumsum()[::-1] + prior
     share = above / above[0]
@@ -50,14 +48,14 @@ def levels(histogram: NDArray[np.float64], days: float) -> NDArray[np.float64]:
         tail = -far / scale
     else:
         tail = -np.log1p(shape * far / scale) / shape
-    result = np.log(share)
+    result: NDArray[np.float64] = np.log(share)
     result[at:] = result[at] + tail
-    return result + np.log(max(groups, 1.0) / days)
+    return result
 
 
 @compiled
 def read(level: NDArray[np.float64], surprise: float) -> float:
-    """Return ln of the expected groups a day at `surprise`, between the bins by a straight line."""
+    """Return ln of the share of groups at `surprise`, between the bins by a straight line."""
     place = surprise / WIDTH
     k = int(place)
     if k >= level.size - 1:
@@ -71,5 +69,3 @@ def bin_of(surprise: float) -> int:
     """Return the bin of a surprise."""
     return min(int(surprise / WIDTH), BINS - 1)
 
-
-Array = NDArray[Any]

@@ -15,6 +15,6 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 def compiled(loop: _Loop) -> _Loop:
     """Return `loop` as machine code: no Python objects inside, IEEE arithmetic."""
     try:
-        return cast("_Loop", numba.njit(cache=True, nogil=True)(loop))
+        return cast("_Loop", numba.njit(nogil=True)(loop))
     except RuntimeError:  # numba: "cannot cache function ...: no locator available"
         return cast("_Loop", numba.njit(nogil=True)(loop))

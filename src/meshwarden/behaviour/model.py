@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.alarms import Alarms
 from meshwarden.behaviour.archive import pack, unpack
-from meshwarden.behaviour.detectors.contract import Detector
-from meshwarden.behaviour.detectors.rate import Rate
-from meshwarden.behaviour.detectors.topology import Topology
+from meshwarden.behaviour.detectors import build
 from meshwarden.behaviour.encode import Calls, encode
 from meshwarden.behaviour.ground import Ground
 from meshwarden.behaviour.settings import Settings
 from meshwarden.kernel import Finding, InputError, Severity
 
 _CHUNK = 4096
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +43,12 @@ class Model:
         self.settings = settings or Settings()
         self.declared = declared
         self.ground = Ground(self.settings)
-        self.detectors: tuple[Detector, ...] = (Rate(self.settings), Topology(self.settings))
+        self.detectors = build(self.settings)
         self.channels = tuple(c for d in self.detectors for c in d.channels)
-        kinds = [
-            1 if c.startswith("source") else 2 if c.startswith("dest") else 0 for c in self.channels
-        ]
-        self.alarms = Alarms(self.settings, np.array(kinds, np.int8))
+        names = [f for d in self.detectors for f in d.families]
+        self.families = tuple(dict.fromkeys(names))
+        subjects = [k for d in self.detectors for k in d.subjects] + [0] * (len(self.families) + 1)
+        self.alarms = Alarms(self.settings, np.array(subjects, np.int8), np.array([self.families.index(f) for f in names], np.int8))
         self._last = 0
         self._rows = 0
 
@@ -95,7 +94,7 @@ class Model:
         self.alarms.turn(int(clock[0] // 3_600_000_000_000))
         placed = self.ground.place(calls, clock)
         muted = self.alarms.muted(int(clock[0]))
-        surprise = np.hstack([d.observe(placed, muted) for d in self.detectors])
+        surprise = np.vstack([d.observe(placed, muted) for d in self.detectors])
         return self.alarms.decide(placed, surprise)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:

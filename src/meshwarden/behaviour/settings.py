@@ -12,14 +12,16 @@ class Settings:
     Attributes:
         false_alarms_per_day: budget. Expected number of alarms a day where nothing is wrong; more
             finds more and wastes more of the analyst's time.
-        warm_up_calls: calls before which nothing is reported; the model has to see something first.
+        warm_up_minutes, warm_up_calls: until both are over, nothing is reported and nothing that is
+            new counts as news: the model has to see something first. Longer is safer and blinder.
         node_bits, edge_bits, link_bits: 2**bits identities, pairs, and services used by pairs are
             remembered; what was seen in the fewest hours makes room. The defaults hold 10,000
             services with 1,000,000 edges in less than 1 GB.
     """
 
     false_alarms_per_day: float = 1.0
-    warm_up_calls: int = 50
+    warm_up_minutes: float = 15.0
+    warm_up_calls: int = 10
     node_bits: int = 17
     edge_bits: int = 20
     link_bits: int = 20

@@ -24,11 +24,15 @@ class Detector(ABC):
     Attributes:
         name: short and stable.
         channels: names of what it gives, in order.
+        families: of each channel: those of one family say much the same and are judged together.
+        subjects: of each channel, whom it is about: 0 the edge, 1 the source, 2 the destination.
         state: arrays by name; the whole of what was learned.
     """
 
     name: ClassVar[str]
     channels: ClassVar[tuple[str, ...]]
+    families: ClassVar[tuple[str, ...]]
+    subjects: ClassVar[tuple[int, ...]]
     state: State
 
     @abstractmethod
@@ -40,7 +44,7 @@ class Detector(ABC):
             muted: by number of identity: what it does is not learned, because it is alarming.
 
         Returns:
-            float32[n, channels], nats, finite, not negative.
+            float32[channels, n], nats, finite, not negative.
         """
 
     def score(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:

@@ -1,112 +1,66 @@
-"""Rate: more calls in this minute, or this hour, than the edge, its source, its destination make.
+"""Rate: more calls in this minute, hour or day than the edge, its source, its destination make."""
 
-Log counts of active windows, per key, against a hierarchical normal model: a key's own mean and
-spread, shrunk towards those of all keys (empirical Bayes), so that a young key is judged by what is
-usual elsewhere. The predictive is Student's t. A count is learned when its window is over,
-winsorized, and not at all while its source is alarming.
-"""
-
-import math
-from typing import Any, ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count_edges, count_nodes
 from meshwarden.behaviour.detectors.contract import Detector, Surprise
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
-from meshwarden.behaviour.surprise import student_tail
 
-WINDOW = np.dtype(
-    [("window", "i4"), ("count", "f4"), ("weight", "f4"), ("mean", "f4"), ("square", "f4")]
-)
-POOLED = 6  # first windows: weight, mean, square; within keys: weight, square; unused
-_MINUTE, _HOUR = 60_000_000_000, 3_600_000_000_000
+_MINUTE: Final = 60_000_000_000
+_SIZES: Final = (_MINUTE, 60 * _MINUTE, 24 * 60 * _MINUTE)
+_WORDS: Final = ("minute", "hour", "day")
 
 
 class Rate(Detector):
-    """Calls per minute and hour, by edge, source and destination."""
+    """Calls per window; the model is that of `counts`."""
 
     name: ClassVar[str] = "rate"
     channels: ClassVar[tuple[str, ...]] = (
-        "edge minute", "edge hour", "source minute", "source hour", "destination minute",
-        "destination hour",
+        "edge minute", "edge hour", "edge day", "source minute", "source hour",
+        "destination minute", "destination hour", "fan-out minute", "fan-out hour", "fan-out day",
+        "fan-in minute", "fan-in hour",
     )  # fmt: skip
+    families: ClassVar[tuple[str, ...]] = ("edge rate",) * 3 + ("node rate",) * 4 + ("fan",) * 5
+    subjects: ClassVar[tuple[int, ...]] = (0, 0, 0, 1, 1, 2, 2, 1, 1, 1, 2, 2)
 
     def __init__(self, settings: Settings) -> None:
         edges, nodes = 1 << settings.edge_bits, 1 << settings.node_bits
-        sizes = (edges, edges, nodes, nodes, nodes, nodes)
-        self.state = {c: np.zeros(n, WINDOW) for c, n in zip(self.channels, sizes, strict=True)}
-        self.state["pooled"] = np.tile(np.array([4.0, 1.0, 8.0, 4.0, 4.0, 0.0]), (6, 1))
+        self.state = {c: np.zeros(edges if c[:4] == "edge" else nodes, WINDOW) for c in self.channels}
+        for word in _WORDS:
+            self.state[f"source level {word}"] = np.zeros(nodes, LEVEL)
+            self.state[f"destination level {word}"] = np.zeros(nodes, LEVEL)
+        self.state["pool"] = np.tile(POOL, (len(self.channels), 1))
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
-        out = np.zeros((len(placed), 6), np.float32)
-        keys = (placed.edge, placed.source, placed.destination)
-        for c, channel in enumerate(self.channels):
-            window = (placed.clock // (_MINUTE, _HOUR)[c % 2]).astype(np.int32)
-            fresh = placed.fresh[:, (2, 0, 1)[c // 2]]
-            _observe(
-                keys[c // 2], fresh, placed.source, muted, window,
-                self.state[channel], self.state["pooled"][c], out[:, c],
+        out = np.zeros((len(self.channels), len(placed)), np.float32)
+        every = np.ones(len(placed), np.bool_)
+        either = muted[placed.source] | muted[placed.destination]
+        for size, word in zip(_SIZES, _WORDS, strict=True):
+            window = (placed.clock // size).astype(np.int32)
+            opened = np.zeros(len(placed), np.bool_)
+            c = self.channels.index(f"edge {word}")
+            count_edges(
+                placed.edge, placed.fresh, either, window, self.state[f"edge {word}"],
+                self.state["pool"][c], placed.source, placed.destination,
+                self.state[f"source level {word}"], self.state[f"destination level {word}"],
+                out[c], opened,
             )  # fmt: skip
+            for name, amount in (("source", every), ("destination", every), ("fan-out", opened), ("fan-in", opened)):
+                if f"{name} {word}" in self.channels:
+                    self._nodes(f"{name} {word}", placed, window, amount, muted, out)
         return out
 
-
-@compiled
-def predict(record: Any, pooled: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return mean, deviation and degrees of freedom for the next log count of a key."""
-    within = pooled[4] / pooled[3]
-    between = max(pooled[2] / pooled[0] - within, 0.1 * within)
-    own = (4.0 * within + record.square) / (4.0 + record.weight)
-    trust = record.weight / own
-    prior = 1.0 / between
-    mean = (trust * record.mean + prior * pooled[1]) / (trust + prior)
-    return mean, math.sqrt(own + 1.0 / (trust + prior)), 4.0 + min(record.weight, 26.0)
-
-
-@compiled
-def learn(record: Any, pooled: NDArray[np.float64], x: float, cap: float) -> None:
-    """Learn the log count of a window that is over."""
-    mean, deviation, _ = predict(record, pooled)
-    x = min(max(x, mean - 3.0 * deviation), mean + 3.0 * deviation)
-    step = x - record.mean
-    if record.weight < 1.0:
-        pooled[0] += 1.0
-        move = x - pooled[1]
-        pooled[1] += move / pooled[0]
-        pooled[2] += move * (x - pooled[1])
-    else:
-        pooled[3] += 1.0
-        pooled[4] += step * step * record.weight / (record.weight + 1.0)
-    for at, most in ((0, 2000.0), (3, 20000.0)):
-        if pooled[at] > most:
-            shrink = most / pooled[at]
-            pooled[at] *= shrink
-            pooled[2 if at == 0 else 4] *= shrink
-    record.weight += 1.0
-    record.mean += step / record.weight
-    record.square += step * (x - record.mean)
-    if record.weight > cap:
-        record.square *= cap / record.weight
-        record.weight = cap
-
-
-@compiled
-def _observe(
-    key: Any, fresh: Any, source: Any, muted: Any, window: Any, records: Any, pooled: Any, out: Any
-) -> None:
-    for i in range(key.size):
-        record = records[key[i]]
-        if fresh[i]:
-            record.window, record.count, record.weight = window[i], 0.0, 0.0
-            record.mean, record.square = 0.0, 0.0
-        if record.window != window[i]:
-            if record.count > 0.0 and not muted[source[i]]:
-                learn(record, pooled, math.log(record.count), 400.0)
-            record.window, record.count = window[i], 0.0
-        record.count += 1.0
-        mean, deviation, df = predict(record, pooled)
-        t = (math.log(record.count) - mean) / deviation
-        out[i] = student_tail(t, df) if t > 0.5 else 0.0
+    def _nodes(self, channel: str, placed: Placed, window: NDArray[np.int32], amount: NDArray[np.bool_],
+               muted: NDArray[np.bool_], out: Surprise) -> None:
+        c = self.channels.index(channel)
+        side = self.subjects[c] - 1
+        node = (placed.source, placed.destination)[side]
+        count_nodes(
+            node, placed.fresh[:, side], muted[node], window, amount, self.state[channel],
+            self.state["pool"][c], np.zeros(1, LEVEL), out[c],
+        )  # fmt: skip
