@@ -257,9 +257,9 @@ def _decide(
             continue
         a, b = suspects[source[i]], suspects[destination[i]]
         if fresh[i, 0]:
-            a.until, a.level, a.alarms = 0, 0.0, 0
+            a.until, a.level = 0, 0.0
         if fresh[i, 1]:
-            b.until, b.level, b.alarms = 0, 0.0, 0
+            b.until, b.level = 0, 0.0
         if fresh[i, 2]:
             group.until, group.level = 0, 0.0
         recent = max(a.until, b.until)
