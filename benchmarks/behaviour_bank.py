@@ -101,12 +101,17 @@ class Bank:
         return judge(Model.load(self.learned), calls, labels, days=1.0)
 
 
+def warmed(world: World) -> Settings:
+    """Return settings under which the quiet days are warm-up: nobody reads their alarms."""
+    return Settings(warm_up_minutes=world.history_days * 1440)
+
+
 def build_bank(seed: int, world: World) -> Bank:
     """Return the bank of `seed`."""
     quiet = simulated_calls(seed, world)
     end = int((START + timedelta(days=world.history_days)).timestamp()) * 1_000_000_000
     before = pc.less(quiet["time"].cast(pa.int64()), end)
-    model = Model(Settings())
+    model = Model(warmed(world))
     model.observe(quiet.filter(before))
     return Bank(seed=seed, learned=model.save(), day=quiet.filter(pc.invert(before)), world=world)
 
@@ -116,7 +121,7 @@ def misused(name: str, seed: int, world: World) -> Trial:
     calls, labels = simulated_misuse(name, seed, world)
     start = int((START + timedelta(days=world.history_days)).timestamp()) * 1_000_000_000
     time = calls["time"].cast(pa.int64()).to_numpy()
-    model = Model(Settings())
+    model = Model(warmed(world))
     model.observe(calls.filter(pa.array(time < start)))
     return judge(model, calls.filter(pa.array(time >= start)), labels[time >= start], days=1.0)
 
@@ -132,13 +137,13 @@ def ramped(seed: int, world: World) -> Trial:
         lasts_s=lasts_s,
     )  # fmt: skip
     calls, labels = merged(quiet, hostile)
-    return judge(Model(Settings()), calls, labels, days=world.history_days + RAMP_DAYS)
+    return judge(Model(warmed(world)), calls, labels, days=RAMP_DAYS)
 
 
 def release_alarms(seed: int, world: World) -> int:
     """Return the alarms over ten rolling releases that each bring a declared new edge."""
     quiet, released, declared = released_days(seed, world)
-    model = Model(Settings(), declared=declared)
+    model = Model(warmed(world), declared=declared)
     model.observe(quiet)
     return int(model.observe(released).alert.sum())
 
