@@ -31,9 +31,10 @@ from meshwarden.lab.stage import CUSTOMERS, SEED, Stage, staged
 from meshwarden.lab.timeline import AttackTimeline
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
-ORDER = ("scan", "lateral", "exfiltration")
+ORDER = ("exfiltration", "lateral", "scan")  # an alarm makes more about its parties dearer
 LASTS_S = 6.0
 QUIET_S = 6.0
+BUDGET = 10.0  # three attacks within half an hour of the bank's day are more than one is for
 ISOLATED = why_unavailable() is None
 
 
@@ -61,7 +62,10 @@ def campaign() -> Iterator[Campaign]:
 async def conduct(state: Path) -> Campaign:
     postgres = find_binaries() is not None
     model = customer_model()
-    learn_history(state / BEHAVIOUR_STATE, model, until=START, days=7, seed=1, postgres=postgres)
+    learn_history(
+        state / BEHAVIOUR_STATE, model, until=START, days=7, seed=1, postgres=postgres,
+        false_alarms_per_day=BUDGET,
+    )  # fmt: skip
     async with staged(state, environment=os.environ) as stage:
         load = Load(stage.edge, model=model, directory=Directory(SEED, CUSTOMERS))
         timeline = model.timeline(start=START, span_s=60 * SPEED)
