@@ -70,6 +70,7 @@ async def conduct(state: Path) -> Campaign:
         load = Load(stage.edge, model=model, directory=Directory(SEED, CUSTOMERS))
         timeline = model.timeline(start=START, span_s=60 * SPEED)
         shows = int(START.timestamp()) * 1_000_000_000
+        await stage.watch_ready()
         await stage.set_pace(Pace(at=now_ns(), shows=shows, speed=SPEED))
         loading = asyncio.create_task(load.run(timeline.actions(), speed=SPEED))
         await asyncio.wait({loading}, timeout=QUIET_S)

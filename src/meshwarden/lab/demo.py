@@ -129,6 +129,7 @@ class Play:
     ) -> None:
         """Play all acts; the functions are called before the attack, and before the attempts."""
         shows = int(START.timestamp()) * 1_000_000_000
+        await self.stage.watch_ready()
         await self.stage.set_pace(Pace(at=self._now_ns(), shows=shows, speed=SPEED))
         loading = asyncio.create_task(
             self._load.run(self._timeline.actions(), speed=SPEED, seconds=self.seconds)

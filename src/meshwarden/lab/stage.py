@@ -36,6 +36,7 @@ from meshwarden.policy import AccessPolicy, parse_policy
 CUSTOMERS: Final = 2000
 SEED: Final = "meshwarden"
 CARD_NETWORK_TIMEOUT_S: Final = 20.0
+WATCH_TIMEOUT_S: Final = 90.0  # a busy machine loads compiled code slowly
 _PACED: Final = "behaviour: {paced: true}  # its customers live faster than the clock\n"
 
 
@@ -90,6 +91,15 @@ class Stage:
         """Revoke a certificate (PEM); return what the control plane says when it is enforced."""
         body = {"target": certificate, "reason": reason}
         return await self._ask("POST", "/v1/identity/revoke", body)
+
+    async def watch_ready(self) -> None:
+        """Return once the watch has its model; DependencyError after `WATCH_TIMEOUT_S`."""
+        try:
+            async with asyncio.timeout(WATCH_TIMEOUT_S):
+                while not (await self.status())["watch"]["ready"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)  # another program has no event to await
+        except TimeoutError as error:
+            raise DependencyError("lab.watch", "the watch never had its model") from error
 
     async def set_pace(self, pace: Pace) -> None:
         """Have the watch go by the bank's own time."""

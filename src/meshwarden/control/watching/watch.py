@@ -36,6 +36,7 @@ class WatchFigures:
     """What the watch knows of itself.
 
     Attributes:
+        ready: whether the model is loaded; calls wait until it is.
         scored: calls that were scored.
         waiting: calls that wait.
         left_out: calls that were never scored, because too many came at once.
@@ -43,6 +44,7 @@ class WatchFigures:
         paced: whether it goes by the bank's own time.
     """
 
+    ready: bool = False
     scored: int = 0
     waiting: int = 0
     left_out: int = 0
@@ -102,7 +104,12 @@ class Watch:
 
     def figures(self) -> WatchFigures:
         """Return the figures of this moment."""
-        return replace(self._figures, waiting=self._inbox.waiting, paced=self._pace is not None)
+        return replace(
+            self._figures,
+            ready=self._detector is not None,
+            waiting=self._inbox.waiting,
+            paced=self._pace is not None,
+        )
 
     async def run(self) -> None:
         """Score what arrives, and keep the state now and then, until cancelled."""
