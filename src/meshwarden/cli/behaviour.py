@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cyclopts import App, Parameter
 
-from meshwarden.adapters.ocsf.detection_finding import render_lines
+from meshwarden.adapters.ocsf import render_detection
 from meshwarden.adapters.storage.baseline import load_baseline, store_baseline
 from meshwarden.adapters.storage.calls import CallBatch, read_calls
 from meshwarden.behaviour import Model, Scored, Settings
+from meshwarden.cli.behaviour_watch import watch
 from meshwarden.cli.behaviour_text import finding_lines, learned_lines, learned_svg
 from meshwarden.cli.calls_text import printable, rfc3339
 from meshwarden.kernel import ConfigError, Finding, InputError
@@ -28,6 +29,7 @@ app = App(
     result_action="return_value",
 )
 
+app.command(watch, help_epilogue="Example: meshwarden behaviour watch --state .meshwarden --json")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 _PROGRESS_CALLS = 1_000_000
@@ -92,7 +94,8 @@ def score(
                 writer.write_table(_rows(batch, scored))
                 findings += scored.findings
         if ocsf is not None:
-            ocsf.write_text(render_lines(tuple(findings), product_version="0.1.0"), "utf-8")
+            lines = [jsonlib.dumps(render_detection(one)) + "\n" for one in findings]
+            ocsf.write_text("".join(lines), "utf-8")
     except OSError as error:
         raise ConfigError("behaviour.output", f"{output} cannot be written: {error}") from error
     _not_empty(model)

@@ -21,6 +21,8 @@ from rich.console import Console
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.storage.authority import load_or_create_authority
 from meshwarden.cli.demo_outcome import as_json, as_text
+from meshwarden.cli.exporting import exporting
+from meshwarden.cli.outputs import Outputs
 from meshwarden.cli.up import LOOPBACK_NOTE
 from meshwarden.control.layout import BEHAVIOUR_STATE, CONTROL_PLANE
 from meshwarden.kernel import ConfigError, DependencyError
@@ -51,6 +53,7 @@ def demo(
     history: str = "7d",
     state: Path | None = None,
     loopback: Annotated[bool, Parameter(negative="")] = False,
+    outputs: Outputs | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Run the bank, its customers and what must fail; print what the record says.
@@ -61,6 +64,7 @@ def demo(
         history: what is learned as normal before: days of the bank, simulated (7d); 0 for nothing.
         state: directory to keep keys, logs and recorded calls in; a temporary one unless given.
         loopback: do not isolate services from one another and from this machine, though root could.
+        outputs: where findings go.
         json: print one JSON object.
     """
     if not 5 <= seconds <= 3600:
@@ -68,7 +72,14 @@ def demo(
     days = parse_days(history)
     with _state(state) as directory:
         outcome, learned = asyncio.run(
-            _run(directory, seconds, loopback=loopback, days=days, attack=attack)
+            _run(
+                directory,
+                seconds,
+                loopback=loopback,
+                days=days,
+                attack=attack,
+                outputs=outputs or Outputs(),
+            )
         )
     print(jsonlib.dumps(as_json(outcome, learned)) if json else as_text(outcome, learned))
     return 0 if outcome.passed else 1
@@ -106,7 +117,13 @@ def _state(given: Path | None) -> Iterator[Path]:
 
 
 async def _run(
-    state: Path, seconds: float, *, loopback: bool, days: float, attack: str | None
+    state: Path,
+    seconds: float,
+    *,
+    loopback: bool,
+    days: float,
+    attack: str | None,
+    outputs: Outputs,
 ) -> tuple[Outcome, History]:
     console = Console(stderr=True)
     task = asyncio.current_task()
@@ -118,7 +135,10 @@ async def _run(
     console.print("starting the bank: nine services, each behind an Envoy of its own ...")
     try:
         environment = os.environ  # noqa: TID251  # entry point
-        async with staged(state, environment=environment, loopback=loopback) as stage:
+        async with (
+            exporting(outputs, state),
+            staged(state, environment=environment, loopback=loopback) as stage,
+        ):
             play = await _play(stage, seconds, console, ATTACKS[attack] if attack else None)
         return await asyncio.to_thread(play.outcome), learned
     except asyncio.CancelledError as error:

@@ -1,7 +1,6 @@
 """`meshwarden findings`: what was found: the last ones, and where else they go."""
 
 import asyncio
-import hashlib
 import json as jsonlib
 import sys
 from pathlib import Path
@@ -9,13 +8,11 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from meshwarden.adapters.export import Outlet
-from meshwarden.adapters.export.cursor import Cursor
 from meshwarden.adapters.storage.findings import FileFindingStore
+from meshwarden.cli.exporting import STORE, export_once, exporting
 from meshwarden.cli.findings_text import finding_line, finding_object
-from meshwarden.cli.outputs import Outputs, opened
-from meshwarden.control.exporting import export, keep_exporting
-from meshwarden.kernel import ConfigError, DependencyError, Finding, InputError, Severity
+from meshwarden.cli.outputs import Outputs
+from meshwarden.kernel import ConfigError, Finding, InputError, Severity
 
 app = App(
     name="findings",
@@ -26,7 +23,6 @@ app = App(
 )
 
 STATE: Final = Path(".meshwarden")
-_STORE: Final = "findings.jsonl"
 _LEAST: Final = tuple(Severity)
 
 
@@ -94,31 +90,16 @@ def export_findings(
 
 
 async def _export(outputs: Outputs, state: Path, *, follow: bool) -> None:
-    store = state / _STORE
-    async with opened(outputs) as outlets:
-        cursors = [(_cursor(state, name, outlet), outlet) for name, outlet in outlets]
-        if follow:
-            async with asyncio.TaskGroup() as tasks:
-                for cursor, outlet in cursors:
-                    tasks.create_task(keep_exporting(store, cursor, outlet, failed=_say))
-        for cursor, outlet in cursors:
-            count = await export(store, cursor, outlet)
-            print(f"{count} findings to {outlet.name}", file=sys.stderr)
-
-
-def _cursor(state: Path, name: str, outlet: Outlet) -> Cursor:
-    """Return where this outlet stands; another address is another outlet."""
-    digest = hashlib.sha256(outlet.name.encode()).hexdigest()[:12]
-    return Cursor(state / "export" / f"{name}-{digest}.json")
-
-
-def _say(error: DependencyError) -> None:
-    print(f"meshwarden: {error}; it is tried again", file=sys.stderr)
+    if follow:
+        async with exporting(outputs, state):
+            await asyncio.Event().wait()
+    for name, count in (await export_once(outputs, state)).items():
+        print(f"{count} findings to {name}", file=sys.stderr)
 
 
 def _stored(state: Path) -> list[Finding]:
     _check(state)
-    return list(FileFindingStore(state / _STORE).load_findings(limit=1_000_000))
+    return list(FileFindingStore(state / STORE).load_findings(limit=1_000_000))
 
 
 def _check(state: Path) -> None:

@@ -27,15 +27,14 @@ from meshwarden.control.watching import Pace
 from meshwarden.identity import Authority, create_authority, create_root, issue_svid
 from meshwarden.kernel import EXTERNAL, UNKNOWN, Clock, Finding, SpiffeId
 from meshwarden.lab.attacks import Attack
-from meshwarden.lab.attacks.judge import Judge
-from meshwarden.lab.attacks.raid import Raid, found_in
+from meshwarden.lab.attacks.siege import Siege, lay_siege
 from meshwarden.lab.attempts import Attempt, Credentials, Target, try_everything
 from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.customers import CustomerModel
 from meshwarden.lab.load import Load, LoadReport
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
 from meshwarden.lab.theft import Theft, catch
-from meshwarden.lab.timeline import BEHAVIOUR, AttackTimeline, tell
+from meshwarden.lab.timeline import BEHAVIOUR, AttackTimeline
 
 START: Final = datetime(
     2026, 3, 2, 10, tzinfo=UTC
@@ -111,8 +110,7 @@ class Play:
     _tried: list[Attempt] = field(init=False, default_factory=list)
     _theft: Theft = field(init=False)
     _books: dict[str, Any] = field(init=False, default_factory=dict)
-    _raid: Raid | None = field(init=False, default=None)
-    _judge: Judge | None = field(init=False, default=None)
+    _siege: Siege | None = field(init=False, default=None)
     _attempts_began: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -131,6 +129,7 @@ class Play:
     ) -> None:
         """Play all acts; the functions are called before the attack, and before the attempts."""
         shows = int(START.timestamp()) * 1_000_000_000
+        await self.stage.watch_ready()
         await self.stage.set_pace(Pace(at=self._now_ns(), shows=shows, speed=SPEED))
         loading = asyncio.create_task(
             self._load.run(self._timeline.actions(), speed=SPEED, seconds=self.seconds)
@@ -158,26 +157,14 @@ class Play:
         await asyncio.wait({loading}, timeout=max(0.0, end - loop.time()))
 
     async def _carry_out(self, attack: Attack) -> None:
-        foothold = found_in(self.stage, attack, mark=f"invoice {secrets.token_hex(4)}")
-        self._raid = Raid(attack=attack, foothold=foothold)
-        self._judge = Judge(
-            stage=self.stage,
-            raid=self._raid,
+        self._siege = await lay_siege(
+            self.stage,
+            attack,
+            seconds=min(attack.brief_s or self.seconds, self.seconds * _ATTACK_LASTS),
+            seed=self.seed,
             failed_customers=lambda: self._load.report.total.failed,
             now_ns=self._now_ns,
         )
-        lasts_s = min(attack.brief_s or self.seconds, self.seconds * _ATTACK_LASTS)
-        watching = asyncio.create_task(self._judge.watch())
-        try:
-            await self._raid.carry_out(
-                self.stage, seconds=lasts_s, seed=self.seed, now_ns=self._now_ns
-            )
-        finally:
-            watching.cancel()
-            await asyncio.wait({watching})
-        if not watching.cancelled() and (error := watching.exception()):
-            raise error
-        await self._judge.look()
 
     def outcome(self) -> Outcome:
         """Return what the record says; to be called when the stage has stopped."""
@@ -200,17 +187,8 @@ class Play:
         )
 
     def _told(self, findings: tuple[Finding, ...], calls: pa.Table) -> AttackTimeline | None:
-        if self._raid is None or self._judge is None:
-            return None
         before = [finding for finding in findings if finding.time < self._attempts_began]
-        return tell(
-            self._raid,
-            before,
-            calls,
-            suspect=str(self.stage.policy.services[self._raid.attack.service].identity),
-            succeeded=self._judge.succeeded,
-            got=self._judge.got,
-        )
+        return self._siege.told(before, calls) if self._siege else None
 
     def _is_about_attempts(self, finding: Finding) -> bool:
         """Return whether it is about whoever attempts what must fail, and from then on."""

@@ -41,8 +41,9 @@ class History:
 
 
 def learn_history(
-    path: Path, model: CustomerModel, *, until: datetime, days: float, seed: int, postgres: bool
-) -> History:
+    path: Path, model: CustomerModel, *, until: datetime, days: float, seed: int, postgres: bool,
+    false_alarms_per_day: float = 1.0,
+) -> History:  # fmt: skip
     """Learn `days` that end at `until`, keep the model in `path`, and say how long it took.
 
     Without any days, what is kept there is removed.
@@ -54,7 +55,10 @@ def learn_history(
 
     begin = perf_counter()
     calls = quiet_days(model, until=until, days=days, seed=seed, postgres=postgres)
-    learned = Model(Settings())
+    # All of it is warm-up: nobody reads its alarms, and none may be charged to the budget.
+    learned = Model(
+        Settings(false_alarms_per_day=false_alarms_per_day, warm_up_minutes=days * 1440)
+    )
     learned.observe(calls)
     FileModelState(path).store_state(learned.save())
     return History(days=days, calls=calls.num_rows, seconds=perf_counter() - begin)

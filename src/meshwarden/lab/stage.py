@@ -36,6 +36,7 @@ from meshwarden.policy import AccessPolicy, parse_policy
 CUSTOMERS: Final = 2000
 SEED: Final = "meshwarden"
 CARD_NETWORK_TIMEOUT_S: Final = 20.0
+WATCH_TIMEOUT_S: Final = 90.0  # a busy machine loads compiled code slowly
 _PACED: Final = "behaviour: {paced: true}  # its customers live faster than the clock\n"
 
 
@@ -91,6 +92,15 @@ class Stage:
         body = {"target": certificate, "reason": reason}
         return await self._ask("POST", "/v1/identity/revoke", body)
 
+    async def watch_ready(self) -> None:
+        """Return once the watch has its model; DependencyError after `WATCH_TIMEOUT_S`."""
+        try:
+            async with asyncio.timeout(WATCH_TIMEOUT_S):
+                while not (await self.status())["watch"]["ready"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)  # another program has no event to await
+        except TimeoutError as error:
+            raise DependencyError("lab.watch", "the watch never had its model") from error
+
     async def set_pace(self, pace: Pace) -> None:
         """Have the watch go by the bank's own time."""
         await self._ask("POST", "/v1/behaviour/pace", asdict(pace))
@@ -98,7 +108,13 @@ class Stage:
     async def received(self) -> dict[str, Any]:
         """Return what arrived at the card network for the merchant that is the attacker."""
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-            response = await client.get(f"{self.card_network}/v1/received")
+            try:
+                response = await client.get(f"{self.card_network}/v1/received")
+                response.raise_for_status()
+            except httpx.HTTPError as error:
+                raise DependencyError(
+                    "lab.cardnetwork", f"the card network does not answer: {error}"
+                ) from error
         found: dict[str, Any] = response.json()
         return found
 
@@ -108,6 +124,10 @@ class Stage:
         async with httpx.AsyncClient(transport=transport, timeout=10) as client:
             found: dict[str, Any] = (await client.get("http://ledger/v1/report")).json()
         return found
+
+    async def close(self) -> None:
+        """Close the connection to the control plane."""
+        await self._api.aclose()
 
     async def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         try:
@@ -172,7 +192,7 @@ async def staged(
         on_event=on_event,
     )
     async with _card_network(card_network, state, environment, on_line), supervisor:
-        yield Stage(
+        stage = Stage(
             mesh=mesh,
             policy=policy,
             layout=layout,
@@ -182,6 +202,10 @@ async def staged(
             card_network=f"http://127.0.0.1:{card_network}",
             not_isolated=why,
         )
+        try:
+            yield stage
+        finally:
+            await stage.close()
 
 
 @contextlib.asynccontextmanager

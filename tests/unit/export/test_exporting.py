@@ -2,14 +2,19 @@
 
 import asyncio
 import dataclasses
+import json
+import socket
 from pathlib import Path
 
 import pytest
 from tests.unit.export.test_ocsf import FOUND
 
 from meshwarden.adapters.export.cursor import Cursor
+from meshwarden.adapters.ocsf import uid_of
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.cli import run
+from meshwarden.cli.exporting import export_once, exporting
+from meshwarden.cli.outputs import Outputs
 from meshwarden.control.exporting import export, keep_exporting
 from meshwarden.kernel import DependencyError, Finding
 
@@ -129,3 +134,32 @@ def test_the_commands_list_and_export(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_an_export_to_nowhere_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["findings", "export"]) == 2
     assert "findings go nowhere" in capsys.readouterr().err
+
+
+async def test_while_a_command_runs_findings_go_out_and_the_rest_at_its_end(
+    tmp_path: Path,
+) -> None:
+    bench, target = Bench(tmp_path), tmp_path / "out.jsonl"
+    async with exporting(Outputs(ocsf=target), tmp_path):
+        bench.put(1)
+        while not (target.exists() and target.read_text().endswith("\n")):
+            await asyncio.sleep(0.01)
+        bench.put(2, 3)
+    events = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [event["finding_info"]["uid"] for event in events] == [
+        uid_of(dataclasses.replace(FOUND, time=time)) for time in (1, 2, 3)
+    ]
+
+
+async def test_an_outlet_that_is_down_at_the_end_has_its_findings_next_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Bench(tmp_path)
+    bench.put(1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        receiver = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    async with exporting(Outputs(syslog=receiver), tmp_path):
+        pass
+    assert "does not take messages" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", int(receiver.rpartition(":")[2]))):
+        assert await export_once(Outputs(syslog=receiver), tmp_path) != {}

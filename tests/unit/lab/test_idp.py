@@ -164,9 +164,9 @@ async def test_field_that_stands_twice_is_refused(client: httpx.AsyncClient) -> 
 async def test_login_from_another_device_than_the_enrolled_one_is_told(
     bank: Bank, client: httpx.AsyncClient
 ) -> None:
-    await sign_in(bank, client, device=HOME)
+    await sign_in(bank, client, HOME)
     assert bank.messages == []
-    await sign_in(bank, client, device=1)
+    await sign_in(bank, client, 1)
     assert bank.messages == [(bank.ada.id, "other-device")]
 
 

@@ -102,7 +102,7 @@ def proof(bank: Bank, customer: Customer, *, otp: bool = False) -> dict[str, str
 
 
 async def sign_in(
-    bank: Bank, client: httpx.AsyncClient, *, otp: bool = False, device: int = 1, **changes: str
+    bank: Bank, client: httpx.AsyncClient, device: int = 1, /, *, otp: bool = False, **changes: str
 ) -> str:
     """Return the code that Ada's login gives."""
     form = asked(**changes) | proof(bank, bank.ada, otp=otp)

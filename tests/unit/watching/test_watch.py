@@ -83,6 +83,14 @@ async def test_what_is_found_is_told_with_the_time_of_the_clock() -> None:
     assert bench.watch.figures().findings == 1
 
 
+async def test_calls_of_several_logs_are_scored_in_the_order_of_their_times() -> None:
+    bench = Bench()
+    bench.watch.offer([call(5), call(9), call(2)])
+    bench.watch.offer([call(7)])
+    await bench.watch.close()
+    assert bench.detector.times == [2, 5, 7, 9]
+
+
 async def test_at_the_end_what_waits_is_scored_and_the_state_kept() -> None:
     bench = Bench()
     bench.watch.offer([call(1), call(2), call(3)])

@@ -32,7 +32,7 @@ def open_watch(
 
 
 def load_detector(
-    state: FileModelState,
+    state: FileModelState | None,
     *,
     false_alarms_per_day: float,
     clock: Clock,
@@ -45,11 +45,12 @@ def load_detector(
     from meshwarden.behaviour import Model, Settings  # noqa: PLC0415  # compiled code, seconds
 
     try:
-        kept = state.load_state()
+        kept = state.load_state() if state else None
         if kept is not None:
             return Model.load(kept)
     except InputError as error:
-        state.set_aside()
+        if state is not None:
+            state.set_aside()
         sentence = f"What was learned is not usable, learning begins anew: {error}"
         tell(finding_about_itself(clock, "behaviour.forgotten", sentence))
     return Model(Settings(false_alarms_per_day=false_alarms_per_day))

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from meshwarden.control.watching.detector import Detector
@@ -35,6 +36,7 @@ class WatchFigures:
     """What the watch knows of itself.
 
     Attributes:
+        ready: whether the model is loaded; calls wait until it is.
         scored: calls that were scored.
         waiting: calls that wait.
         left_out: calls that were never scored, because too many came at once.
@@ -42,6 +44,7 @@ class WatchFigures:
         paced: whether it goes by the bank's own time.
     """
 
+    ready: bool = False
     scored: int = 0
     waiting: int = 0
     left_out: int = 0
@@ -101,7 +104,12 @@ class Watch:
 
     def figures(self) -> WatchFigures:
         """Return the figures of this moment."""
-        return replace(self._figures, waiting=self._inbox.waiting, paced=self._pace is not None)
+        return replace(
+            self._figures,
+            ready=self._detector is not None,
+            waiting=self._inbox.waiting,
+            paced=self._pace is not None,
+        )
 
     async def run(self) -> None:
         """Score what arrives, and keep the state now and then, until cancelled."""
@@ -147,7 +155,8 @@ class Watch:
             calls = [call for each in calls if (call := self._pace.paced(each)) is not None]
         if not calls:
             return
-        scored = detector.observe(calls_to_table(calls))
+        in_order = sorted(calls, key=attrgetter("time"))  # the logs of several sidecars
+        scored = detector.observe(calls_to_table(in_order))
         now = self._now()
         for finding in scored.findings:
             self._tell(replace(finding, time=now))

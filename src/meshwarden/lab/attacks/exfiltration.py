@@ -7,6 +7,7 @@ time, spread over all the seconds that there are.
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from numpy.random import Generator
@@ -50,6 +51,14 @@ def slow_plan(
             route="/v1/authorizations",
             body=_authorization(chance, round(octets * chance.uniform(0.7, 1.3))),
         )
+
+
+def ramp_plan(foothold: Foothold, chance: Generator, seconds: float) -> Iterator[Step]:
+    """Yield authorizations whose loot grows from nothing to SLOW_BYTES: teaching before taking."""
+    for at_s in paced(chance, max(1, round(seconds * SLOW_PER_S)), seconds, jitter=0.9):
+        octets = max(2, round(SLOW_BYTES * at_s / seconds))
+        [step] = slow_plan(foothold, chance, 1 / SLOW_PER_S, octets=octets)
+        yield replace(step, at_s=at_s)
 
 
 def _authorization(chance: Generator, octets: int) -> bytes:

@@ -7,12 +7,14 @@
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
 
+from meshwarden.kernel import DependencyError
 from meshwarden.lab.attacks.model import Goal
 from meshwarden.lab.attacks.raid import Raid
 from meshwarden.lab.stage import Stage
@@ -46,13 +48,14 @@ class Judge:
         self._failed_before = self.failed_customers()
 
     async def watch(self) -> None:
-        """Look at the target until cancelled."""
+        """Look at the target until cancelled; one that is too busy to answer is asked again."""
         while True:
-            await self.look()
+            with contextlib.suppress(DependencyError):
+                await self.look()
             await asyncio.sleep(_LOOK_S)
 
     async def look(self) -> None:
-        """Look at the target once."""
+        """Look at the target once; DependencyError where it does not answer."""
         match self.raid.attack.goal:
             case Goal.OCTETS_ARRIVED:
                 await self._octets()
@@ -81,9 +84,12 @@ class Judge:
         transport = httpx.AsyncHTTPTransport(uds=str(socket))
         async with httpx.AsyncClient(transport=transport, timeout=_TIMEOUT_S) as client:
             path = f"/v1/accounts/{self.raid.foothold.mule}/entries"
-            rows: list[dict[str, Any]] = (await client.get(f"http://ledger{path}")).json()[
-                "entries"
-            ]
+            try:
+                answer = await client.get(f"http://ledger{path}")
+                answer.raise_for_status()
+            except httpx.HTTPError as error:
+                raise DependencyError("lab.ledger", f"the ledger is silent: {error}") from error
+        rows: list[dict[str, Any]] = answer.json()["entries"]
         return rows
 
     def _answers(self) -> None:

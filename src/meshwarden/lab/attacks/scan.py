@@ -16,7 +16,7 @@ _PORTS: Final = (22, 80, 443, 5432, 6379, 8080)
 def _plan(foothold: Foothold, chance: Generator, seconds: float) -> Iterator[Step]:
     asked = [Step(at_s=0, host=h, path=p, route=p) for h, p in product(foothold.names, _PAGES)]
     knocked = [
-        Step(at_s=0, way=Way.SOCKET, host=address, port=port)
+        Step(at_s=0, way=Way.SOCKET, host=address, port=port, route="/")
         for address, port in product(foothold.addresses, _PORTS)
     ]
     chance.shuffle(asked)

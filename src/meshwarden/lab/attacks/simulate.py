@@ -29,8 +29,10 @@ STRETCH: Final = 60.0
 START: Final = datetime(2026, 3, 2, tzinfo=UTC)
 _NS: Final = 1_000_000_000
 _DAY_S: Final = 86_400
-_REFUSAL: Final = {"destination": 19, "source": 49}  # octets of the sidecar's own 403
+_DENIED: Final = 19  # octets of a callee's sidecar's 403; the caller's own names the caller
+_NOT_LISTED: Final = 41
 _ANSWER: Final = 40  # octets, where no customer's action causes such a call
+_WEB: Final = 80
 _OK: Final = {"GET": 200, "POST": 201}
 _LASTS_S: Final[Mapping[str, float]] = {"slow-exfiltration": 480, "beacon": 120}
 
@@ -147,10 +149,10 @@ class _Recorder:
         call = self._request(step, time)
         if callee is None:
             listed = any(egress.host == step.host for egress in self.caller.egress)
-            return call if listed else _refused(call, "egress:not-listed")
+            return call if listed else _refused(call, "egress:not-listed", self._not_listed)
         call = replace(call, destination=str(callee.identity))
         if not any(self.caller.identity in rule.sources for rule in callee.accepts):
-            return _refused(call, "egress:not-listed")
+            return _refused(call, "egress:not-listed", self._not_listed)
         answer = decide(
             self.policy,
             HttpRequest(
@@ -161,7 +163,11 @@ class _Recorder:
             ),
         )
         call = replace(call, reporter="destination", mtls=True, rule=answer.rule)
-        return call if answer.allowed else _refused(call, "default-deny")
+        return call if answer.allowed else _refused(call, "default-deny", _DENIED)
+
+    @property
+    def _not_listed(self) -> int:
+        return _NOT_LISTED + len(self.caller.name)
 
     def _request(self, step: Step, time: int) -> Call:
         status = _OK.get(step.method, 200)
@@ -184,6 +190,8 @@ class _Recorder:
         )
 
     def _knock(self, step: Step, time: int) -> Call:
+        if step.port == _WEB:  # where no proxy is asked, the sidecar takes it all the same
+            return _refused(self._request(step, time), "egress:not-listed", self._not_listed)
         return Call(
             time=time,
             source=str(self.caller.identity),
@@ -199,8 +207,7 @@ class _Recorder:
         )
 
 
-def _refused(call: Call, rule: str) -> Call:
-    octets = _REFUSAL[call.reporter]
+def _refused(call: Call, rule: str, octets: int) -> Call:
     return replace(
         call, denied=True, rule=rule, status=403, response_bytes=octets, duration=200_000
     )
