@@ -96,5 +96,6 @@ class Trust:
 
 
 def _digest(bundle: Bundle) -> str:
-    keys = json.dumps(render_bundle(bundle)["keys"], sort_keys=True)
-    return hashlib.sha256(keys.encode()).hexdigest()
+    """Return what two bundles with the same keys share; their order says nothing."""
+    keys = sorted(json.dumps(key, sort_keys=True) for key in render_bundle(bundle)["keys"])
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
