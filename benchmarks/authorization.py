@@ -276,6 +276,12 @@ def _require_enforcement(stage: Stage, variant: Variant, grants: list[Grant]) ->
 
 def _measure(stage: Stage, variant: Variant, settings: Settings, rate_per_s: float) -> Measured:
     closed = _load(stage, variant, settings, rate_per_s=0)
+    if not closed.requests:
+        raise DependencyError(
+            "benchmark.load",
+            f"{variant.name}: no request was answered in {settings.seconds:g} s",
+            hint="measure longer: --seconds",
+        )
     throughput = closed.requests / closed.seconds
     carries = throughput > rate_per_s
     latency = _load(stage, variant, settings, rate_per_s=rate_per_s).latency_ms if carries else {}

@@ -5,7 +5,8 @@
 The server is the real control plane (`meshwarden serve`), held to one core; callers are processes
 of their own, each with its own pid, connection, attestation and SVID. What is counted:
 
-- X.509: new processes connect, are attested, and each gets an SVID that was issued for it alone;
+- X.509: each of many new processes connects, is attested, and gets an SVID that was signed for it
+  alone, with a key of its own. The processes are made before the clock runs and end after it;
 - JWT: calls on connections that are open, each answered with a fresh token.
 
 The baseline in the same run is the bare signature: `issue_svid` in a loop on the same core, which
@@ -14,7 +15,8 @@ own processor time, since the callers share the machine.
 """
 
 import argparse
-import functools
+import contextlib
+import gc
 import json
 import os
 import resource
@@ -26,7 +28,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -105,23 +108,25 @@ def measure(
     server: subprocess.Popen[bytes], path: Path, options: argparse.Namespace
 ) -> dict[str, object]:
     """Return all figures."""
-    kinds: dict[str, Callable[[], Callable[[], None]]] = {
-        "X.509-SVIDs": lambda: Callers(path, options.per_round).run,
-        "JWT-SVIDs": lambda: functools.partial(call_jwt, path, options.per_round),
+    number = options.per_round
+    kinds: dict[str, Callable[[], AbstractContextManager[Callable[[], None]]]] = {
+        "X.509-SVIDs": lambda: x509_callers(path, number),
+        "JWT-SVIDs": lambda: nullcontext(lambda: call_jwt(path, number)),
     }
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
     bare: list[float] = []
     for prepare in kinds.values():
-        prepare()()  # warm
+        with prepare() as work:
+            work()  # warm
     for _ in range(options.rounds):
         bare.append(bare_rate())
         for name, prepare in kinds.items():
-            work = prepare()
-            busy, began = processor_s(server.pid), time.perf_counter()
-            work()
-            wall = time.perf_counter() - began
-            busy = processor_s(server.pid) - busy
-            rates[name].append((options.per_round / wall, options.per_round / busy))
+            with prepare() as work:
+                busy, began = processor_s(server.pid), time.perf_counter()
+                work()
+                wall = time.perf_counter() - began
+                busy = processor_s(server.pid) - busy
+            rates[name].append((number / wall, number / busy))
     before = rss_mb(server.pid)
     streaming = hold_streams(path, options.workloads)
     held = rss_mb(server.pid)
@@ -184,6 +189,7 @@ def headers(method: str) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
+AN_SVID = 1500  # bytes; settings and headers are some hundred, an SVID is 2,000
 OPEN_X509 = opening("FetchX509SVID", b"\0\0\0\0\0")
 
 
@@ -191,42 +197,81 @@ def fetch(path: Path) -> socket.socket:
     """Return a connection on which an SVID has arrived."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(path))
-    connection.sendall(OPEN_X509)
-    received = 0
-    while received < 1500:  # settings and headers are some hundred bytes, an SVID is 2,000
-        data = connection.recv(65536)
-        assert data, "the connection ended"
-        received += len(data)
+    ask(connection)
     return connection
 
 
-class Callers:
-    """New processes that wait for the start, then each fetch an SVID once.
+def ask(connection: socket.socket) -> None:
+    """Ask for an SVID; return when it has arrived."""
+    connection.sendall(OPEN_X509)
+    received = 0
+    while received < AN_SVID:
+        data = connection.recv(65536)
+        assert data, "the connection ended"
+        received += len(data)
 
-    They are made before, so that the clock counts the control plane and not `fork`.
+
+def rehearse() -> None:
+    """Ask into the void, so that this process has its own copy of all the memory that asking takes.
+
+    A process that was forked copies a page when it first writes to it, some hundreds of them here.
     """
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(bytes(AN_SVID))
+        ask(here)
 
-    def __init__(self, path: Path, number: int) -> None:
-        held, self._start = os.pipe()
-        self._pids = []
-        for _ in range(number):
-            pid = os.fork()
-            if pid == 0:
-                os.close(self._start)
-                os.read(held, 1)  # returns when the last writer is gone
-                try:
-                    fetch(path)
-                except BaseException:  # noqa: BLE001  # a child reports by its exit code alone
-                    os._exit(1)
-                os._exit(0)
-            self._pids.append(pid)
-        os.close(held)
 
-    def run(self) -> None:
-        """Let them go; return when all have their SVIDs."""
-        os.close(self._start)
-        for pid in self._pids:
-            assert os.waitpid(pid, 0)[1] == 0
+@contextlib.contextmanager
+def x509_callers(path: Path, number: int, at_once: int = 32) -> Iterator[Callable[[], None]]:
+    """Have new processes that wait for their turn; what is yielded has each fetch an SVID once.
+
+    They are made before and end after, so that the clock counts new attested connections, each with
+    an SVID signed for it, and not how fast the machine makes and buries processes. `at_once` of
+    them are at it at a time: a turn is a byte in a pipe, taken and put back.
+    """
+    turn, turns = os.pipe()
+    ended, done = os.pipe()
+
+    def _wait(mark: bytes) -> None:
+        left = number
+        while left:
+            arrived = os.read(ended, left)
+            assert arrived == mark * len(arrived), "a caller got no SVID"
+            left -= len(arrived)
+
+    def _run() -> None:
+        os.write(turns, b"x" * at_once)
+        _wait(b"x")
+
+    gc.freeze()  # a collection in each of them would copy what they share
+    pids = [_fork_caller(path, turn, turns, done) for _ in range(number)]
+    gc.unfreeze()
+    try:
+        _wait(b"r")
+        yield _run
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        for descriptor in (turn, turns, ended, done):
+            os.close(descriptor)
+
+
+def _fork_caller(path: Path, turn: int, turns: int, done: int) -> int:
+    pid = os.fork()
+    if pid == 0:
+        rehearse()
+        os.write(done, b"r")
+        os.read(turn, 1)
+        try:
+            fetch(path).close()
+        except BaseException:  # noqa: BLE001  # it is another process: the mark tells
+            os.write(done, b"!")
+        os.write(done, b"x")
+        os.write(turns, b"x")
+        signal.pause()
+    return pid
 
 
 def call_jwt(path: Path, number: int, at_once: int = 16) -> None:

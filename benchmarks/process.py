@@ -42,10 +42,15 @@ def running(
 
 
 def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen[bytes], *, what: str, log: Path
+    condition: Callable[[], bool],
+    process: subprocess.Popen[bytes],
+    *,
+    what: str,
+    log: Path,
+    patience_s: float = START_TIMEOUT_S,
 ) -> None:
     """Return once `condition` holds; DependencyError `benchmark.start` where it never does."""
-    deadline = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
             said = log.read_text(errors="replace").strip().splitlines() if log.exists() else []

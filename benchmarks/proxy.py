@@ -7,7 +7,7 @@ authorization, then forwarding to the application over a Unix socket (in `benchm
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from meshwarden.adapters.envoy.bootstrap import find_envoy
 from meshwarden.identity import Authority, Svid
 
 APPLICATION: Final = "application"
+PATIENCE_S: Final = 300  # valgrind makes a start some fifty times longer
 ANSWER: Final = {"direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
 _API: Final = "type.googleapis.com/envoy.extensions."
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -41,10 +42,11 @@ def running_proxy(
     authority: Authority,
     svid: Svid,
     core: int,
+    under: Sequence[str] = (),
 ) -> Iterator[Proxy]:
     """Run Envoy on `core` with a listener for each of `filters` (None: no authorization).
 
-    Without an application it answers by itself.
+    Without an application it answers by itself. `under` is a command to run it by: valgrind.
 
     DependencyError `benchmark.start` where it does not start.
     """
@@ -62,11 +64,11 @@ def running_proxy(
     resources = {"listeners": listeners, "clusters": clusters}
     config.write_text(json.dumps({"static_resources": resources}))
     command = [
-        str(find_envoy()), "-c", str(config), "--concurrency", "1", "--disable-hot-restart",
+        *under, str(find_envoy()), "-c", str(config), "--concurrency", "1", "--disable-hot-restart",
         "--log-level", "info",
     ]  # fmt: skip
     with running(command, core=core, log=log) as process:
-        wait_for(lambda: _is_serving(log), process, what="Envoy", log=log)
+        wait_for(lambda: _is_serving(log), process, what="Envoy", log=log, patience_s=PATIENCE_S)
         yield Proxy(pid=process.pid, ports=ports)
 
 

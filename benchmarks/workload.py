@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from envoy.config.rbac.v3.rbac_pb2 import Action
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -97,6 +98,13 @@ def compiled_tree(grants: list[Grant]) -> dict[str, Any]:
     ledger = Service(name="ledger", identity=CALLEE, accepts=rules)
     policy = AccessPolicy(trust_domain=TRUST_DOMAIN, services={"ledger": ledger})
     return _typed(compile_http_filter(policy, "ledger"))
+
+
+def always_allow() -> dict[str, Any]:
+    """Return a filter that asks nothing: the least that any policy costs."""
+    action = {"@type": _TYPES + Action.DESCRIPTOR.full_name, "name": "all", "action": "ALLOW"}
+    matcher = {"on_no_match": {"action": {"name": "all", "typed_config": action}}}
+    return {"@type": _TYPES + RBAC.DESCRIPTOR.full_name, "matcher": matcher}
 
 
 def classic_list(grants: list[Grant]) -> dict[str, Any]:

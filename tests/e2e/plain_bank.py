@@ -92,7 +92,7 @@ class PlainBank:
     async def ask(self, service: str, path: str, body: object = None) -> httpx.Response:
         """Ask a service on its own socket: GET, or POST where there is a body."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.sockets[service]))
-        async with httpx.AsyncClient(transport=transport, timeout=20) as client:
+        async with httpx.AsyncClient(transport=transport, timeout=60) as client:
             url = f"http://{service}{path}"
             return await client.get(url) if body is None else await client.post(url, json=body)
 
@@ -152,7 +152,7 @@ async def running_bank(directory: Path, *, postgres: bool) -> AsyncIterator[Plai
             if postgres and name == "ledger":
                 environment["MESHWARDEN_TCP_LEDGER_DB_5432"] = f"127.0.0.1:{port_of(database)}"
             await start(stack, service["command"], environment, user=user)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             for name in bank.sockets.keys() - {"ledger-db"}:
                 await healthy(bank, name)
         yield bank

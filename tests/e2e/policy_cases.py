@@ -7,6 +7,7 @@ bent: so that both answers are frequent, and close to each other.
 from collections.abc import Callable
 
 import numpy as np
+from tests.e2e.policy_tokens import Token, TokenService
 
 from meshwarden.adapters.yaml import parse_document
 from meshwarden.kernel import SpiffeId
@@ -27,6 +28,14 @@ CALLERS = [
 PORTS = (5432, 6379)
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 ODD_METHODS = ("BREW", "GETT", "PROPFIND", "M-SEARCH", "get", "CONNECT", "TRACE", "GET", "POST")
+TOKENS = (
+    "{}", "{scopes: [read]}", "{scopes: [read, write]}", "{acr: mfa}", "{bound: true}",
+    "{scopes: [read], acr: otp, bound: true}", "{scopes: [write], once: true}",
+)  # fmt: skip
+KINDS = (
+    "right", "right", "right", "right", "right", "media type", "other type", "no type", "algorithm",
+    "expired", "audience", "signature",
+)  # fmt: skip
 _SEGMENTS = (
     "v1", "v2", "accounts", "account", "a", "b.c", "x~y", "..x", "...", "e;v=1", "c:cancel", "@me",
     "bank.Ledger", "Post", "(1)", "A",
@@ -36,8 +45,9 @@ _SEGMENTS = (
 class Cases:
     """A reproducible source of cases."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, tokens: TokenService) -> None:
         self._chance = np.random.default_rng(seed)
+        self._tokens = tokens
 
     def policy(self, number: int) -> AccessPolicy:
         """Return a policy for `callee`; its first rule lets the probe see that it is in force."""
@@ -63,8 +73,8 @@ class Cases:
         if self._chance.random() < 0.9:
             patterns = {self._pattern() for _ in range(self._number(1, 5))}
             parts.append(f"paths: [{', '.join(self._distinct(patterns))}]")
-        if self._chance.random() < 0.05:
-            parts.append("token: {scopes: [read]}")
+        if self._chance.random() < 0.3:
+            parts.append(f"token: {self._one(TOKENS)}")
         return "{" + ", ".join(parts) + "}"
 
     def _pattern(self) -> str:
@@ -81,10 +91,31 @@ class Cases:
     def _distinct(patterns: set[str]) -> list[str]:
         return [f'"{pattern}"' for pattern in sorted(patterns)]
 
-    def request(self, policy: AccessPolicy) -> HttpRequest:
-        """Return a request to `callee`."""
+    def request(self, policy: AccessPolicy) -> tuple[HttpRequest, Token | None]:
+        """Return a request to `callee`, and the token that comes with it."""
         rules = [rule for rule in policy.services["callee"].accepts[1:] if rule.tcp is None]
-        rule: Rule = rules[self._number(0, len(rules))]
+        rule = rules[self._number(0, len(rules))]
+        request = self._request(rule)
+        with_token = self._chance.random() < (0.2 if rule.token is None else 0.9)
+        return request, self._token(rule, request.source) if with_token else None
+
+    def _token(self, rule: Rule, source: SpiffeId) -> Token:
+        scopes = [*(rule.token.scopes if rule.token else ()), self._one(["", "read", "writer"])]
+        acr = rule.token.acr if rule.token and rule.token.acr else "mfa"
+        claims: dict[str, object] = {"scope": " ".join(scopes), "acr": acr, "req_wl": str(source)}
+        odd: list[dict[str, object]] = [
+            {"scope": ""}, {"scope": "read"}, {"scope": "reader writer"}, {"scope": " write  read"},
+            {"scope": ["read", "write", 7]}, {"scope": ["read write"]}, {"scope": 7},
+            {"scope": {"read": True}}, {"acr": "MFA"}, {"acr": 1}, {"acr": ["mfa"]},
+            {"req_wl": str(CALLERS[0])}, {"req_wl": f"{source}/"}, {"req_wl": [str(source)]},
+        ]  # fmt: skip
+        if self._chance.random() < 0.4:
+            claims |= odd[self._number(0, len(odd))]
+        if self._chance.random() < 0.1:
+            del claims[self._one(list(claims))]
+        return self._tokens.token(claims, self._one(KINDS))
+
+    def _request(self, rule: Rule) -> HttpRequest:
         patterns = rule.paths or ()
         path = self._one([pattern.text for pattern in patterns]) if patterns else "/any/{x}"
         path = "/".join(
@@ -106,17 +137,18 @@ class Cases:
         port = PORTS[self._number(0, len(PORTS))]
         return Connection(source=self._pick(CALLERS), destination=CALLEE, port=port)
 
-    def odd_request(self, policy: AccessPolicy) -> HttpRequest:
+    def odd_request(self, policy: AccessPolicy) -> tuple[HttpRequest, Token | None]:
         """Return a request that only HTTP/2 can carry: odd methods, bytes beyond ASCII, no path."""
-        plain = self.request(policy)
+        plain, token = self.request(policy)
         method = self._one(ODD_METHODS)
         path = self._insert(plain.path, ["\xe9", "\xff", "?\xc3", "", ""])
-        return HttpRequest(
+        odd = HttpRequest(
             source=plain.source,
             destination=CALLEE,
             method=method,
             path="" if method == "CONNECT" else path,
         )
+        return odd, token
 
     def _segment(self) -> str:
         return self._one([*_SEGMENTS, "7", "%20", "%c3%a9", "%252e%252e", "x" * 300, "**", "[1]"])

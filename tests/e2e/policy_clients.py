@@ -34,14 +34,17 @@ class Http1Client:
     context: ssl.SSLContext
     _connection: ssl.SSLSocket | None = None
 
-    def ask(self, method: str, path: str) -> Answer:
-        """Send one request whose bytes are exactly these."""
+    def ask(self, method: str, path: str, *fields: str) -> Answer:
+        """Send one request whose bytes are exactly these; a field is `name: value`."""
+        more = "".join(f"{field}\r\n" for field in fields)
         for fresh in (False, True):
             if self._connection is None or fresh:
                 self.close()
                 self._connection = _connect(self.port, self.context)
             with suppress(OSError):
-                request = f"{method} {path} HTTP/1.1\r\nhost: callee\r\n\r\n".encode("latin-1")
+                request = f"{method} {path} HTTP/1.1\r\nhost: callee\r\n{more}\r\n".encode(
+                    "latin-1"
+                )
                 self._connection.sendall(request)
                 if head := _receive(self._connection, b"\r\n\r\n"):
                     return self._answer(method, head)
@@ -69,7 +72,7 @@ class Http1Client:
 
 
 def _connect(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
-    raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", port), timeout=40)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return context.wrap_socket(raw)
 

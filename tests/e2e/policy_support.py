@@ -105,6 +105,7 @@ class Proxy:
     folder: Path
     authority: Authority
     http: int
+    before: Sequence[dict[str, Any]] = ()
     tcp: dict[int, int] = field(default_factory=dict)
 
     async def swap(self, filters: dict[str, Message]) -> list[str]:
@@ -125,10 +126,15 @@ def _packed(message: Message) -> Packed:
 
 
 @asynccontextmanager
-async def running_proxy(folder: Path, filters: dict[str, Message]) -> AsyncIterator[Proxy]:
-    """Run one Envoy, whose filters start as `filters`: "http", and "tcp/<port>" for each port."""
+async def running_proxy(
+    folder: Path, filters: dict[str, Message], before: Sequence[dict[str, Any]] = ()
+) -> AsyncIterator[Proxy]:
+    """Run one Envoy, whose filters start as `filters`: "http", and "tcp/<port>" for each port.
+
+    HTTP filters `before` the policy's stay as they are.
+    """
     ports = _free_ports(len(filters))
-    proxy = Proxy(DiscoveryServer(), folder, Authority(folder), ports[0])
+    proxy = Proxy(DiscoveryServer(), folder, Authority(folder), ports[0], before)
     proxy.tcp = {
         int(name.removeprefix("tcp/")): port
         for name, port in zip((name for name in filters if name != "http"), ports[1:], strict=True)
@@ -167,12 +173,14 @@ def _wait_for_listeners(ports: Sequence[int], process: subprocess.Popen[bytes]) 
         while True:
             assert process.poll() is None, "Envoy ended; see envoy.log"
             with suppress(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", port), timeout=10).close()
+                socket.create_connection(("127.0.0.1", port), timeout=40).close()
                 break
 
 
 def _bootstrap(proxy: Proxy) -> dict[str, Any]:
-    listeners = [_listener("http", proxy.http, _tls(proxy, ["h2", "http/1.1"]), [_manager()])]
+    listeners = [
+        _listener("http", proxy.http, _tls(proxy, ["h2", "http/1.1"]), [_manager(proxy.before)])
+    ]
     for port, bound in proxy.tcp.items():
         echo = {
             "name": "echo",
@@ -242,7 +250,7 @@ def _discovered(name: str, type_url: str) -> dict[str, Any]:
     return {"name": name, "config_discovery": {"config_source": ADS, "type_urls": [type_url]}}
 
 
-def _manager() -> dict[str, Any]:
+def _manager(before: Sequence[dict[str, Any]]) -> dict[str, Any]:
     route = {
         "match": {"safe_regex": {"regex": "(?s).*"}},
         "direct_response": {"status": 200},
@@ -262,6 +270,7 @@ def _manager() -> dict[str, Any]:
                 "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]
             },
             "http_filters": [
+                *before,
                 _discovered("http", HTTP_RBAC),
                 {
                     "name": "router",

@@ -37,7 +37,7 @@ class RawClient:
     def __post_init__(self) -> None:
         self.opened.append(self)
         self.wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.wire.settimeout(10)
+        self.wire.settimeout(40)
         self.wire.connect(str(self.path))
         self.http = H2Connection(H2Configuration(client_side=True, validate_outbound_headers=False))
         self.http.initiate_connection()

@@ -21,9 +21,10 @@ from google.protobuf.json_format import MessageToDict
 
 from meshwarden.adapters.envoy import accesslog
 from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
+from meshwarden.adapters.envoy.bootstrap import find_envoy
 from meshwarden.control.recording import LogSource
 
-ENVOY = Path(".venv/bin/envoy").absolute()
+ENVOY = find_envoy()
 GATEWAY = "spiffe://bank.example/ns/edge/sa/gateway"
 LEDGER = "spiffe://bank.example/ns/core/sa/ledger"
 TYPES = "type.googleapis.com/envoy."
@@ -118,7 +119,7 @@ class Sidecar:
             ENVOY, "-c", str(self.folder / "envoy.json"), "--use-dynamic-base-id",
             "--concurrency", "1", "-l", "error", *accesslog.ENVOY_LOG_FLAGS,
         )  # fmt: skip
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await self._ready():
                 await asyncio.sleep(0.02)
 

@@ -80,7 +80,7 @@ class Running:
     def client(self, service: str, **options: Any) -> httpx.AsyncClient:
         """Return an HTTP client that stands where `service` stands."""
         proxy = f"http://{self.layout.proxy(service)}"
-        return httpx.AsyncClient(proxy=proxy, trust_env=False, timeout=10, **options)
+        return httpx.AsyncClient(proxy=proxy, trust_env=False, timeout=30, **options)
 
     def tcp(self, caller: str, callee: str, port: int) -> tuple[str, int]:
         """Return where `caller` connects to reach a tcp port of `callee`, its only one."""
@@ -96,7 +96,7 @@ class Running:
         (self.directory / "access.yaml").write_text(text)
         return await self.api("POST", "/v1/policy/reload")
 
-    async def settled(self, *, within_s: float = 30) -> None:
+    async def settled(self, *, within_s: float = 60) -> None:
         """Return once every sidecar is connected and has answered all that is published."""
 
         async def _done() -> bool:
@@ -196,7 +196,7 @@ async def running_mesh(
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[bool]], *, within_s: float = 15.0, what: str = "condition"
+    condition: Callable[[], Awaitable[bool]], *, within_s: float = 45.0, what: str = "condition"
 ) -> None:
     """Return once `condition` holds; fail after `within_s`."""
     try:

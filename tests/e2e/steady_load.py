@@ -50,7 +50,7 @@ class Load:
     async def reached(self, requests: int, *, status: int = 200) -> None:
         """Return once `requests` more requests than now were answered with `status`."""
         goal = self.statuses[status] + requests
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while self.statuses[status] < goal:
                 await asyncio.sleep(0.01)
 
@@ -103,7 +103,7 @@ async def steady_load(
         yield load
     finally:
         load.end()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await asyncio.gather(*working)
 
 

@@ -40,7 +40,7 @@ def asks(type_url: str, *names: str, node: str = "front") -> DeltaDiscoveryReque
 
 async def exchange(stream: Any, request: DeltaDiscoveryRequest) -> None:
     await stream.write(request)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         await anext(aiter(stream))
 
 

@@ -16,7 +16,7 @@ from tests.e2e.small_mesh import Running, running_mesh
 
 from meshwarden.adapters.chance import SystemChance
 from meshwarden.adapters.storage.authority import load_or_create_authority
-from meshwarden.control.layout import inbound_tcp_port
+from meshwarden.control.layout import inbound_tcp_ports
 from meshwarden.identity import issue_svid
 from meshwarden.kernel import SpiffeId
 
@@ -142,7 +142,7 @@ async def test_connections_are_carried_to_the_port_that_a_rule_opens(mesh: Runni
     async def _recorded() -> list[dict[str, object]]:
         return await mesh.rows(protocol="tcp", destination=mesh.identity("store"))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not (found := await _recorded()):
             await asyncio.sleep(0.05)
     [call] = found
@@ -173,7 +173,7 @@ async def test_a_connection_that_no_rule_allows_is_refused_and_on_record(
     mesh: Running, tmp_path: Path
 ) -> None:
     context = stolen(mesh, "stranger", tmp_path)
-    port = inbound_tcp_port(5432)
+    port = inbound_tcp_ports([5432])[5432]
     with contextlib.suppress(OSError):
         reader, writer = await asyncio.open_connection(mesh.layout.host("store"), port, ssl=context)
         writer.write(b"balance")

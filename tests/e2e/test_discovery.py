@@ -98,7 +98,7 @@ class World:
         self.server.publish(NODE, snapshot)
 
     async def settled(self) -> list[Acknowledgement]:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(45):
             return await self.server.settled(NODE)
 
     def swap(self, message: Message) -> None:
@@ -193,7 +193,9 @@ async def statuses(*paths: str, client: httpx.AsyncClient) -> list[int]:
 async def test_a_filter_is_swapped_on_an_open_connection_that_stays_open(world: World) -> None:
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
     context = world.client_context("back")
-    async with httpx.AsyncClient(verify=context, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        verify=context, limits=limits, trust_env=False, timeout=40
+    ) as client:
         for path, other in (("/b", "/a"), ("/a", "/b")) * 5:
             world.swap(filters_allowing(path).http)
             assert await world.settled() == []
@@ -213,7 +215,9 @@ async def test_a_refused_filter_leaves_the_last_good_one_in_force_and_names_itse
     [refusal] = await world.settled()
     assert (refusal.node, refusal.name) == (NODE, "authorization")
     assert refusal.error
-    async with httpx.AsyncClient(verify=world.client_context("back"), trust_env=False) as client:
+    async with httpx.AsyncClient(
+        verify=world.client_context("back"), trust_env=False, timeout=40
+    ) as client:
         assert await statuses("/a", "/b", client=client) == [200, 403]
         world.swap(filters_allowing("/b").http)
         assert await world.settled() == []
@@ -274,7 +278,7 @@ async def hear(world: World, caller: str | None) -> bytes:
     context = world.client_context(caller) if caller else None
     reader, writer = await asyncio.open_connection(HOST, 25432, ssl=context)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             return await reader.read(7)
     except OSError:  # a refused handshake is seen with the first read of TLS 1.3
         return b""

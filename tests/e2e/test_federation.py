@@ -135,7 +135,7 @@ class Two:
         context.verify_mode = ssl.CERT_NONE  # who we are is what is tested here
         context.load_cert_chain(pem)
         host = self.layout.host("back")
-        async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=context, trust_env=False, timeout=40) as client:
             return (await client.get(f"https://{host}:{port}{path}")).status_code
 
     def credentials(self, authority: Authority, identity: str) -> Path:

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import pytest
@@ -16,12 +17,14 @@ from google.protobuf.message import Message
 from tests.e2e.policy_cases import CALLERS, METHODS, PORTS, PROBE, Cases
 from tests.e2e.policy_clients import Http1Client, ask_http2, client_context, echoes
 from tests.e2e.policy_support import Authority, Proxy, running_proxy
+from tests.e2e.policy_tokens import HEADER, Token, TokenService
 
 from meshwarden.adapters.yaml import parse_document
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy import (
     AccessPolicy,
     Connection,
+    HttpRequest,
     decide,
     normalize_path,
     parse_policy,
@@ -41,7 +44,8 @@ pytestmark = [pytest.mark.e2e]
 
 def _filters(policy: AccessPolicy) -> dict[str, Message]:
     network = {f"tcp/{port}": compile_network_filter(policy, "callee", port) for port in PORTS}
-    return {"http": compile_http_filter(policy, "callee"), **network}
+    http = compile_http_filter(policy, "callee", single_use_enforced=True)
+    return {"http": http, **network}
 
 
 class Callers:
@@ -76,54 +80,70 @@ def _callers(proxy: Proxy) -> Iterator[Callers]:
             client.close()
 
 
+class Asked(NamedTuple):
+    """One case, and whether the evaluator and the token's verification let it pass."""
+
+    what: HttpRequest | Connection
+    token: Token | None
+    allowed: bool
+
+
 def _disagreements(
     cases: Cases, policy: AccessPolicy, proxy: Proxy, callers: Callers
-) -> Iterator[tuple[object, object]]:
+) -> Iterator[tuple[Asked, object]]:
     """Yield one pair (what was asked, None or what differs) for each case."""
     rules = {rule.name: rule for rule in policy.services["callee"].accepts}
     for _ in range(REQUESTS):
-        request = cases.request(policy)
-        answer = callers.http1[request.source].ask(request.method, request.path)
-        decision = decide(policy, request)
-        agree = (answer.status == 200) == decision.allowed
-        if agree and decision.allowed:  # and the rule it names is one that allows
-            agree = answer.rule in rules and not misses(rules[answer.rule], request)
-        yield request, None if agree else (answer, decision)
+        request, token = cases.request(policy)
+        claims = token.claims if token else None
+        lines = [f"{HEADER}: {token.text}"] if token else []
+        answer = callers.http1[request.source].ask(request.method, request.path, *lines)
+        decision = decide(policy, request, claims)
+        allowed = decision.allowed and not (token and token.refused)
+        agree = (answer.status == 200) == allowed
+        if agree and allowed:  # and the rule it names is one that allows
+            named = rules.get(answer.rule or "")
+            agree = named is not None and not misses(named, request, claims)
+        yield Asked(request, token, allowed), None if agree else (answer, decision)
     for _ in range(ODD_REQUESTS):
-        request = cases.odd_request(policy)
+        request, token = cases.odd_request(policy)
         fields = [(":method", request.method), (":scheme", "https"), (":authority", "callee")]
-        if request.path:
-            fields.append((":path", request.path))
+        fields += [(":path", request.path)] if request.path else []
+        fields += [(HEADER, token.text)] if token else []
         passed = ask_http2(proxy.http, callers.http2[request.source], fields)
-        allowed = decide(policy, request).allowed
-        yield request, None if passed == allowed else (passed, allowed)
+        allowed = decide(policy, request, token.claims if token else None).allowed
+        allowed = allowed and not (token and token.refused)
+        yield Asked(request, token, allowed), None if passed == allowed else (passed, allowed)
     for _ in range(CONNECTIONS):
         connection: Connection = cases.connection()
         context = callers.http2[connection.source]
         passed = echoes(proxy.tcp[connection.port], context)
         allowed = decide(policy, connection).allowed
-        yield connection, None if passed == allowed else (passed, allowed)
+        yield Asked(connection, None, allowed), None if passed == allowed else (passed, allowed)
 
 
 async def test_thousands_of_generated_policies_and_requests_get_the_same_answer(
     tmp_path: Path,
 ) -> None:
-    cases = Cases(seed=20)
-    asked, allowed, wrong = 0, 0, []
+    tokens = TokenService()
+    cases = Cases(seed=20, tokens=tokens)
+    asked: list[Asked] = []
+    wrong = []
     first = cases.policy(0)
-    async with running_proxy(tmp_path, _filters(first)) as proxy:
+    async with running_proxy(tmp_path, _filters(first), [tokens.filter()]) as proxy:
         with _callers(proxy) as callers:
             for number in range(POLICIES):
                 policy = cases.policy(number) if number else first
                 assert not await proxy.swap(_filters(policy))
                 await asyncio.to_thread(callers.wait_for, number)
                 found = await asyncio.to_thread(list, _disagreements(cases, policy, proxy, callers))
-                asked += len(found)
-                allowed += sum(decide(policy, case).allowed for case, _ in found)  # type: ignore[arg-type]
+                asked += [case for case, _ in found]
                 wrong += [(policy, *pair) for pair in found if pair[1] is not None]
-    assert not wrong, f"{len(wrong)} of {asked}; first: {wrong[0]}"
-    assert asked >= 5000
-    assert 0.2 < allowed / asked < 0.8  # both answers are tried, not only the easy one
+    assert not wrong, f"{len(wrong)} of {len(asked)}; first: {wrong[0]}"
+    assert len(asked) >= 5000
+    for cases_alike in (asked, [case for case in asked if case.token]):
+        allowed = sum(case.allowed for case in cases_alike)
+        assert 0.2 < allowed / len(cases_alike) < 0.8  # both answers, not only the easy one
 
 
 LEDGER = b"""
@@ -171,7 +191,7 @@ async def _grpc_status(proxy: Proxy, caller: SpiffeId, path: str) -> grpc.Status
     target = f"127.0.0.1:{proxy.http}"
     async with grpc.aio.secure_channel(target, credentials, options=options) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as error:  # no gRPC service answers behind it
-            await channel.unary_unary(path, bytes, bytes)(b"", timeout=20)
+            await channel.unary_unary(path, bytes, bytes)(b"", timeout=60)
         return error.value.code()
 
 

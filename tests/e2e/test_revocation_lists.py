@@ -47,7 +47,7 @@ async def passes(world: World) -> bool:
     """Return whether a fresh certificate of the world's authority gets through."""
     context = world.client_context("back")
     try:
-        async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=context, trust_env=False, timeout=40) as client:
             return (await client.get(f"https://{HOST}:15443/a")).status_code == 200
     except (httpx.HTTPError, ssl.SSLError):  # an alert that comes after the handshake is bare
         return False

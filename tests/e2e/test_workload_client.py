@@ -60,10 +60,10 @@ async def test_a_watcher_sees_a_renewal_and_a_new_root(
 ) -> None:
     seen: queue.Queue[object] = queue.Queue()
     handle = client.stream_x509_contexts(seen.put, seen.put)
-    first = await in_thread(seen.get, timeout=10)
+    first = await in_thread(seen.get, timeout=40)
     world.clock.offset = timedelta(minutes=40)
     world.server.refresh(world.issuing.renew_due())
-    second = await in_thread(seen.get, timeout=10)
+    second = await in_thread(seen.get, timeout=40)
     assert first.default_svid.leaf != second.default_svid.leaf  # type: ignore[attr-defined]
     chance, now = SystemChance(), world.clock.now()
     world.root = create_root(DOMAIN, now=now, serial=chance.serial())
@@ -71,7 +71,7 @@ async def test_a_watcher_sees_a_renewal_and_a_new_root(
     world.authority = create_authority(world.root, now=now, serial=chance.serial())
     world.federated = {}
     world.server.refresh()
-    third = await in_thread(seen.get, timeout=10)
+    third = await in_thread(seen.get, timeout=40)
     bundle = third.x509_bundle_set.get_bundle_for_trust_domain(TrustDomain(DOMAIN))  # type: ignore[attr-defined]
     assert bundle.x509_authorities == {world.root.certificate}
     assert old.bundle.certificates[0] not in bundle.x509_authorities
@@ -83,7 +83,7 @@ async def test_an_unchanged_state_is_not_sent_again(
 ) -> None:
     seen: queue.Queue[object] = queue.Queue()
     handle = client.stream_x509_contexts(seen.put, seen.put)
-    await in_thread(seen.get, timeout=10)
+    await in_thread(seen.get, timeout=40)
     world.server.refresh()
     await in_thread(client.fetch_x509_svid)  # what was sent before has arrived by now
     assert seen.empty()
@@ -164,9 +164,9 @@ async def test_a_withdrawn_registration_ends_the_stream(
 ) -> None:
     seen: queue.Queue[object] = queue.Queue()
     handle = client.stream_x509_contexts(seen.put, seen.put, retry_connect=False)
-    await in_thread(seen.get, timeout=10)
+    await in_thread(seen.get, timeout=40)
     world.registrations.clear()
     world.server.refresh()
-    error = await in_thread(seen.get, timeout=10)
+    error = await in_thread(seen.get, timeout=40)
     assert "PERMISSION_DENIED" in str(error)
     await in_thread(handle.cancel)

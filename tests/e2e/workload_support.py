@@ -107,4 +107,4 @@ async def workload_world(
 
 async def in_thread(work: Callable[..., Result], *arguments: Any, **more: Any) -> Result:
     """Run a blocking client call beside the server's loop."""
-    return await asyncio.wait_for(asyncio.to_thread(work, *arguments, **more), 20)
+    return await asyncio.wait_for(asyncio.to_thread(work, *arguments, **more), 60)

@@ -7,37 +7,40 @@ while it runs; stdout has the outcome, as text or, with `--json`, as one object.
 
 import asyncio
 import contextlib
-import dataclasses
 import json as jsonlib
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.table import Table
 
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.storage.authority import load_or_create_authority
+from meshwarden.cli.demo_outcome import as_json, as_text
+from meshwarden.cli.exporting import exporting
+from meshwarden.cli.outputs import Outputs
 from meshwarden.cli.up import LOOPBACK_NOTE
-from meshwarden.control.layout import CONTROL_PLANE
+from meshwarden.control.layout import BEHAVIOUR_STATE, CONTROL_PLANE
 from meshwarden.kernel import ConfigError, DependencyError
-from meshwarden.lab.demo import Outcome, Play
+from meshwarden.lab.attacks import ATTACKS, Attack
+from meshwarden.lab.bank.ledger_db import find_binaries
+from meshwarden.lab.demo import START, Outcome, Play, customer_model
+from meshwarden.lab.history import MOST_DAYS, History, learn_history
 from meshwarden.lab.stage import Stage, staged
-from meshwarden.lab.theft import Theft
 
 app = App(
     name="demo",
     help="The sample bank under zero trust, with load, and what must fail.",
-    help_epilogue="Example: meshwarden demo --seconds 20 --json",
+    help_epilogue="Example: meshwarden demo --attack exfiltration --json",
     help_format="plaintext",
     result_action="return_value",
 )
 
+AttackName = Literal["scan", "lateral", "exfiltration", "slow-exfiltration", "beacon", "flood"]
 LOOK_S = 1.0
 PLAIN_LOOK_S = 5.0
 
@@ -45,25 +48,55 @@ PLAIN_LOOK_S = 5.0
 @app.default
 def demo(
     *,
+    attack: AttackName | None = None,
     seconds: float = 60.0,
+    history: str = "7d",
     state: Path | None = None,
     loopback: Annotated[bool, Parameter(negative="")] = False,
+    outputs: Outputs | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Run the bank, its customers and the attempts; print what the record says.
+    """Run the bank, its customers and what must fail; print what the record says.
 
     Args:
+        attack: carried out by a process inside a compromised service, and found or not.
         seconds: how long the customers' load lasts, 5 to 3600.
+        history: what is learned as normal before: days of the bank, simulated (7d); 0 for nothing.
         state: directory to keep keys, logs and recorded calls in; a temporary one unless given.
         loopback: do not isolate services from one another and from this machine, though root could.
+        outputs: where findings go.
         json: print one JSON object.
     """
     if not 5 <= seconds <= 3600:
         raise ConfigError("demo.seconds", f"--seconds is {seconds:g}", hint="from 5 to 3600")
+    days = parse_days(history)
     with _state(state) as directory:
-        outcome = asyncio.run(_run(directory, seconds, loopback=loopback))
-    print(jsonlib.dumps(_as_json(outcome)) if json else _as_text(outcome))
+        outcome, learned = asyncio.run(
+            _run(
+                directory,
+                seconds,
+                loopback=loopback,
+                days=days,
+                attack=attack,
+                outputs=outputs or Outputs(),
+            )
+        )
+    print(jsonlib.dumps(as_json(outcome, learned)) if json else as_text(outcome, learned))
     return 0 if outcome.passed else 1
+
+
+def parse_days(text: str) -> float:
+    """Return the days that `7d` or `7` are; ConfigError where it is no number of days."""
+    try:
+        days = float(text.removesuffix("d"))
+    except ValueError:
+        days = -1.0
+    if not 0 <= days <= MOST_DAYS:
+        raise ConfigError(
+            "demo.history", f"--history {text!r} is no number of days",
+            hint=f"7d, or 0 for none, at most {MOST_DAYS:g}d",
+        )  # fmt: skip
+    return days
 
 
 @contextlib.contextmanager
@@ -83,23 +116,56 @@ def _state(given: Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-async def _run(state: Path, seconds: float, *, loopback: bool) -> Outcome:
+async def _run(
+    state: Path,
+    seconds: float,
+    *,
+    loopback: bool,
+    days: float,
+    attack: str | None,
+    outputs: Outputs,
+) -> tuple[Outcome, History]:
     console = Console(stderr=True)
     task = asyncio.current_task()
     for number in (signal.SIGINT, signal.SIGTERM):
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    learned = await asyncio.to_thread(_learn, state, days)
+    console.print(_learned(learned))
     console.print("starting the bank: nine services, each behind an Envoy of its own ...")
     try:
         environment = os.environ  # noqa: TID251  # entry point
-        async with staged(state, environment=environment, loopback=loopback) as stage:
-            play = await _play(stage, seconds, console)
-        return await asyncio.to_thread(play.outcome)
+        async with (
+            exporting(outputs, state),
+            staged(state, environment=environment, loopback=loopback) as stage,
+        ):
+            play = await _play(stage, seconds, console, ATTACKS[attack] if attack else None)
+        return await asyncio.to_thread(play.outcome), learned
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
 
 
-async def _play(stage: Stage, seconds: float, console: Console) -> Play:
+def _learn(state: Path, days: float) -> History:
+    return learn_history(
+        state / BEHAVIOUR_STATE,
+        customer_model(),
+        until=START,
+        days=days,
+        seed=1,
+        postgres=find_binaries() is not None,
+    )
+
+
+def _learned(history: History) -> str:
+    if not history.days:
+        return "no history: the watch knows nothing yet, and says little at first"
+    return (
+        f"learned what is normal: {history.days:g} days of the bank, {history.calls:,} calls,"
+        f" in {history.seconds:.1f} s"
+    )
+
+
+async def _play(stage: Stage, seconds: float, console: Console, attack: Attack | None) -> Play:
     names = ", ".join(stage.mesh.services)
     console.print(f"up: {names}; ledger on {stage.database}; edge at {stage.edge}", soft_wrap=True)
     if stage.not_isolated:
@@ -109,13 +175,16 @@ async def _play(stage: Stage, seconds: float, console: Console) -> Play:
     authority = load_or_create_authority(
         stage.layout.authority_dir, stage.policy.trust_domain, now=clock.now()
     )
-    play = Play(stage=stage, authority=authority, clock=clock, seconds=seconds)
+    play = Play(stage=stage, authority=authority, clock=clock, seconds=seconds, attack=attack)
+
+    def _announce_attack(attack: Attack) -> None:
+        console.print(f"{attack.name}: a process in {attack.service} {attack.summary} ...")
 
     def _announce() -> None:
         console.print("the customers go on; now what must fail ...")
 
     async with _watching(stage, play, console):
-        await play.perform(_announce)
+        await play.perform(_announce_attack, _announce)
     console.print("stopping ...")
     return play
 
@@ -157,53 +226,4 @@ def _figures(status: dict[str, Any], play: Play) -> str:
         f"{calls['rate_per_s']:6.1f} calls/s  {totals['calls']:7,} calls  mutual TLS {share:>6}"
         f"  {totals['denied']:3} refused  customers {counts.ok:,} ok, {counts.failed} failed"
         f"  next rotation in {rotation / 60:.0f} min"
-    )
-
-
-def _as_json(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "services": outcome.services,
-        "isolated": outcome.isolated,
-        "calls": outcome.calls,
-        "mtls_share": outcome.mtls_share,
-        "attempts": [
-            {"name": attempt.name, "refused": attempt.refused, "by": attempt.by}
-            for attempt in outcome.attempts
-        ],
-        "revocation_ms": outcome.theft.revocation_ms,
-        "revocation": dataclasses.asdict(outcome.theft),
-        "ledger_balanced": outcome.ledger_balanced,
-        "customers": dataclasses.asdict(outcome.load.total),
-    }
-
-
-def _as_text(outcome: Outcome) -> str:
-    console = Console(file=sys.stdout, width=100, highlight=False)
-    table = Table(title="what must fail", title_justify="left", show_edge=False, pad_edge=False)
-    for column in ("attempt", "outcome", "refused by", "the attacker saw"):
-        table.add_column(column, overflow="fold")
-    for attempt in outcome.attempts:
-        table.add_row(
-            attempt.name, "refused" if attempt.refused else "PASSED", attempt.by, attempt.saw
-        )
-    counts = outcome.load.total
-    with console.capture() as text:
-        console.print(table)
-        console.print()
-        apart = "each in a network and under a user of its own" if outcome.isolated else "loopback"
-        console.print(f"services         {outcome.services}, {apart}")
-        console.print(f"calls recorded   {outcome.calls:,}")
-        console.print(f"mutual TLS       {outcome.mtls_share:.1%} of allowed calls in the mesh")
-        console.print(f"customers        {counts.ok:,} served, {counts.failed} failed")
-        console.print(f"revocation       {_revocation(outcome.theft)}")
-        console.print(f"ledger           {'balanced' if outcome.ledger_balanced else 'UNBALANCED'}")
-    return text.get()
-
-
-def _revocation(theft: Theft) -> str:
-    if theft.revocation_ms is None or not theft.cut_off:
-        return "the holder of a stolen SVID of payments was NOT cut off"
-    return (
-        f"stolen SVID of payments refused everywhere after {theft.revocation_ms:.0f} ms;"
-        " payments went on"
     )

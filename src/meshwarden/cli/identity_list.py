@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from meshwarden.cli.identity_mesh import HERE, Json, State, ask
-from meshwarden.kernel import ConfigError
+from meshwarden.kernel import ConfigError, DependencyError
 
 app = App(
     name="list",
@@ -57,15 +57,24 @@ def _watch(state: Path, *, json: bool) -> None:
     if json:
         while True:
             print(jsonlib.dumps(found), flush=True)
-            pause.wait(LOOK_S)
-            found = ask(state, "GET", "/v1/identity")
+            found = _look_again(state, pause)
     with Live(_table(found), console=_console(), auto_refresh=False) as live:
         while True:
             pause.wait(LOOK_S)
             try:
                 live.update(_table(ask(state, "GET", "/v1/identity")), refresh=True)
-            except ConfigError as error:  # it may come back
+            except (ConfigError, DependencyError) as error:  # it may come back
                 live.update(Text(str(error), style="red"), refresh=True)
+
+
+def _look_again(state: Path, pause: threading.Event) -> dict[str, Any]:
+    """Return what there is a second later, or as soon as the control plane is back."""
+    while True:
+        pause.wait(LOOK_S)
+        try:
+            return ask(state, "GET", "/v1/identity")
+        except (ConfigError, DependencyError) as error:
+            print(error, file=sys.stderr, flush=True)
 
 
 def _console() -> Console:

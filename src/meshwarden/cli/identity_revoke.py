@@ -30,7 +30,7 @@ def revoke(
     replace: Annotated[bool, Parameter(negative="--no-replace")] = True,
     json: Json = False,
 ) -> int:
-    """Revoke what `target` names; exit code 1 where a sidecar has not confirmed.
+    """Revoke what `target` names; exit code 1 where not all of it is done.
 
     Args:
         target: a service (all its live certificates), a SPIFFE ID, a SHA-256 or serial number, or
@@ -51,7 +51,11 @@ def revoke(
         print(f"not confirmed by: {', '.join(revoked['pending'])}", file=sys.stderr)
     if not revoked["recorded"]:
         print("in force, but not recorded: the disk does not take it", file=sys.stderr)
-    return 1 if revoked["pending"] or not revoked["recorded"] else 0
+    if revoked["unsevered"]:
+        names = ", ".join(revoked["unsevered"])
+        print(f"streams under way go on, their network could not be cut: {names}", file=sys.stderr)
+    failed = revoked["pending"] or revoked["unsevered"] or not revoked["recorded"]
+    return 1 if failed else 0
 
 
 def _target(target: str) -> str:
@@ -77,4 +81,6 @@ def _text(revoked: dict[str, Any]) -> list[str]:
         f"{name} is cut off: restore it with `meshwarden identity rotate {name}`"
         for name in revoked["withheld"]
     ]
+    if revoked["severed"]:
+        lines.append(f"{revoked['severed']} connections under way were cut")
     return [*lines, f"enforced everywhere after {revoked['enforced_ms']:.1f} ms"]

@@ -1,5 +1,6 @@
 """`meshwarden policy compile`: a policy as what enforces it."""
 
+import gc
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,7 @@ def compile_command(
     """
     from meshwarden.policy.targets import envoy  # noqa: PLC0415  # protobuf takes time to import
 
+    gc.disable()  # a short run that makes hundreds of thousands of objects and drops none
     policy = load_policy(file)
     lacking = envoy.unexpressed(policy, service)
     for part in lacking:

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -17,7 +18,8 @@ from cyclopts import App, Parameter
 from meshwarden.adapters.chance import SystemChance
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.yaml import load_document
-from meshwarden.console.api import serving
+from meshwarden.cli.outputs import Outputs
+from meshwarden.console.api import serving, serving_tokens
 from meshwarden.control.layout import Layout, layout_of
 from meshwarden.control.mesh import parse_mesh
 from meshwarden.control.plane import ControlPlane, open_plane
@@ -36,6 +38,7 @@ def serve(
     mesh: Path,
     *,
     state: Path = Path(".meshwarden"),
+    outputs: Outputs | None = None,
     first_uid: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
     """Serve the sidecars of the mesh that a file describes.
@@ -43,6 +46,7 @@ def serve(
     Args:
         mesh: the mesh file, see docs/reference/mesh.md.
         state: directory for keys, sockets, logs and recorded calls.
+        outputs: where findings go.
         first_uid: given by `up` where it isolates services: the first of the mesh's user ids.
     """
     os.umask(0o077)
@@ -58,13 +62,20 @@ def serve(
     layout = layout_of(parsed, state, first_uid=first_uid)
     plane = open_plane(parsed, layout, clock=SystemClock(), chance=SystemChance())
     gc.freeze()  # modules and messages stay for good: each full collection would walk them again
-    asyncio.run(_serve(plane, layout))
+    asyncio.run(_serve(plane, layout, outputs))
     return 0
 
 
-async def _serve(plane: ControlPlane, layout: Layout) -> None:
+async def _serve(plane: ControlPlane, layout: Layout, outputs: Outputs | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with plane.running(), serving(plane, layout.api_socket):
+    async with contextlib.AsyncExitStack() as stack:
+        if outputs is not None:
+            from meshwarden.cli.exporting import exporting  # noqa: PLC0415  # only who asks pays
+
+            await stack.enter_async_context(exporting(outputs, layout.state))
+        await stack.enter_async_context(plane.running())
+        await stack.enter_async_context(serving(plane, layout.api_socket))
+        await stack.enter_async_context(serving_tokens(plane))
         await stopped.wait()

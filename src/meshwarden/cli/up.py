@@ -9,13 +9,14 @@ import contextlib
 import json as jsonlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 
 from meshwarden.adapters.yaml import load_document
+from meshwarden.cli.outputs import Outputs
 from meshwarden.cli.screen import STDERR, STDOUT, Screen
 from meshwarden.control.layout import CONTROL_PLANE, Layout, sidecar_name
 from meshwarden.control.mesh import Mesh, check_against, parse_mesh
@@ -44,6 +45,7 @@ def up(
     *,
     state: Path = Path(".meshwarden"),
     loopback: Annotated[bool, Parameter(negative="")] = False,
+    outputs: Outputs | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Run the mesh that a file describes.
@@ -52,6 +54,7 @@ def up(
         mesh: the mesh file, see docs/reference/mesh.md.
         state: directory for keys, sockets, logs and recorded calls.
         loopback: do not isolate services from one another and from this machine, though root could.
+        outputs: where findings go.
         json: print one JSON object once all services are healthy.
     """
     from meshwarden.control.supervision.isolation import lay_out, why_not_isolated  # noqa: PLC0415
@@ -63,7 +66,8 @@ def up(
     check_against(parsed, policy)
     why = why_not_isolated(loopback=loopback)
     layout = lay_out(parsed, state, isolated=why is None)
-    return run_mesh(parsed, layout, wire(mesh, parsed, policy, layout), json=json, why=why)
+    wiring = wire(mesh, parsed, policy, layout)
+    return run_mesh(parsed, layout, wiring, json=json, why=why, outputs=outputs)
 
 
 def run_mesh(
@@ -73,6 +77,7 @@ def run_mesh(
     *,
     json: bool = False,
     why: str | None = "asked for",
+    outputs: Outputs | None = None,
 ) -> int:
     """Run `mesh` until a signal; return the exit code. `why`: why it is not isolated.
 
@@ -80,7 +85,15 @@ def run_mesh(
         ConfigError: as `Supervisor.start`.
         DependencyError: as `Supervisor.start`.
     """
-    return asyncio.run(_run(mesh, layout, wiring, json=json, why=why))
+    running = _run(mesh, layout, wiring, json=json, why=why)
+    return asyncio.run(running if outputs is None else _exporting(running, outputs, layout.state))
+
+
+async def _exporting(running: Coroutine[Any, Any, int], outputs: Outputs, state: Path) -> int:
+    from meshwarden.cli.exporting import exporting  # noqa: PLC0415  # only who asks pays for it
+
+    async with exporting(outputs, state):
+        return await running
 
 
 async def _run(mesh: Mesh, layout: Layout, wiring: Wiring, *, json: bool, why: str | None) -> int:

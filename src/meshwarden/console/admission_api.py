@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from meshwarden.console.api import Server, private_listener
+from meshwarden.console.unix import served
 from meshwarden.control.gate.admission import Admitter
 from meshwarden.kernel import InputError, MeshwardenError
 from meshwarden.policy.gate.admission import MAX_BYTES
@@ -65,12 +64,5 @@ def _problem(status: int, error: MeshwardenError) -> Response:
 @contextlib.asynccontextmanager
 async def serving_webhook(admitter: Admitter, socket: Path) -> AsyncIterator[None]:
     """Serve the webhook on `socket` while the context lasts."""
-    await asyncio.to_thread(socket.unlink, missing_ok=True)
-    app = build_webhook(admitter)
-    server = Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
-    task = asyncio.create_task(server.serve(sockets=[private_listener(socket)]))
-    try:
+    async with served(build_webhook(admitter), socket, mode=0o600):
         yield
-    finally:
-        server.should_exit = True
-        await task

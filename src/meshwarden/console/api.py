@@ -3,23 +3,26 @@
 - `GET /v1/status`: sidecars, policy, live figures.
 - `POST /v1/policy/reload`: push the policy file as it stands; 422 and why where it is refused.
 - `/v1/identity`: see `identity_api`.
+- `/v1/behaviour`: see `behaviour_api`.
 - `POST /v1/calls/flush`: write every call that is known by now to the Parquet store.
 """
 
-import asyncio
 import contextlib
 import dataclasses
-import socket as socketlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from meshwarden.console.behaviour_api import behaviour_routes
 from meshwarden.console.identity_api import identity_routes
+from meshwarden.console.signals_api import SignalsApi, build_signals_app
+from meshwarden.console.token_admin import token_routes
+from meshwarden.console.token_api import TokenApi
+from meshwarden.console.unix import served
 from meshwarden.control.plane import ControlPlane
 
 
@@ -46,37 +49,30 @@ def build_api(plane: ControlPlane) -> Starlette:
             Route("/v1/policy/reload", _reload, methods=["POST"]),
             Route("/v1/calls/flush", _flush, methods=["POST"]),
             *identity_routes(plane),
+            *token_routes(plane),
+            *behaviour_routes(plane),
         ]
     )
-
-
-class Server(uvicorn.Server):
-    """A server that leaves signals to the program it is part of."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-def private_listener(path: Path) -> socketlib.socket:
-    """Return a listening socket that only this user can open; uvicorn's own is open to all."""
-    listener = socketlib.socket(socketlib.AF_UNIX, socketlib.SOCK_STREAM)
-    listener.bind(str(path))  # nobody gets in before it listens
-    path.chmod(0o600)
-    listener.listen()
-    return listener
 
 
 @contextlib.asynccontextmanager
 async def serving(plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
     """Serve the API of `plane` on `socket` while the context lasts."""
-    await asyncio.to_thread(socket.unlink, missing_ok=True)
-    config = uvicorn.Config(build_api(plane), log_config=None, access_log=False, lifespan="off")
-    server = Server(config)
-    task = asyncio.create_task(server.serve(sockets=[private_listener(socket)]))
-    try:
+    async with served(build_api(plane), socket, mode=0o600):
         yield
-    finally:
-        server.should_exit = True
-        await task
+
+
+@contextlib.asynccontextmanager
+async def serving_tokens(plane: ControlPlane) -> AsyncIterator[None]:
+    """Serve the token service of `plane`, where it has one, to its sidecar.
+
+    The directory belongs to this account, or to the sidecar's group, whom the mode lets in.
+    """
+    if plane.tokens is None or plane.mesh.tokens is None:
+        yield
+        return
+    socket = plane.layout.app_socket(plane.mesh.tokens.service)
+    signals = SignalsApi(receiver=plane.tokens.receiver, transmitter=plane.tokens.transmitter)
+    app = TokenApi(plane.tokens.service, others=build_signals_app(signals))
+    async with served(app, socket, mode=0o660):
+        yield

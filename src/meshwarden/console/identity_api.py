@@ -3,13 +3,15 @@
 - `GET /v1/identity`: certificates that have not ended, revocations, authorities, recent refusals.
 - `POST /v1/identity/revoke` `{"target", "reason"?, "replace"?}`: revoke a certificate, a service's
   or an identity's; answers when it is enforced.
-- `POST /v1/identity/rotate` `{"root"?}` or `{"service"}`: a new authority, or a fresh certificate.
+- `POST /v1/identity/rotate` `{"root"?}`: a new authority; `{"certificates", "key"}` (paths): the
+  one that the user brings; `{"service"}`: a fresh certificate.
 - `GET /v1/identity/bundle`: the trust bundle, as PEM and in the SPIFFE format.
 """
 
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
@@ -35,7 +37,7 @@ def identity_routes(plane: ControlPlane) -> list[Route]:
         return describe(plane)
 
     async def _revoke(request: Request) -> dict[str, Any]:
-        body = await _body(request, {"target": str, "reason": str, "replace": bool})
+        body = await read_object(request, {"target": str, "reason": str, "replace": bool})
         if "target" not in body:
             raise InputError("request.target", "names no target", where="request")
         revoked = await plane.revoker.revoke(
@@ -46,11 +48,18 @@ def identity_routes(plane: ControlPlane) -> list[Route]:
         return _revoked(revoked)
 
     async def _rotate(request: Request) -> dict[str, Any]:
-        body = await _body(request, {"root": bool, "service": str})
+        allowed = {"root": bool, "service": str, "certificates": str, "key": str}
+        body = await read_object(request, allowed)
         if service := body.get("service"):
             await plane.revoker.reissue(service)
-            return {"service": service, "sha256": plane.certificates.current(service).sha256}
-        await plane.rotation.rotate(new_root=body.get("root", False), within_s=ROTATING_S)
+            held = plane.certificates.held(service)
+            return {"service": service, "sha256": held.sha256 if held else None}
+        if "certificates" in body and "key" in body:
+            await plane.rotation.rotate_to(
+                certificates=Path(body["certificates"]), key=Path(body["key"]), within_s=ROTATING_S
+            )
+        else:
+            await plane.rotation.rotate(new_root=body.get("root", False), within_s=ROTATING_S)
         return {"step": plane.rotation.step, "waiting_for": plane.rotation.waiting_for}
 
     async def _bundle(_: Request) -> dict[str, Any]:
@@ -64,10 +73,10 @@ def identity_routes(plane: ControlPlane) -> list[Route]:
         }
 
     return [
-        Route("/v1/identity", _answering(_show)),
-        Route("/v1/identity/revoke", _answering(_revoke), methods=["POST"]),
-        Route("/v1/identity/rotate", _answering(_rotate), methods=["POST"]),
-        Route("/v1/identity/bundle", _answering(_bundle)),
+        Route("/v1/identity", answering(_show)),
+        Route("/v1/identity/revoke", answering(_revoke), methods=["POST"]),
+        Route("/v1/identity/rotate", answering(_rotate), methods=["POST"]),
+        Route("/v1/identity/bundle", answering(_bundle)),
     ]
 
 
@@ -123,6 +132,8 @@ def _revoked(revoked: Revoked) -> dict[str, Any]:
         "enforced_ms": round(revoked.enforced_ms, 3),
         "pending": revoked.pending,
         "recorded": revoked.recorded,
+        "severed": revoked.severed,
+        "unsevered": revoked.unsevered,
     }
 
 
@@ -154,7 +165,8 @@ def _authority(authority: Authority, role: str) -> dict[str, Any]:
     }
 
 
-async def _body(request: Request, known: dict[str, type]) -> dict[str, Any]:
+async def read_object(request: Request, known: dict[str, type]) -> dict[str, Any]:
+    """Return a request's JSON object; InputError where a field is unknown or of a wrong type."""
     raw = b""
     async for part in request.stream():
         raw += part
@@ -177,7 +189,7 @@ async def _body(request: Request, known: dict[str, type]) -> dict[str, Any]:
     return body
 
 
-def _answering(handler: _Handler) -> Callable[[Request], Awaitable[JSONResponse]]:
+def answering(handler: _Handler) -> Callable[[Request], Awaitable[JSONResponse]]:
     """Turn errors into problem documents (RFC 9457)."""
 
     async def _answer(request: Request) -> JSONResponse:

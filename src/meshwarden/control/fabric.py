@@ -13,12 +13,12 @@ from meshwarden.control.layout import (
     FEDERATED_PORT,
     REDIRECTED_PORT,
     Layout,
-    inbound_tcp_port,
+    inbound_tcp_ports,
     outbound_tcp_ports,
 )
 from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.kernel import SpiffeId
-from meshwarden.policy import AccessPolicy, Rule, Service
+from meshwarden.policy import AccessPolicy, Egress, Rule, Service
 from meshwarden.policy.targets.envoy import compile_http_filter, compile_network_filter
 
 _Accepting = dict[SpiffeId, dict[str, list[Rule]]]
@@ -92,6 +92,7 @@ def _sidecar(
     host = layout.host(name)
     proxy = layout.proxy(name)
     application = _application(service, layout)
+    inbound_ports = inbound_tcp_ports(policy.services[name].tcp_ports)
     only_tcp = (
         all(rule.tcp for rule in policy.services[name].accepts) and policy.services[name].tcp_ports
     )
@@ -107,7 +108,7 @@ def _sidecar(
             TcpInbound(
                 port=port,
                 callers=_callers(policy.services[name], port),
-                listen=Endpoint(address=host, port=inbound_tcp_port(port)),
+                listen=Endpoint(address=host, port=inbound_ports[port]),
                 application=application,
             )
             for port in policy.services[name].tcp_ports
@@ -117,9 +118,10 @@ def _sidecar(
         outside=tuple(_outsides(name, policy, mesh, layout)),
         access_log=layout.access_log(name),
         source=host,
+        shows_certificate=service.builtin,
         redirected=Endpoint(address=proxy.host, port=REDIRECTED_PORT) if layout.isolated else None,
         federated=Endpoint(address=host, port=FEDERATED_PORT)
-        if takes_requests and _has_foreign_callers(policy, name)
+        if takes_requests and has_foreign_callers(policy, name)
         else None,
     )
 
@@ -164,13 +166,14 @@ def _callees(
     )
     for name, rules in open_to_it.items():
         host = layout.host(name)
+        inbound_ports = inbound_tcp_ports(policy.services[name].tcp_ports)
         for port in sorted({rule.tcp for rule in rules if rule.tcp}):
             local = Endpoint(address=layout.proxy(caller).host, port=local_ports[name, port])
             found.append(
                 Callee(
                     service=name,
                     identity=policy.services[name].identity,
-                    endpoints=(Endpoint(address=host, port=inbound_tcp_port(port)),),
+                    endpoints=(Endpoint(address=host, port=inbound_ports[port]),),
                     port=port,
                     local=local,
                     at=host if layout.isolated else None,
@@ -188,7 +191,7 @@ def _callees(
     return found
 
 
-def _has_foreign_callers(policy: AccessPolicy, name: str) -> bool:
+def has_foreign_callers(policy: AccessPolicy, name: str) -> bool:
     """Return whether a rule for requests names an identity of another trust domain."""
     return any(
         source.trust_domain != policy.trust_domain
@@ -205,7 +208,7 @@ def _is_http(rule: Rule) -> bool:
 def _outsides(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> list[Outside]:
     listed = policy.services[name].egress
     if not layout.isolated:
-        return [_outside(egress.host, egress.port, mesh.outside) for egress in listed]
+        return [_outside(egress, mesh.outside) for egress in listed]
     at = outside_addresses(policy)
     return [
         Outside(
@@ -213,12 +216,13 @@ def _outsides(name: str, policy: AccessPolicy, mesh: Mesh, layout: Layout) -> li
             port=egress.port,
             address=Endpoint(address=str(layout.out_socket(name, egress.host, egress.port))),
             at=at[egress.host],
+            identity=egress.identity,
         )
         for egress in listed
     ]
 
 
-def _outside(host: str, port: int, fixed: Mapping[str, Address]) -> Outside:
-    address = fixed.get(host)
+def _outside(egress: Egress, fixed: Mapping[str, Address]) -> Outside:
+    address = fixed.get(egress.host)
     endpoint = Endpoint(address=address.host, port=address.port) if address else None
-    return Outside(host=host, port=port, address=endpoint)
+    return Outside(host=egress.host, port=egress.port, address=endpoint, identity=egress.identity)

@@ -20,9 +20,12 @@ from typing import Final
 from meshwarden.control.mesh import Address, Mesh
 from meshwarden.kernel import ConfigError
 
+BEHAVIOUR_STATE: Final = Path("behaviour") / "model"
 INBOUND_PORT: Final = 15443  # mutual TLS, HTTP
 FEDERATED_PORT: Final = 15444  # mutual TLS, HTTP, for callers of other trust domains
 OUTBOUND_PORT: Final = 15001  # the service's HTTP proxy
+FIRST_INBOUND_TCP_PORT: Final = 20000  # mutual TLS, connections
+INBOUND_TCP_PORTS: Final = 40000  # the clear ports below lie within, and are left out
 FIRST_OUTBOUND_TCP_PORT: Final = 30000  # the service's own connections, in the clear
 OUTBOUND_TCP_PORTS: Final = 2700  # up to the range that Linux takes ports of its own choice from
 MAX_SOCKET_PATH_BYTES: Final = 107  # sun_path of unix(7), without its final NUL
@@ -35,9 +38,32 @@ FABRIC: Final = "10.213.0"  # isolated: each mesh has this network for itself
 USERS: Final = range(61184, 65520)  # user ids that systemd sets aside for services started so
 
 
-def inbound_tcp_port(port: int) -> int:
-    """Return the port of mutual TLS for connections that the policy calls `tcp: <port>`."""
-    return 20000 + port % 40000
+def inbound_tcp_ports(ports: Iterable[int]) -> dict[int, int]:
+    """Return for each `tcp` port of one service's rules the one that takes mutual TLS for it.
+
+    It follows from the port itself, so that a policy change moves no other. Only where its own
+    place is also that of a lower one, or among the clear ports, it takes the next that is free.
+
+    Raises:
+        ConfigError: `mesh.too_many_tcp` where there are more than places.
+    """
+    clear = range(FIRST_OUTBOUND_TCP_PORT, FIRST_OUTBOUND_TCP_PORT + OUTBOUND_TCP_PORTS)
+    own = {port: FIRST_INBOUND_TCP_PORT + port % INBOUND_TCP_PORTS for port in ports}
+    if len(own) > INBOUND_TCP_PORTS - OUTBOUND_TCP_PORTS:
+        raise ConfigError("mesh.too_many_tcp", f"one service accepts {len(own)} tcp ports")
+    found: dict[int, int] = {}
+    taken = set(clear)
+    for port in sorted(
+        own, key=lambda port: (port >= INBOUND_TCP_PORTS or own[port] in clear, port)
+    ):
+        place = own[port]
+        while place in taken:
+            place = (
+                FIRST_INBOUND_TCP_PORT + (place + 1 - FIRST_INBOUND_TCP_PORT) % INBOUND_TCP_PORTS
+            )
+        found[port] = place
+        taken.add(place)
+    return found
 
 
 def outbound_tcp_ports(destinations: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
@@ -161,6 +187,11 @@ class Layout:
         return self.state / "findings.jsonl"
 
     @property
+    def behaviour(self) -> Path:
+        """What the behaviour model has learned."""
+        return self.state / BEHAVIOUR_STATE
+
+    @property
     def processes(self) -> Path:
         """Process ids of the running mesh, as JSON."""
         return self.state / "up.json"
@@ -194,6 +225,11 @@ class Layout:
     def jwt_keys(self) -> Path:
         """The keys that sign JWT-SVIDs."""
         return self.state / "jwt-keys.json"
+
+    @property
+    def token_state(self) -> Path:
+        """Keys, chains, revocations and histories of the token service."""
+        return self.state / "tokens" / "tokens.sqlite"
 
     def service_run_dir(self, name: str) -> Path:
         """Sockets and configuration of the service's sidecar."""

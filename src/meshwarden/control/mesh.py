@@ -21,10 +21,12 @@ from meshwarden.control.federation import (
     parse_endpoint,
     parse_federation,
 )
+from meshwarden.control.tokens.settings import TokenSettings, parse_tokens
+from meshwarden.control.watching.settings import BehaviourSettings, parse_behaviour
 from meshwarden.identity import LIFETIME_S, MAX_LIFETIME_S
 from meshwarden.kernel import ConfigError, Node
 from meshwarden.kernel.document import Fields
-from meshwarden.policy import AccessPolicy
+from meshwarden.policy import AccessPolicy, Service
 
 API_VERSION: Final = "meshwarden.dev/v1"
 DEFAULT_START_TIMEOUT_S: Final = 30.0
@@ -88,6 +90,7 @@ class MeshService:
         start_timeout_s: seconds from its start by which it must be healthy.
         limits: what it may use, where the mesh is isolated.
         where: `file:line` of its entry, for errors.
+        builtin: the control plane itself is its program; only its sidecar is a process.
     """
 
     name: str
@@ -103,6 +106,7 @@ class MeshService:
     start_timeout_s: float = DEFAULT_START_TIMEOUT_S
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     where: str = "mesh"
+    builtin: bool = False
 
     @property
     def listens(self) -> bool:
@@ -136,6 +140,8 @@ class Mesh:
         authority: what signs certificates.
         federation: other trust domains whose workloads the policy may name.
         bundle_endpoint: where others fetch our bundle; None: nowhere.
+        tokens: the token service, which is one of `services`; None: there is none.
+        behaviour: how calls are watched.
         directory: the mesh file's own.
     """
 
@@ -145,6 +151,8 @@ class Mesh:
     authority: AuthoritySettings = field(default_factory=AuthoritySettings)
     federation: tuple[FederatedDomain, ...] = ()
     bundle_endpoint: EndpointSettings | None = None
+    tokens: TokenSettings | None = None
+    behaviour: BehaviourSettings = field(default_factory=BehaviourSettings)
     directory: Path
 
 
@@ -156,7 +164,14 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
     """
     top = document.fields(
         required=["apiVersion", "policy", "services"],
-        optional=["outside", "authority", "federation", "bundle_endpoint"],
+        optional=[
+            "outside",
+            "authority",
+            "federation",
+            "bundle_endpoint",
+            "tokens",
+            "behaviour",
+        ],
     )
     if top["apiVersion"].value != API_VERSION:
         top["apiVersion"].refuse(
@@ -169,6 +184,10 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         top["services"].refuse("mesh.too_many_services", f"more than {MAX_SERVICES} services")
     directory = directory.absolute()
     services = {name: _service(name, node, directory) for name, node in nodes.items()}
+    tokens = top.get("tokens")
+    settings = None if tokens is None else parse_tokens(tokens, directory)
+    if tokens is not None and settings is not None:
+        services |= _token_service(tokens, settings, services)
     _check_dependencies(nodes, services)
     _check_ports(nodes, services)
     outside = top.get("outside")
@@ -179,6 +198,8 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         authority=_authority(top.get("authority"), directory),
         federation=parse_federation(top.get("federation"), directory),
         bundle_endpoint=parse_endpoint(top.get("bundle_endpoint"), directory, _host_and_port),
+        tokens=settings,
+        behaviour=parse_behaviour(top.get("behaviour")),
         directory=directory,
     )
 
@@ -187,7 +208,8 @@ def check_against(mesh: Mesh, policy: AccessPolicy) -> None:
     """Refuse a mesh that its policy does not know.
 
     Raises:
-        ConfigError: `mesh.not_in_policy`, `mesh.edge_not_in_policy` or `mesh.listens_nowhere`.
+        ConfigError: `mesh.not_in_policy`, `mesh.edge_not_in_policy`, `mesh.listens_nowhere` or
+            `mesh.not_federated`.
     """
     for name, service in mesh.services.items():
         known = policy.services.get(name)
@@ -209,6 +231,20 @@ def check_against(mesh: Mesh, policy: AccessPolicy) -> None:
                 "mesh.listens_nowhere",
                 f"{service.where}: the policy lets others call {name!r}, but it listens nowhere",
                 hint="add `socket: true` or `port: N`",
+            )
+        _check_egress(mesh, known)
+
+
+def _check_egress(mesh: Mesh, service: Service) -> None:
+    """Refuse an identity to be proven that no bundle of this mesh can prove."""
+    domains = {domain.trust_domain for domain in mesh.federation}
+    for egress in service.egress:
+        if egress.identity is not None and egress.identity.trust_domain not in domains:
+            raise ConfigError(
+                "mesh.not_federated",
+                f"{service.name} is to call {egress.identity} at {egress.host}, and"
+                f" {egress.identity.trust_domain} is not federated",
+                hint="add it to `federation` in the mesh file",
             )
 
 
@@ -385,6 +421,23 @@ def _authority(node: Node | None, directory: Path) -> AuthoritySettings:
         key=directory / _plain(key) if key else None,
         svid_lifetime_s=life.integer(MIN_LIFETIME_S, MAX_LIFETIME_S) if life else LIFETIME_S,
     )
+
+
+def _token_service(
+    node: Node, settings: TokenSettings, services: Mapping[str, MeshService]
+) -> dict[str, MeshService]:
+    """Return the service that the control plane itself is: it has a sidecar and no process."""
+    name = settings.service
+    if not _NAME.fullmatch(name) or name in RESERVED_NAMES or name in services:
+        node.refuse(
+            "mesh.tokens", f"{name[:80]!r} cannot be the name of the token service",
+            hint="a service name that no other service has",
+        )  # fmt: skip
+    service = MeshService(
+        name=name, command=(), socket=True, directory=settings.policy_path.parent, builtin=True,
+        where=node.where,
+    )  # fmt: skip
+    return {name: service}
 
 
 def _outside(node: Node) -> dict[str, Address]:

@@ -26,8 +26,8 @@ from meshwarden.identity.jwt_authority import JwtKey
 from meshwarden.identity.model import TrustBundle
 from meshwarden.identity.path import extension, verify_signing
 from meshwarden.identity.pem import MIN_RSA_BITS
-from meshwarden.identity.strict_json import parse_object
 from meshwarden.kernel import InputError, VerificationError, parse_trust_domain
+from meshwarden.kernel.strict_json import parse_object
 
 REFRESH_HINT_S: Final = 300
 """How often others should ask again: the standard's own default."""

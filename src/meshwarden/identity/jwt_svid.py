@@ -22,8 +22,8 @@ from joserfc.jwk import ECKey
 
 from meshwarden.identity.bundle import Bundle, VerificationKey
 from meshwarden.identity.jwt_authority import JwtKey
-from meshwarden.identity.strict_json import parse_object
 from meshwarden.kernel import ConfigError, InputError, SpiffeId, VerificationError
+from meshwarden.kernel.strict_json import parse_object
 
 LIFETIME_S: Final = 300
 """Five minutes: a bearer token can be replayed by whoever sees it."""

@@ -21,6 +21,9 @@ from typing import Final
 from meshwarden.kernel import ConfigError, SpiffeId
 
 MAX_ID: Final = 2**32 - 2
+WORKLOAD_HOLDER: Final = "workload:"
+"""How names of holders begin that are no service of the mesh; those hold no colon."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _INTERPRETER = re.compile(
     r"(python|pypy|perl|ruby|irb|node|nodejs|deno|bun|java|php|php-fpm|php-cgi|lua|luajit|tclsh|wish|"
@@ -66,6 +69,11 @@ class ProcessFacts:
     def instance(self) -> tuple[int, int]:
         """What names this one process, until the machine is started again."""
         return self.pid, self.start_ticks
+
+    @property
+    def holder(self) -> str:
+        """The same as text, with its user: what the register calls the holder of its SVIDs."""
+        return f"{WORKLOAD_HOLDER}{self.uid}/{self.pid}@{self.start_ticks}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from meshwarden.lab.bank.directory import HOME, installation
 from meshwarden.lab.bank.rules import STEP_UP_MINOR
 
 Floats = npt.NDArray[np.float64]
@@ -81,7 +82,7 @@ class Action:
         session: unique in the span; its first action is the login.
         customer: number of the customer.
         kind: what is done.
-        device: which of the customer's devices; 0 is home.
+        device: which of the customer's devices; HOME is the enrolled one.
         second_factor: whether this session's login uses one.
         account: which of the customer's accounts.
         payee: number of the customer who is paid.
@@ -157,7 +158,7 @@ class CustomerModel:
     def user_agent(self, customer: int, device: int) -> str:
         """Return what a customer's device calls itself; distinct per customer and device."""
         agent = _AGENTS[self._agents[customer, device]]
-        return f"{agent} d{customer:06d}-{device}"
+        return f"{agent} {installation(customer, device)}"
 
     def timeline(self, *, start: datetime, span_s: float, stream: int = 0) -> Timeline:
         """Return all actions of sessions that begin within the span.
@@ -226,7 +227,7 @@ class CustomerModel:
         """Return the device of each session: home, or evenly one of the customer's others."""
         others = self._devices[customer] - 1
         away = (chance.random(len(customer)) > _HOME_DEVICE_SHARE) & (others > 0)
-        return np.where(away, 1 + (chance.random(len(customer)) * others).astype(np.int64), 0)
+        return np.where(away, 1 + (chance.random(len(customer)) * others).astype(np.int64), HOME)
 
     def _payee(self, chance: np.random.Generator, customer: Ints) -> Ints:
         habitual = self._habitual[customer, chance.integers(_HABITUAL_PAYEES, size=len(customer))]

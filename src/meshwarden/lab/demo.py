@@ -1,8 +1,9 @@
-"""The demonstration: a bank under load, what must fail, and what the record says of both.
+"""The demonstration: a bank under load, an attack, what must fail, and what the record says of it.
 
-A play of three acts on a running `Stage`: load by the customer model; the attempts, while the load
-goes on, and a thief who is cut off; the books. The outcome is read from the record of calls when
-everything has stopped, and from the ledger's own report, never from what the players believe.
+A play on a running `Stage`: load by the customer model; where one is asked for, an attack by name;
+the attempts, while the load goes on, and a thief who is cut off; the books. The outcome is read
+from the record of calls and from the findings when everything has stopped, from the ledger's own
+report and from the attack's target, never from what the players believe.
 """
 
 import asyncio
@@ -20,21 +21,30 @@ import pyarrow.compute as pc
 
 from meshwarden.adapters.process.health import Elsewhere
 from meshwarden.adapters.storage.calls import load_calls
+from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.control.mesh import Address
+from meshwarden.control.watching import Pace
 from meshwarden.identity import Authority, create_authority, create_root, issue_svid
-from meshwarden.kernel import EXTERNAL, Clock, SpiffeId
+from meshwarden.kernel import EXTERNAL, UNKNOWN, Clock, Finding, SpiffeId
+from meshwarden.lab.attacks import Attack
+from meshwarden.lab.attacks.siege import Siege, lay_siege
 from meshwarden.lab.attempts import Attempt, Credentials, Target, try_everything
 from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.customers import CustomerModel
 from meshwarden.lab.load import Load, LoadReport
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
 from meshwarden.lab.theft import Theft, catch
+from meshwarden.lab.timeline import BEHAVIOUR, AttackTimeline
 
 START: Final = datetime(
     2026, 3, 2, 10, tzinfo=UTC
 )  # a Monday morning of the model, the same always
 SPEED: Final = 60.0
 """Model seconds per second: an hour of the bank's day in a minute."""
+_ATTACK_AT: Final = 0.25  # of the load's seconds
+_ATTACK_LASTS: Final = 0.4
+_ATTEMPTS_AT: Final = 0.7
+_MOST_FINDINGS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +61,9 @@ class Outcome:
         isolated: whether each service had a network and a user of its own.
         load: what the customers saw.
         theft: what became of a thief whose certificate was revoked.
+        findings: what was found, but for what is about the attempts; oldest first.
+        attempt_findings: what was found about the attempts.
+        attack: what became of the attack; None where none was asked for.
     """
 
     services: int
@@ -61,12 +74,16 @@ class Outcome:
     isolated: bool
     load: LoadReport
     theft: Theft
+    findings: tuple[Finding, ...]
+    attempt_findings: tuple[Finding, ...]
+    attack: AttackTimeline | None
 
     @property
     def passed(self) -> bool:
         """Whether everything is as it must be."""
         refused = all(attempt.refused for attempt in self.attempts)
-        safe = refused and self.theft.cut_off
+        found = self.attack is None or self.attack.found is not None
+        safe = refused and found and self.theft.cut_off
         return safe and self.mtls_share == 1.0 and self.ledger_balanced
 
 
@@ -79,19 +96,25 @@ class Play:
         authority: the bank's own, from which the attacker's stolen SVIDs come.
         clock: the time of day.
         seconds: how long the load lasts.
+        attack: what is carried out in the middle of it; None: nothing.
+        seed: chance of the attack.
     """
 
     stage: Stage
     authority: Authority
     clock: Clock
     seconds: float
+    attack: Attack | None = None
+    seed: int = 1
 
     _tried: list[Attempt] = field(init=False, default_factory=list)
     _theft: Theft = field(init=False)
     _books: dict[str, Any] = field(init=False, default_factory=dict)
+    _siege: Siege | None = field(init=False, default=None)
+    _attempts_began: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        model = CustomerModel(seed=1, customers=CUSTOMERS)
+        model = customer_model()
         span = self.seconds * SPEED
         self._timeline = model.timeline(start=START, span_s=span)
         self._load = Load(self.stage.edge, model=model, directory=Directory(SEED, CUSTOMERS))
@@ -101,23 +124,54 @@ class Play:
         """What the customers have seen so far."""
         return self._load.report
 
-    async def perform(self, on_attempts: Callable[[], None]) -> None:
-        """Play all acts; `on_attempts` is called before the attempts begin, late in the load."""
+    async def perform(
+        self, on_attack: Callable[[Attack], None], on_attempts: Callable[[], None]
+    ) -> None:
+        """Play all acts; the functions are called before the attack, and before the attempts."""
+        shows = int(START.timestamp()) * 1_000_000_000
+        await self.stage.watch_ready()
+        await self.stage.set_pace(Pace(at=self._now_ns(), shows=shows, speed=SPEED))
         loading = asyncio.create_task(
             self._load.run(self._timeline.actions(), speed=SPEED, seconds=self.seconds)
         )
         try:
-            await asyncio.wait({loading}, timeout=self.seconds * 0.6)
+            await self._until_attempts(loading, on_attack)
             on_attempts()
+            self._attempts_began = self._now_ns()
             self._tried = await self._attempts()
             await loading
         finally:
             loading.cancel()
         self._books = await self.stage.ledger_report()
 
+    async def _until_attempts(
+        self, loading: asyncio.Task[LoadReport], on_attack: Callable[[Attack], None]
+    ) -> None:
+        """Let the load go on until late, with the attack in the middle of it."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.seconds * _ATTEMPTS_AT
+        if self.attack is not None:
+            await asyncio.wait({loading}, timeout=self.seconds * _ATTACK_AT)
+            on_attack(self.attack)
+            await self._carry_out(self.attack)
+        await asyncio.wait({loading}, timeout=max(0.0, end - loop.time()))
+
+    async def _carry_out(self, attack: Attack) -> None:
+        self._siege = await lay_siege(
+            self.stage,
+            attack,
+            seconds=min(attack.brief_s or self.seconds, self.seconds * _ATTACK_LASTS),
+            seed=self.seed,
+            failed_customers=lambda: self._load.report.total.failed,
+            now_ns=self._now_ns,
+        )
+
     def outcome(self) -> Outcome:
         """Return what the record says; to be called when the stage has stopped."""
         calls = load_calls([self.stage.layout.calls_dir]).table
+        store = FileFindingStore(self.stage.layout.findings)
+        findings = tuple(store.load_findings(limit=_MOST_FINDINGS))
+        attempted = {finding for finding in findings if self._is_about_attempts(finding)}
         return Outcome(
             services=len(self.stage.mesh.services),
             calls=calls.num_rows,
@@ -127,7 +181,24 @@ class Play:
             isolated=self.stage.layout.isolated,
             load=self._load.report,
             theft=self._theft,
+            findings=tuple(finding for finding in findings if finding not in attempted),
+            attempt_findings=tuple(finding for finding in findings if finding in attempted),
+            attack=self._told(findings, calls),
         )
+
+    def _told(self, findings: tuple[Finding, ...], calls: pa.Table) -> AttackTimeline | None:
+        before = [finding for finding in findings if finding.time < self._attempts_began]
+        return self._siege.told(before, calls) if self._siege else None
+
+    def _is_about_attempts(self, finding: Finding) -> bool:
+        """Return whether it is about whoever attempts what must fail, and from then on."""
+        services = self.stage.policy.services
+        names = {str(services[name].identity) for name in ("notifications", "payments")}
+        late = finding.time >= self._attempts_began
+        return late and finding.code.startswith(BEHAVIOUR) and finding.subject in {*names, UNKNOWN}
+
+    def _now_ns(self) -> int:
+        return int(self.clock.now().timestamp() * 1_000_000) * 1000
 
     async def _attempts(self) -> list[Attempt]:
         stage = self.stage
@@ -148,6 +219,11 @@ class Play:
                 lambda: self.stage.revoke(_certificate_in(target.payments.pem), reason="stolen"),
             )
             return tried
+
+
+def customer_model() -> CustomerModel:
+    """Return who the demonstration's customers are."""
+    return CustomerModel(seed=1, customers=CUSTOMERS)
 
 
 def _neighbour(stage: Stage, port: int) -> Elsewhere:

@@ -93,7 +93,7 @@ class Load:
         self._now = now
         self._client = httpx.AsyncClient(
             base_url=base_url,
-            timeout=10.0,
+            timeout=40.0,
             trust_env=False,
             transport=transport,
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),

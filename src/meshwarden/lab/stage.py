@@ -12,7 +12,7 @@ import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from meshwarden.control.mesh import Address, Mesh, check_against, parse_mesh
 from meshwarden.control.supervision import Event, Supervisor
 from meshwarden.control.supervision.isolation import lay_out, why_not_isolated
 from meshwarden.control.supervision.wiring import wire
+from meshwarden.control.watching import Pace
 from meshwarden.kernel import DependencyError
 from meshwarden.lab.bank.ledger_db import find_binaries
 from meshwarden.lab.mesh import render_mesh
@@ -35,6 +36,8 @@ from meshwarden.policy import AccessPolicy, parse_policy
 CUSTOMERS: Final = 2000
 SEED: Final = "meshwarden"
 CARD_NETWORK_TIMEOUT_S: Final = 20.0
+WATCH_TIMEOUT_S: Final = 90.0  # a busy machine loads compiled code slowly
+_PACED: Final = "behaviour: {paced: true}  # its customers live faster than the clock\n"
 
 
 @dataclass(kw_only=True)
@@ -48,6 +51,7 @@ class Stage:
         supervisor: its processes.
         edge: the base URL at which customers reach it.
         database: `postgresql` or `sqlite`.
+        card_network: where the card network answers, outside the mesh.
         not_isolated: why its services are not isolated; None where they are.
     """
 
@@ -57,6 +61,7 @@ class Stage:
     supervisor: Supervisor
     edge: str
     database: str
+    card_network: str
     not_isolated: str | None
     _api: httpx.AsyncClient = field(init=False)
 
@@ -87,12 +92,42 @@ class Stage:
         body = {"target": certificate, "reason": reason}
         return await self._ask("POST", "/v1/identity/revoke", body)
 
+    async def watch_ready(self) -> None:
+        """Return once the watch has its model; DependencyError after `WATCH_TIMEOUT_S`."""
+        try:
+            async with asyncio.timeout(WATCH_TIMEOUT_S):
+                while not (await self.status())["watch"]["ready"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)  # another program has no event to await
+        except TimeoutError as error:
+            raise DependencyError("lab.watch", "the watch never had its model") from error
+
+    async def set_pace(self, pace: Pace) -> None:
+        """Have the watch go by the bank's own time."""
+        await self._ask("POST", "/v1/behaviour/pace", asdict(pace))
+
+    async def received(self) -> dict[str, Any]:
+        """Return what arrived at the card network for the merchant that is the attacker."""
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+            try:
+                response = await client.get(f"{self.card_network}/v1/received")
+                response.raise_for_status()
+            except httpx.HTTPError as error:
+                raise DependencyError(
+                    "lab.cardnetwork", f"the card network does not answer: {error}"
+                ) from error
+        found: dict[str, Any] = response.json()
+        return found
+
     async def ledger_report(self) -> dict[str, Any]:
         """Return the ledger's own account of its books."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.layout.app_socket("ledger")))
         async with httpx.AsyncClient(transport=transport, timeout=10) as client:
             found: dict[str, Any] = (await client.get("http://ledger/v1/report")).json()
         return found
+
+    async def close(self) -> None:
+        """Close the connection to the control plane."""
+        await self._api.aclose()
 
     async def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         try:
@@ -143,7 +178,7 @@ async def staged(
         **database,
     )
     mesh_file.touch(mode=0o600)
-    mesh_file.write_text(text)
+    mesh_file.write_text(f"{text}{_PACED}")
     mesh = parse_mesh(load_document(mesh_file), state)
     policy = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, policy)
@@ -157,15 +192,20 @@ async def staged(
         on_event=on_event,
     )
     async with _card_network(card_network, state, environment, on_line), supervisor:
-        yield Stage(
+        stage = Stage(
             mesh=mesh,
             policy=policy,
             layout=layout,
             supervisor=supervisor,
             edge=f"http://127.0.0.1:{edge}",
             database="postgresql" if database else "sqlite",
+            card_network=f"http://127.0.0.1:{card_network}",
             not_isolated=why,
         )
+        try:
+            yield stage
+        finally:
+            await stage.close()
 
 
 @contextlib.asynccontextmanager

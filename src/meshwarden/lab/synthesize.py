@@ -6,7 +6,7 @@ course, so that a week of two million calls takes seconds. The same arguments gi
 Not simulated: failures, overload, attacks.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from meshwarden.adapters.yaml import load_document
 from meshwarden.kernel import CALL_SCHEMA
+from meshwarden.lab.bank.directory import HOME
 from meshwarden.lab.bank.rules import (
     INCOMES,
     INSTALMENT_SHARE,
@@ -27,14 +28,17 @@ from meshwarden.lab.bank.rules import (
     STEP_UP_MINOR,
 )
 from meshwarden.lab.calibration import HopSizes, draw, load_calibration
-from meshwarden.lab.callgraph import COURSES, KEYS_HOP, Hop
+from meshwarden.lab.callgraph import COURSES, CUSTOMERS, KEYS_HOP, Hop
 from meshwarden.lab.customers import Bools, Ints, Kind, Timeline
 from meshwarden.lab.mesh import ACCESS_POLICY
+from meshwarden.policy import HttpRequest, decide, parse_policy
 
 _QUERIES_PER_CALL: Final = 3.2  # statements and transaction control, mean over the ledger's calls
 _QUERY_BYTES: Final = (190, 240)  # to and from the database, mean per query
 _PAUSE_NS: Final = 1_500_000  # between a customer's requests that follow at once
 _NS: Final = 1_000_000_000
+_NO_ACTION: Final = -1
+_DEVICES: Final = 8  # more than anyone has
 
 
 @dataclass(slots=True)
@@ -47,6 +51,7 @@ class _Columns:
     request_bytes: list[Ints] = field(default_factory=list)
     response_bytes: list[Ints] = field(default_factory=list)
     duration: list[Ints] = field(default_factory=list)
+    action: list[Ints] = field(default_factory=list)
 
 
 def synthesize(
@@ -56,6 +61,7 @@ def synthesize(
     seed: int,
     speed: float = 1.0,
     postgres: bool = False,
+    sessions: bool = False,
     calibration: Mapping[str, HopSizes] | None = None,
     policy: Path = ACCESS_POLICY,
 ) -> pa.Table:
@@ -67,6 +73,8 @@ def synthesize(
         seed: chance of sizes and durations.
         speed: model seconds per second, as the load generator's.
         postgres: whether the ledger's connections to its database are written as well.
+        sessions: whether each call carries its session and transaction, and each customer's the
+            address of the device, as where tokens are checked.
         calibration: sizes and durations; by default those that come with the package.
         policy: where the services' SPIFFE IDs stand.
     """
@@ -86,18 +94,40 @@ def synthesize(
             session = timeline.session[rows]
             end = np.maximum(at_ns[rows], signed_in[session])
             for hop in hops:
-                end = _write(columns, hop, end, sizes, chance) + _PAUSE_NS
+                end = _write(columns, hop, end, rows, sizes, chance) + _PAUSE_NS
             if kind is Kind.LOGIN:
                 signed_in[session] = end
     if len(timeline):
         span_ns = int(at_ns.max()) - begin_ns
         fetched = begin_ns + np.arange(0, span_ns + 1, KEYS_LIFE_S * _NS)
-        _write(columns, KEYS_HOP, fetched, sizes, chance)
+        _write(columns, KEYS_HOP, fetched, np.full(len(fetched), _NO_ACTION), sizes, chance)
+    given = _bindings(columns, timeline) if sessions else {}
     identities = load_identities(policy)
-    table = _table(columns, identities)
+    given["rule"] = _names(_rules(columns.hops, policy), columns.rows)
+    table = _table(columns, identities, given)
     if postgres:
         table = pa.concat_tables([table, _connections(table, identities)], promote_options="none")
     return table.sort_by("time")
+
+
+def _rules(hops: list[Hop], policy: Path) -> list[str | None]:
+    """Return the rule that allows each hop; None where none has to."""
+    parsed = parse_policy(load_document(policy))
+    services = parsed.services
+    return [
+        decide(
+            parsed,
+            HttpRequest(
+                source=services[hop.source].identity,
+                destination=services[hop.destination].identity,
+                method=hop.method,
+                path=hop.route.replace("{}", "x"),
+            ),
+        ).rule
+        if hop.source in services and hop.destination in services
+        else None
+        for hop in hops
+    ]
 
 
 @cache
@@ -115,7 +145,7 @@ def _courses(timeline: Timeline) -> Ints:
         timeline.amount_minor <= INCOMES * timeline.income_minor
     )
     by_kind: dict[Kind, Ints | Bools] = {
-        Kind.LOGIN: _first_seen(timeline),
+        Kind.LOGIN: timeline.device != HOME,
         Kind.TRANSFER: large + 2 * timeline.marked,
         Kind.CARD_PAYMENT: timeline.marked,
         Kind.CREDIT: approved,
@@ -126,17 +156,8 @@ def _courses(timeline: Timeline) -> Ints:
     return course
 
 
-def _first_seen(timeline: Timeline) -> Bools:
-    """Return which logins come from a device that the customer did not use before."""
-    logins = np.flatnonzero(timeline.kind == Kind.LOGIN)
-    devices = timeline.customer[logins] * 8 + timeline.device[logins]
-    first = np.zeros(len(timeline), dtype=np.bool_)
-    first[logins[np.unique(devices, return_index=True)[1]]] = True
-    return first
-
-
 def _write(
-    columns: _Columns, hop: Hop, begin: Ints, sizes: Mapping[str, HopSizes],
+    columns: _Columns, hop: Hop, begin: Ints, action: Ints, sizes: Mapping[str, HopSizes],
     chance: np.random.Generator,
 ) -> Ints:  # fmt: skip
     """Write one hop and all below it, and return when each ended.
@@ -148,17 +169,41 @@ def _write(
     part = own // (len(hop.causes) + 1)
     end = begin + part
     for cause in hop.causes:
-        end = _write(columns, cause, end, sizes, chance) + part
+        end = _write(columns, cause, end, action, sizes, chance) + part
     columns.hops.append(hop)
     columns.rows.append(len(begin))
     columns.time.append(begin)
     columns.request_bytes.append(draw(size.request_bytes, chance.random(len(begin))))
     columns.response_bytes.append(draw(size.response_bytes, chance.random(len(begin))))
     columns.duration.append(end - begin)
+    columns.action.append(action)
     return end
 
 
-def _table(columns: _Columns, identities: dict[str, str]) -> pa.Table:
+def _bindings(columns: _Columns, timeline: Timeline) -> dict[str, pa.Array]:
+    """Return the columns that say on whose behalf a call is made, and from which device."""
+    action = _joined(columns.action)
+    none = action == _NO_ACTION
+    outer = np.repeat([hop.source == CUSTOMERS for hop in columns.hops], columns.rows)
+    device = timeline.customer * _DEVICES + timeline.device
+
+    def _named(prefix: str, numbers: Ints, unknown: Bools) -> pa.Array:
+        values, place = np.unique(numbers, return_inverse=True)
+        names = pa.array([f"{prefix}{value:x}" for value in values.tolist()])
+        return pa.DictionaryArray.from_arrays(
+            pa.array(place.astype(np.int32), mask=unknown), names
+        ).cast(pa.string())
+
+    return {
+        "session": _named("session-", timeline.session[action], none),
+        "transaction": _named("txn-", action, none | outer),
+        "source_instance": _named("device-", device[action], none | ~outer),
+    }
+
+
+def _table(
+    columns: _Columns, identities: dict[str, str], bindings: dict[str, pa.Array]
+) -> pa.Table:
     hops, rows = columns.hops, columns.rows
     total = sum(rows)
     inner = [hop.source in identities and hop.destination in identities for hop in hops]
@@ -180,7 +225,7 @@ def _table(columns: _Columns, identities: dict[str, str]) -> pa.Table:
             ["destination" if hop.destination in identities else "source" for hop in hops], rows
         ),
     }
-    return _complete(given, total)
+    return _complete(given | bindings, total)
 
 
 def _connections(table: pa.Table, identities: dict[str, str]) -> pa.Table:
@@ -197,6 +242,7 @@ def _connections(table: pa.Table, identities: dict[str, str]) -> pa.Table:
         "destination": _names([identities["ledger-db"]], [rows]),
         "destination_port": pa.array(np.full(rows, 5432), type=pa.int32()),
         "protocol": _names(["tcp"], [rows]),
+        "rule": _names(["ledger-db.accepts[0]"], [rows]),
         "request_bytes": pa.array(np.full(rows, to_server)),
         "response_bytes": pa.array(np.full(rows, from_server)),
         "duration": pa.array(ends - begins).cast(pa.duration("ns")),
@@ -218,11 +264,14 @@ def _complete(given: dict[str, pa.Array], rows: int) -> pa.Table:
     return pa.Table.from_arrays(list(arrays), schema=CALL_SCHEMA)
 
 
-def _names(names: list[str], rows: list[int]) -> pa.DictionaryArray:
+def _names(names: Sequence[str | None], rows: list[int]) -> pa.DictionaryArray:
     """Return each name repeated as often as its rows say, as a dictionary column."""
-    known = sorted(set(names))
-    indices = np.repeat([known.index(name) for name in names], rows).astype(np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(known))
+    known = sorted({name for name in names if name is not None})
+    places = [len(known) if name is None else known.index(name) for name in names]
+    indices = np.repeat(places, rows).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(indices, mask=indices == len(known)), pa.array(known, pa.string())
+    )
 
 
 def _joined(parts: list[Ints]) -> Ints:

@@ -58,7 +58,9 @@ def _satisfies(token: TokenRequirement, claims: Claims | None, source: SpiffeId)
     if claims is None:
         return False
     scope = claims.get("scope")  # one text, parted by spaces: RFC 6749, section 3.3
-    granted = scope.split(" ") if isinstance(scope, str) else []
+    if isinstance(scope, str):
+        scope = scope.split(" ")  # a proxy does so first: it cannot tell a list from such a text
+    granted = [one for one in scope if isinstance(one, str)] if isinstance(scope, list) else []
     return (
         set(token.scopes).issubset(granted)
         and (token.acr is None or claims.get("acr") == token.acr)

@@ -67,10 +67,18 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Egress:
-    """One host outside the mesh that a service may reach."""
+    """One host outside the mesh that a service may reach.
+
+    Attributes:
+        host: its name.
+        port: its port.
+        identity: what it must prove to be, under mutual TLS, where it is a workload of a federated
+            trust domain.
+    """
 
     host: str
     port: int
+    identity: SpiffeId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

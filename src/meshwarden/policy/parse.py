@@ -107,7 +107,7 @@ def _parse_service(
         edge=edge.boolean() if edge else False,
         data=_distinct(data, _parse_label) if data else (),
         accepts=_parse_rules(name, accepts.items(), identities) if accepts else (),
-        egress=_distinct(egress, _parse_egress) if egress else (),
+        egress=_parse_egresses(egress) if egress else (),
         where=node.where,
     )
 
@@ -116,15 +116,24 @@ def _parse_label(node: Node) -> str:
     return _matching(node, _LABEL, "a label of a-z 0-9 . _ -", "policy.data")
 
 
+def _parse_egresses(node: Node) -> tuple[Egress, ...]:
+    found = _distinct(node, _parse_egress)
+    if len({(one.host, one.port) for one in found}) < len(found):
+        node.refuse("policy.egress", "the same host and port stand here with two identities")
+    return found
+
+
 def _parse_egress(node: Node) -> Egress:
-    found = node.fields(required=["host", "port"])
+    found = node.fields(required=["host", "port"], optional=["identity"])
     host = _matching(
         found["host"],
         HOST,
         "a host name in lower case, without scheme, port or wildcard",
         "policy.host",
     )
-    return Egress(host=host, port=found["port"].integer(1, 65535))
+    port, identity = found["port"].integer(1, 65535), found.get("identity")
+    proves = None if identity is None else _parse_identity(identity)
+    return Egress(host=host, port=port, identity=proves)
 
 
 def _parse_rules(

@@ -35,9 +35,9 @@ _PLAIN: Final = r"A-Za-z0-9_~!$&'()*+,=:@\[\]\-"
 _CHARACTER: Final = rf"(?:[{_PLAIN};.]|{_ESCAPE})"
 _NO_DOT_START: Final = rf"(?:[{_PLAIN};]|{_ESCAPE}){_CHARACTER}*"
 _DOT_START: Final = rf"\.\.?(?:(?:[{_PLAIN}]|{_ESCAPE}){_CHARACTER}*)|\.\.\.{_CHARACTER}*"
-_SEGMENT: Final = f"(?:{_NO_DOT_START}|{_DOT_START})"
+CLEAN_SEGMENT: Final = f"(?:{_NO_DOT_START}|{_DOT_START})"
 # RE2 and Python's re read it alike. No empty segment, no dot segment with or without parameters.
-CLEAN_PATH: Final = f"/(?:{_SEGMENT}/)*{_SEGMENT}?"
+CLEAN_PATH: Final = f"/(?:{CLEAN_SEGMENT}/)*{CLEAN_SEGMENT}?"
 _CLEAN = re.compile(CLEAN_PATH)
 
 _RAW = re.compile(r"/[^\x00-\x20\x7f]*")  # Envoy's parsers refuse all else with status 400

@@ -19,7 +19,7 @@ class Handler(socketserver.StreamRequestHandler):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=20,
+                timeout=50,
                 check=False,
             )
             said = done.stdout.decode(errors="replace")

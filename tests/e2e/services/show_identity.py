@@ -9,7 +9,7 @@ import sys
 from spiffe import WorkloadApiClient
 
 with WorkloadApiClient() as client:
-    context = client.fetch_x509_context(timeout=10)
+    context = client.fetch_x509_context(timeout=40)
     ids = [str(svid.spiffe_id) for svid in context.x509_svids]
     sys.stdout.write(f"identity {ids}\n")
     sys.stdout.flush()

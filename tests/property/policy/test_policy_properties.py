@@ -22,6 +22,7 @@ from meshwarden.policy import (
     parse_policy,
 )
 from meshwarden.policy.path import CLEAN_PATH
+from meshwarden.policy.targets.envoy.patterns import expression
 
 CALLEE = SpiffeId.parse("spiffe://bank.example/callee")
 CALLERS = [SpiffeId.parse(f"spiffe://bank.example/{name}") for name in "abc"]
@@ -34,6 +35,13 @@ patterns = st.builds(
     st.lists(segments, min_size=1, max_size=3),
     st.sampled_from(["", "", "/", "/**"]),
 )
+literals = st.lists(
+    st.from_regex(r"[A-Za-z0-9_~!$&'()+,;=:@.-]{1,6}", fullmatch=True).filter(
+        lambda segment: segment not in {".", ".."} and not segment.startswith((".;", "..;"))
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda parts: PathPattern.parse("/" + "/".join(parts)))
 tokens = st.none() | st.sampled_from(
     [TokenRequirement(), TokenRequirement(scopes=("read",)), TokenRequirement(acr="otp")]
 )
@@ -116,6 +124,21 @@ def test_a_normal_form_has_nothing_that_servers_read_in_two_ways(raw: str) -> No
     assert path is not None
     assert re.fullmatch(CLEAN_PATH, path)
     assert not re.search(r"//|\\|[?#]|%2f|%5c|%00|%2e|/\.\.?(;|/|$)", path, re.IGNORECASE)
+
+
+@given(patterns | literals, requests)
+def test_a_compiled_pattern_admits_what_the_pattern_matches_and_clean_paths_alone(
+    pattern: PathPattern, request: HttpRequest
+) -> None:
+    path = request.path.partition("?")[0]
+    clean = re.fullmatch(CLEAN_PATH, path) is not None
+    admitted = re.fullmatch(expression([pattern]), request.path, re.DOTALL) is not None
+    assert admitted == (clean and pattern.matches(path))
+
+
+@given(literals)
+def test_a_literal_path_is_clean_by_construction(pattern: PathPattern) -> None:
+    assert normalize_path(pattern.text) == pattern.text == pattern.literal_prefix
 
 
 @given(raw_paths, st.sampled_from(["", "?", "?x=1", "?/../%2f", "?;/..;/"]))

@@ -8,6 +8,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from tests.unit.lab.whole_bank import ISSUER, Bank, asked, bearer, proof, redeem, sign_in
 
+from meshwarden.lab.bank.directory import HOME
+
 
 async def claims_of(client: httpx.AsyncClient, token: str) -> jwt.Token:
     keys = KeySet.import_key_set((await client.get("http://idp/jwks")).json())
@@ -159,12 +161,13 @@ async def test_field_that_stands_twice_is_refused(client: httpx.AsyncClient) -> 
     assert (response.status_code, response.json()["code"]) == (400, "input.form")
 
 
-async def test_new_device_is_told_to_the_customer_once(
+async def test_login_from_another_device_than_the_enrolled_one_is_told(
     bank: Bank, client: httpx.AsyncClient
 ) -> None:
-    await sign_in(bank, client)
-    await sign_in(bank, client)
-    assert bank.messages == [(bank.ada.id, "new-device")]
+    await sign_in(bank, client, HOME)
+    assert bank.messages == []
+    await sign_in(bank, client, 1)
+    assert bank.messages == [(bank.ada.id, "other-device")]
 
 
 async def test_login_goes_on_without_notifications(bank: Bank, client: httpx.AsyncClient) -> None:

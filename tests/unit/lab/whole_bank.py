@@ -21,7 +21,7 @@ from meshwarden.lab.bank import (
     scoring,
 )
 from meshwarden.lab.bank.books import Books
-from meshwarden.lab.bank.directory import Customer, Directory
+from meshwarden.lab.bank.directory import Customer, Directory, installation
 from meshwarden.lab.bank.provider import CLIENT_ID, REDIRECT_URI, SCOPES, Provider
 from meshwarden.lab.bank.totp import STEP_S, code_at
 
@@ -102,11 +102,12 @@ def proof(bank: Bank, customer: Customer, *, otp: bool = False) -> dict[str, str
 
 
 async def sign_in(
-    bank: Bank, client: httpx.AsyncClient, *, otp: bool = False, **changes: str
+    bank: Bank, client: httpx.AsyncClient, device: int = 1, /, *, otp: bool = False, **changes: str
 ) -> str:
     """Return the code that Ada's login gives."""
     form = asked(**changes) | proof(bank, bank.ada, otp=otp)
-    response = await client.post("http://gateway/idp/authorize", data=form)
+    agent = {"user-agent": f"BankApp/4.2 {installation(bank.ada.number, device)}"}
+    response = await client.post("http://gateway/idp/authorize", data=form, headers=agent)
     assert response.status_code == 302, response.text
     return parse_qs(urlsplit(response.headers["location"]).query)["code"][0]
 

@@ -129,6 +129,6 @@ class Bench:
             chance=self.chance,
             recorder=self._recorder,
             teller=Teller(self.findings),
-            published=published,
+            first=published,
             rejected=rejected,
         )

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.plane.bench import DOMAIN, POLICY, Bench
 
-from meshwarden.control.plane import ControlPlane
-from meshwarden.control.plane import plane as plane_module
+from meshwarden.control.plane import ControlPlane, publishing
 from meshwarden.control.plane.published import Published, load_published, store_accepted
 from meshwarden.kernel import InputError
 
@@ -106,7 +105,7 @@ async def test_an_older_change_that_takes_longer_never_replaces_a_newer_one(
             overtaken.set()
         return published
 
-    monkeypatch.setattr(plane_module, "load_published", _load)
+    monkeypatch.setattr(publishing, "load_published", _load)
     bench.policy_file.write_text(POLICY.replace("/v1/ping", "/v1/older"))
     await asyncio.gather(plane.reload_policy(), plane.reload_policy())
     assert plane.published.digest == digest(newer)

@@ -26,7 +26,7 @@ def bench(tmp_path: Path) -> Bench:
 def certified(bench: Bench) -> ControlPlane:
     """Return a plane whose services have certificates."""
     plane = bench.plane()
-    plane._certify(plane.published)
+    plane.publisher.certify()
     return plane
 
 

@@ -14,7 +14,7 @@ services:
     accepts:
       - {from: [gateway], methods: [GET], paths: ["/v1/accounts/{id}"]}
       - {from: [gateway], tcp: 5432}
-      - {from: [gateway], methods: [POST], paths: [/v1/entries], token: {scopes: [write]}}
+      - {from: [gateway], methods: [POST], paths: [/v1/entries], token: {scopes: [write], once: true}}
 """
 GET = ["--from", "gateway", "--to", "ledger", "--method", "GET", "--path"]
 

@@ -111,7 +111,8 @@ GOOD_CLAIMS = {
     [
         ({}, True),
         ({"scope": "transfer:write"}, False),
-        ({"scope": ["transfer:write", "ledger:read"]}, False),
+        ({"scope": ["transfer:write", "ledger:read", 7]}, True),  # as a proxy splits it
+        ({"scope": ["transfer:write ledger:read"]}, False),
         ({"scope": None}, False),
         ({"acr": "pwd"}, False),
         ({"acr": None}, False),

@@ -82,3 +82,28 @@ def test_what_is_wrong_is_named_with_its_line_and_a_hint(vector: dict[str, Any])
 def test_a_policy_without_services_is_refused() -> None:
     with pytest.raises(InputError, match="at least one service"):
         _policy("apiVersion: meshwarden.dev/v1\ntrust_domain: bank.example\nservices: {}\n")
+
+
+def _with_egress(entries: str) -> AccessPolicy:
+    return _policy(GOOD.replace("[{host: api.example, port: 443}]", entries))
+
+
+def test_an_outside_host_may_have_to_prove_an_identity() -> None:
+    found = _with_egress("[{host: h.example, port: 80, identity: spiffe://partner.example/api}]")
+    [egress] = found.services["payments"].egress
+    assert egress.identity == SpiffeId("partner.example", "/api")
+
+
+@pytest.mark.parametrize(
+    "more", ["identity: partner.example/api", "identity: [x]", "name: x", "identity: 'spiffe://'"]
+)
+def test_what_is_no_identity_is_refused_with_its_line(more: str) -> None:
+    with pytest.raises(InputError, match=r"policy\.yaml:13"):
+        _with_egress(f"[{{host: h.example, port: 80, {more}}}]")
+
+
+def test_one_host_and_port_has_one_identity() -> None:
+    one = "{host: h.example, port: 80}"
+    other = "{host: h.example, port: 80, identity: spiffe://p.example/a}"
+    with pytest.raises(InputError, match="two identities"):
+        _with_egress(f"[{one}, {other}]")

@@ -27,6 +27,7 @@ class Bench:
         self.folder, self.limits = folder, limits
         self.clock = SteppingClock()
         self.findings: list[Finding] = []
+        self.observed: list[int] = []
         self.reopened: list[str] = []
         self.logs = {name: folder / f"{name}.log" for name in ("gateway", "ledger")}
         self.engine = self.start()
@@ -38,6 +39,7 @@ class Bench:
             naming=Naming(),
             limits=self.limits,
             report=self.findings.append,
+            observe=lambda calls: self.observed.extend(call.time for call in calls),
         )
         for name, owner in (("gateway", GATEWAY), ("ledger", LEDGER)):
             path = self.logs[name]
@@ -94,6 +96,19 @@ def test_a_part_is_written_when_it_is_old_enough(bench: Bench) -> None:
     bench.clock.advance(1.5)
     bench.engine.cycle()
     assert bench.times() == [1]
+
+
+def test_a_call_is_shown_as_soon_as_it_is_certain_and_once(bench: Bench) -> None:
+    bench.write("ledger", inbound(1, "a"))
+    bench.write("gateway", outbound(1, "a"), outbound(2, "b", to="external:card.example"))
+    bench.engine.cycle()
+    assert sorted(bench.observed) == [
+        1,
+        2,
+    ]  # before anything is stored: nobody else reports the second
+    assert bench.times() == []
+    bench.flush()
+    assert sorted(bench.observed) == bench.times() == [1, 2]
 
 
 def test_a_large_log_is_rotated_and_its_old_generation_removed(bench: Bench) -> None:

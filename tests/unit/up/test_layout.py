@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from meshwarden.control.layout import Layout, layout_of, outbound_tcp_ports, service_environment
+from meshwarden.control.layout import (
+    Layout,
+    inbound_tcp_ports,
+    layout_of,
+    outbound_tcp_ports,
+    service_environment,
+)
 from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.kernel import ConfigError
 
@@ -72,3 +78,15 @@ def test_local_ports_of_tcp_destinations_are_apart_and_hang_on_their_names() -> 
     assert outbound_tcp_ports([("aml", 5432), ("ledger-db", 5432)]).items() >= alone.items()
     with pytest.raises(ConfigError, match="more than 2700 tcp destinations"):
         outbound_tcp_ports([("ledger-db", port) for port in range(1, 3000)])
+
+
+def test_tcp_ports_of_one_service_never_share_the_port_that_takes_them() -> None:
+    assert inbound_tcp_ports([5432, 5433]) == {5432: 25432, 5433: 25433}
+    assert inbound_tcp_ports([45432, 5432]) == {5432: 25432, 45432: 25433}
+    many = [*range(9_000, 14_000), *range(49_000, 54_000), 65_535, 1]
+    found = inbound_tcp_ports(many)
+    assert len(set(found.values())) == len(many)
+    assert not set(found.values()) & set(range(30_000, 32_700))  # the service's own connections
+    assert set(found.values()) <= set(range(20_000, 60_000))
+    with pytest.raises(ConfigError, match="accepts 40000 tcp ports"):
+        inbound_tcp_ports(range(1, 40_001))

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.plane.bench import Bench
+from tests.unit.plane.bench import POLICY, Bench
 
+from meshwarden.control.layout import FEDERATED_PORT
+from meshwarden.control.mesh import Address
 from meshwarden.control.supervision import Wiring
 from meshwarden.control.supervision.wiring import wire
 from meshwarden.kernel import DependencyError
@@ -32,6 +34,18 @@ def test_a_line_that_a_killed_sidecar_left_is_ended_before_its_successor_writes(
     log.write_bytes(left)
     wiring.sidecar(bench.mesh.services["front"])
     assert log.read_bytes() == ended
+
+
+def test_the_port_for_callers_of_other_domains_must_be_free_where_there_are_any(
+    bench: Bench, wiring: Wiring
+) -> None:
+    assert FEDERATED_PORT not in {claim.address.port for claim in wiring.claims}
+    callers = "from: [front, spiffe://partner.example/shop]"
+    bench.policy_file.write_text(POLICY.replace("from: [front]", callers))
+    policy = bench.plane().published.policy
+    claims = wire(bench.directory / "mesh.yaml", bench.mesh, policy, bench.layout).claims
+    wanted = Address(host=bench.layout.host("back"), port=FEDERATED_PORT)
+    assert [claim.who for claim in claims if claim.address == wanted] == ["the sidecar of 'back'"]
 
 
 def test_a_sidecar_that_cannot_be_prepared_is_tried_again_later(

@@ -184,7 +184,10 @@ def _outbound(entry: Entry, owner: str, naming: Naming) -> Report:
             **_http(entry, destination, rule, naming),
         ),
         side=Side.CALLER,
-        key=_key("id", entry.call, owner, destination) if reached else None,
+        # Nobody else reports a call to an outside host: there is nothing to wait for.
+        key=_key("id", entry.call, owner, destination)
+        if reached and not destination.startswith(EXTERNAL)
+        else None,
         end=entry.end,
     )
 

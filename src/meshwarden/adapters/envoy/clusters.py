@@ -22,7 +22,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from meshwarden.adapters.envoy.containment import Containment, endpoint_metadata
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Outside, Sidecar
-from meshwarden.adapters.envoy.tls import ads_source, caller_socket, packed
+from meshwarden.adapters.envoy.tls import (
+    FEDERATED_BUNDLES,
+    ads_source,
+    caller_socket,
+    packed,
+)
 
 APPLICATION = "application"
 NOTHING: Final = Containment()
@@ -137,6 +142,7 @@ def _outside(host: Outside) -> Cluster:
         type=Cluster.STATIC if host.address else Cluster.LOGICAL_DNS,
         connect_timeout=Duration(seconds=5),
         load_assignment=assignment_of(host.cluster, (endpoint,)),
+        transport_socket=caller_socket(host.identity, FEDERATED_BUNDLES) if host.identity else None,
     )
 
 

@@ -15,7 +15,7 @@ was open before is cut by this (each was tried on Envoy 1.40):
   response. The same metadata is what changes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,6 +44,15 @@ REVOKED: Final = "containment:certificate"
 _PASSED: Final = "none"  # overwritten by the policy filter where a rule allows
 _PEER: Final = "meshwarden.certificate"
 _METADATA: Final = "meshwarden.certificates"
+_VERIFIED: Final = "envoy.filters.http.jwt_authn:txn"
+"""Where the filter that verifies tokens puts what they say."""
+
+SESSION: Final = "containment:session"
+SUBJECT: Final = "containment:subject"
+TRANSACTION: Final = "containment:transaction"
+_CLAIMS: Final = {SESSION: "sid", SUBJECT: "sub", TRANSACTION: "txn"}
+"""Each kind of revoked token: the rule that the record shows, and the claim that names it."""
+
 _Json = dict[str, Any]
 
 
@@ -55,10 +64,16 @@ class Containment:
         certificates: SHA-256 of each revoked certificate that has not ended, and the SPIFFE ID that
             it names.
         withheld: services that have no certificate that counts: nobody is sent to them.
+        sessions: hashes of sessions whose tokens are refused.
+        subjects: those whose tokens are refused.
+        transactions: those whose tokens are refused.
     """
 
     certificates: Mapping[str, str] = field(default_factory=dict)
     withheld: frozenset[str] = frozenset()
+    sessions: frozenset[str] = frozenset()
+    subjects: frozenset[str] = frozenset()
+    transactions: frozenset[str] = frozenset()
 
     def of(self, *identities: object) -> dict[str, str]:
         """Return the certificates that name one of these identities."""
@@ -82,22 +97,43 @@ def containment_resource(containment: Containment) -> TypedExtensionConfig:
     return TypedExtensionConfig(name=CONTAINMENT, typed_config=packed(compiled))
 
 
-def _kinds(containment: Containment) -> list[tuple[str, Message, Mapping[str, str]]]:
+def _kinds(containment: Containment) -> list[tuple[str, Message, Collection[str]]]:
     """Return each kind: the rule that it is recorded as, where a request shows it, its entries."""
-    return [(REVOKED, FilterStateInput(key=_PEER), containment.certificates)]
+    tokens = {
+        SESSION: containment.sessions,
+        SUBJECT: containment.subjects,
+        TRANSACTION: containment.transactions,
+    }
+    return [
+        *((rule, FilterStateInput(key=_key_of(rule)), found) for rule, found in tokens.items()),
+        (REVOKED, FilterStateInput(key=_PEER), containment.certificates),
+    ]
+
+
+def _key_of(rule: str) -> str:
+    return f"meshwarden.token.{_CLAIMS[rule]}"
 
 
 def peer_filter() -> hcm.HttpFilter:
-    """Return the filter that puts the caller's certificate where the containment filter looks."""
+    """Return the filter that puts where the containment filter looks what it looks for.
+
+    That is the caller's certificate, and what the token says that another filter has verified
+    before; `-` where there is none.
+    """
     config = http_state.Config()
-    value = {
-        "object_key": _PEER,
-        "factory_key": "envoy.string",
-        "format_string": {
-            "text_format_source": {"inline_string": "%DOWNSTREAM_PEER_FINGERPRINT_256%"}
-        },
+    shown = {_PEER: "%DOWNSTREAM_PEER_FINGERPRINT_256%"}
+    shown |= {
+        _key_of(rule): f"%DYNAMIC_METADATA({_VERIFIED}:{claim})%" for rule, claim in _CLAIMS.items()
     }
-    ParseDict({"on_request_headers": [value]}, config)
+    values = [
+        {
+            "object_key": key,
+            "factory_key": "envoy.string",
+            "format_string": {"text_format_source": {"inline_string": text}},
+        }
+        for key, text in shown.items()
+    ]
+    ParseDict({"on_request_headers": values}, config)
     return hcm.HttpFilter(name="envoy.filters.http.set_filter_state", typed_config=packed(config))
 
 

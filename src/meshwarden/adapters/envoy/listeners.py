@@ -149,7 +149,9 @@ def _inbound(sidecar: Sidecar, log: str) -> Listener:
         ),
         route_config=_to_application(INBOUND),
         forward_client_cert_details=_Manager.SANITIZE_SET,
-        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(uri=True),
+        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(
+            uri=True, cert=sidecar.shows_certificate
+        ),
     )
     return Listener(
         name=INBOUND,

@@ -62,12 +62,14 @@ class Outside:
     """A host outside the mesh that this service may call; `address` where no resolver knows it.
 
     `at` is the IP address that the caller's hosts file gives it, where there is such a file.
+    `identity` is what it must prove to be under mutual TLS; None: the sidecar adds no TLS.
     """
 
     host: str
     port: int
     address: Endpoint | None = None
     at: str | None = None
+    identity: SpiffeId | None = None
 
     @property
     def cluster(self) -> str:
@@ -85,6 +87,7 @@ class Sidecar:
         inbound: where callers arrive with mutual TLS; None where it accepts no requests.
         outbound: where the service sends its requests, as to an HTTP proxy.
         edge: where requests from outside arrive; None where the service is not at the edge.
+        shows_certificate: whether the service is told the caller's certificate besides its name.
         federated: where callers of other trust domains arrive; None where none may call.
         application: where the service itself listens; None where it only calls others.
         tcp: the ports of connections that it accepts.
@@ -109,6 +112,12 @@ class Sidecar:
     source: str | None = None
     redirected: Endpoint | None = None
     federated: Endpoint | None = None
+    shows_certificate: bool = False
+
+    @property
+    def meets_others(self) -> bool:
+        """Whether it verifies workloads of other trust domains, as callers or as callees."""
+        return self.federated is not None or any(host.identity for host in self.outside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,10 +27,10 @@ def build_snapshot(
         bundle: the trust domain's roots (PEM).
         crls: the revocation list of each of its issuers (PEM); none where nobody shall look.
         containment: what is cut off in spite of policy.
-        federated: the roots of other trust domains; needed where the sidecar takes their callers.
+        federated: the roots of other trust domains; needed where the sidecar meets any of theirs.
     """
     secrets = [svid, *build_trust(sidecar, bundle, crls)]
-    if sidecar.federated and federated is not None:
+    if sidecar.meets_others and federated is not None:
         secrets.append(federated)
     return {
         ads.CLUSTERS: clusters.build_clusters(sidecar),

@@ -117,8 +117,13 @@ def callee_socket(validation: str = BUNDLE) -> TransportSocket:
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
-def caller_socket(callee: SpiffeId) -> TransportSocket:
-    """Return the outbound side: our certificate, and a callee that proves to be `callee`."""
+def caller_socket(callee: SpiffeId, validation: str = BUNDLE) -> TransportSocket:
+    """Return the outbound side: our certificate, and a callee that proves to be `callee`.
+
+    Args:
+        callee: whom the certificate must name, and nobody else.
+        validation: the secret that says which roots may vouch for it.
+    """
     context = UpstreamTlsContext(
         common_tls_context=CommonTlsContext(
             tls_params=_tls_1_3(),
@@ -127,7 +132,7 @@ def caller_socket(callee: SpiffeId) -> TransportSocket:
                 default_validation_context=common.CertificateValidationContext(
                     match_typed_subject_alt_names=[_named(callee)]
                 ),
-                validation_context_sds_secret_config=_secret(BUNDLE),
+                validation_context_sds_secret_config=_secret(validation),
             ),
         )
     )

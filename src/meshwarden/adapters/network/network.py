@@ -19,7 +19,7 @@ from meshwarden.adapters.network.rules import Place, render_firewall, render_lin
 from meshwarden.kernel import DependencyError
 
 _TIMEOUT_S: Final = 60.0
-_SYSTEM_PATHS: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
+SYSTEM_PATHS: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
 _TRIAL: Final = Place(
     name="trial", address="10.213.0.10", sidecar_uid=61184, inbound=("1",), http_port=2,
     other_port=3,
@@ -31,7 +31,7 @@ def why_unavailable() -> str | None:
     if os.geteuid() != 0:
         return "not started as root"
     for tool, package in (("ip", "iproute2"), ("nft", "nftables")):
-        if shutil.which(tool, path=_SYSTEM_PATHS) is None:
+        if shutil.which(tool, path=SYSTEM_PATHS) is None:
             return f"no {tool} on this machine; install {package}"
     try:
         Network([_TRIAL]).close()
@@ -94,14 +94,14 @@ class Network:
 
 def socket_in(namespace: int, *, uid: int | None = None) -> socket.socket:
     """Return a TCP socket of the network namespace `namespace`."""
-    with _entered(namespace), _file_user(uid):
+    with entered(namespace), _file_user(uid):
         return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
 
 def _plan(places: Sequence[Place]) -> dict[str, object]:
     return {
-        "ip": shutil.which("ip", path=_SYSTEM_PATHS),
-        "nft": shutil.which("nft", path=_SYSTEM_PATHS),
+        "ip": shutil.which("ip", path=SYSTEM_PATHS),
+        "nft": shutil.which("nft", path=SYSTEM_PATHS),
         "places": [
             {
                 "peer": f"v{index}",
@@ -114,7 +114,7 @@ def _plan(places: Sequence[Place]) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def _entered(namespace: int) -> Iterator[None]:
+def entered(namespace: int) -> Iterator[None]:
     """Have this thread in `namespace`; nothing may be awaited meanwhile."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -7,6 +7,7 @@ Rules that hold here, whatever the access policy says (which the sidecars enforc
 - What the service sends to a name of the hosts file is turned over to its own sidecar: port 80 to
   the HTTP listener, every other to the listener that sorts connections by where they were meant to
   go. Everything else that is not loopback is dropped, IPv6 altogether.
+- A connection that joined the set `SEVERED` is reset in both directions, see `established`.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from typing import Final
 FABRIC: Final = "10.213.0.0/24"
 OUTSIDE: Final = "198.18.0.0/15"  # RFC 2544: never on the internet; stands for outside hosts
 HTTP_PORT: Final = 80
+TABLE: Final = "inet meshwarden"
+SEVERED: Final = "severed"
+"""Local address and port, remote address and port. An element is kept for as long as a connection
+can go on without a word (`adapters.envoy`: a day)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +49,17 @@ def render_firewall(place: Place) -> str:
     names = f"{{ {FABRIC}, {OUTSIDE} }}"
     redirect = f"meta skuid != {place.sidecar_uid} ip daddr {names} fib daddr type != local"
     return f"""\
-table inet meshwarden {{
+table {TABLE} {{
+  set {SEVERED} {{
+    type ipv4_addr . inet_service . ipv4_addr . inet_service; timeout 1d;
+  }}
+  chain sever {{
+    tcp flags & rst != 0 accept
+    meta l4proto tcp reject with tcp reset
+  }}
   chain input {{
     type filter hook input priority filter; policy drop;
+    ip daddr . tcp dport . ip saddr . tcp sport @{SEVERED} jump sever
     iif lo accept
     ct state established accept
     iifname eth0 ip saddr {FABRIC} tcp dport {{ {inbound} }} accept
@@ -61,6 +74,7 @@ table inet meshwarden {{
   }}
   chain output {{
     type filter hook output priority filter; policy drop;
+    ip saddr . tcp sport . ip daddr . tcp dport @{SEVERED} jump sever
     oif lo accept
     ip daddr 127.0.0.0/8 accept
     oifname eth0 ct state established accept

@@ -2,9 +2,9 @@
 
 Steps:
 
-1. SO_PEERCRED: pid, user and group at the time of `connect`; SO_PEERPIDFD (Linux 6.5): a handle on
-   that very process. On older kernels the handle is opened by number: between `connect` and here
-   the number could have passed to another process; user and group could not have.
+1. SO_PEERCRED, SO_PEERGROUPS: pid, user and groups at the time of `connect`; SO_PEERPIDFD (Linux
+   6.5): a handle on that very process. On older kernels the handle is opened by number: between
+   `connect` and here the number could have passed to another process; user and groups could not.
 2. Facts from /proc/<pid>, its start before and after them.
 3. The handle must still name a living process. As long as it lives its number is its own, so the
    facts are about it and nobody else.
@@ -30,6 +30,9 @@ from meshwarden.identity import ProcessFacts
 from meshwarden.kernel import VerificationError
 
 SO_PEERPIDFD: Final = 77  # asm-generic/socket.h
+SO_PEERGROUPS: Final = 59
+_GROUP = struct.Struct("I")
+_MAX_OPTION_BYTES: Final = 1024  # that Python reads
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _CREDENTIALS = struct.Struct("3i")
 _MAX_FILE_BYTES: Final = 1 << 20
@@ -64,7 +67,8 @@ def attest(connection: socket.socket, *, proc: str = "/proc") -> Peer:
         raise _gone(pid)
     pidfd = _handle(connection, pid)  # 1
     try:
-        facts = _facts(f"{proc}/{pid}", pid=pid, uid=uid, gid=gid)  # 2
+        groups = _peer_groups(connection)
+        facts = _facts(f"{proc}/{pid}", pid=pid, uid=uid, gid=gid, groups=groups)  # 2
         _require_life(pidfd, pid)  # 3
     except BaseException:
         os.close(pidfd)
@@ -141,16 +145,26 @@ def _require_life(pidfd: int, pid: int) -> None:
         raise _gone(pid)
 
 
-def _facts(folder: str, *, pid: int, uid: int, gid: int) -> ProcessFacts:
+def _peer_groups(connection: socket.socket) -> frozenset[int] | None:
+    """Return the other end's supplementary groups; None where the kernel cannot say it so."""
+    try:
+        raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, _MAX_OPTION_BYTES)
+    except OSError:  # a member of more than 256; before Linux 4.13
+        return None
+    return frozenset(number for (number,) in _GROUP.iter_unpack(raw))
+
+
+def _facts(
+    folder: str, *, pid: int, uid: int, gid: int, groups: frozenset[int] | None
+) -> ProcessFacts:
     try:
         session, started = _stat(folder)
-        groups = _groups(folder)
         facts = ProcessFacts(
             pid=pid,
             start_ticks=started,
             uid=uid,
             gid=gid,
-            groups=groups,
+            groups=_groups(folder) if groups is None else groups,
             session=session,
             session_start_ticks=(
                 started

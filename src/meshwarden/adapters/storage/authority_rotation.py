@@ -12,7 +12,8 @@ retired file) does not count without it, and what comes after it (moving the new
 place) is done again at the next loading until it is finished.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -70,14 +71,10 @@ def load_or_create_trust(
         _finish_root(directory)
     current = load_or_create_authority(directory, trust_domain, now=now, draw_serial=draw_serial)
     with storage_errors(directory):
-        retired = [
-            one
-            for path in sorted(directory.glob(f"{RETIRED}*.pem"))
-            if (one := _load_retired(path, trust_domain, now=now)) is not None
-        ]
+        retired = load_retired_all(directory, trust_domain, now=now)
         trust = Trust(
             current=current,
-            prepared=_load_next(directory, trust_domain, now=now),
+            prepared=load_next(directory, trust_domain, now=now),
             # One that still signs was about to retire when something ended the process.
             retired=tuple(
                 old for old in retired if issuer_name(old.authority) != issuer_name(current)
@@ -127,7 +124,7 @@ def prepare_authority(
                 )
             root = found
         successor = create_authority(root, now=now, serial=draw_serial())
-        replace_private(directory / NEXT, _text_of(successor))
+        replace_private(directory / NEXT, text_of(successor))
     return Trust(current=trust.current, prepared=successor, retired=trust.retired)
 
 
@@ -148,7 +145,7 @@ def switch_authority(directory: Path, trust: Trust, *, until: datetime) -> Trust
         return trust
     with storage_errors(directory):
         stamp = until.astimezone(UTC).isoformat()
-        text = f"{_UNTIL.decode()}{stamp}\n{_text_of(trust.current)}"
+        text = f"{_UNTIL.decode()}{stamp}\n{text_of(trust.current)}"
         replace_private(directory / f"{RETIRED}{issuer_name(trust.current)}.pem", text)
         (directory / NEXT).rename(directory / INTERMEDIATE)
         sync_folder(directory)
@@ -167,14 +164,31 @@ def remove_ended(directory: Path, trust: Trust, *, now: datetime) -> Trust:
     return left
 
 
-def _load_next(directory: Path, trust_domain: str, *, now: datetime) -> Authority | None:
+def load_next(directory: Path, trust_domain: str, *, now: datetime) -> Authority | None:
+    """Return the prepared authority; None where there is none; StateError `authority.damaged`."""
     path = directory / NEXT
     if not path.exists():
         return None
-    try:
+    with damaged_as_error(path):
         return load_signing(path, directory / ROOT, trust_domain, now=now)
+
+
+@contextlib.contextmanager
+def damaged_as_error(path: Path) -> Iterator[None]:
+    """Turn what is wrong with the authority in the file `path` into `authority.damaged`."""
+    try:
+        yield
     except (InputError, VerificationError) as error:
-        raise damaged(directory, f"{NEXT}: {error.message}", _RESTORE) from error
+        raise damaged(path.parent, f"{path.name}: {error.message}", _RESTORE) from error
+
+
+def load_retired_all(directory: Path, trust_domain: str, *, now: datetime) -> list[Retired]:
+    """Return the retired authorities that have not ended; StateError `authority.damaged`."""
+    return [
+        one
+        for path in sorted(directory.glob(f"{RETIRED}*.pem"))
+        if (one := _load_retired(path, trust_domain, now=now)) is not None
+    ]
 
 
 def _load_retired(path: Path, trust_domain: str, *, now: datetime) -> Retired | None:
@@ -205,7 +219,8 @@ def _finish_root(directory: Path) -> None:
     path.unlink()
 
 
-def _text_of(authority: Authority) -> str:
+def text_of(authority: Authority) -> str:
+    """Return key, certificates and root of an authority as one file holds them, PEM."""
     chain = (*authority.intermediates, *authority.bundle.certificates)
     return render_private_key(authority.key).reveal() + render_certificates(chain)
 

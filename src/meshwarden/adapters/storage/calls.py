@@ -27,6 +27,7 @@ from meshwarden.kernel import CALL_SCHEMA, InputError
 IMPORTED_TRUST_DOMAIN: Final = IMPORTED_DOMAIN
 _BATCH_ROWS: Final = 65_536
 _SHOWN: Final = 10
+_KEPT_PARTS: Final = 10_000  # a merge of the writer reaches back by less
 _TRIES: Final = 3
 _NEEDED: Final = ("time", "source", "destination")
 
@@ -111,7 +112,7 @@ def read_calls(
     for path in paths:
         try:
             if path.is_dir():
-                yield from _folder(path)
+                yield from _folder(path, [])
             elif path.name.endswith(".parquet"):
                 yield from _parquet(path, trust_domain)
             elif path.name.endswith((".csv", ".csv.gz")):
@@ -132,12 +133,29 @@ def read_calls(
             ) from error
 
 
-def _folder(folder: Path) -> Iterator[CallBatch]:
+def follow_record(folder: Path) -> Iterator[CallBatch | None]:
+    """Return the calls recorded in `folder`, and those that will be; None: nothing new just now.
+
+    It never ends by itself. Errors as for `load_calls`.
+    """
+    read: list[tuple[Part, int]] = []
+    while True:
+        try:
+            yield from _folder(folder, read)
+        except (pa.ArrowInvalid, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                "calls.format", f"cannot be read: {reason}", where=str(folder)
+            ) from error
+        del read[:-_KEPT_PARTS]
+        yield None
+
+
+def _folder(folder: Path, read: list[tuple[Part, int]]) -> Iterator[CallBatch]:
     """Read a record while its writer goes on: parts may be merged under the reader's hands.
 
     A merged part holds the rows of its parts in their order, so what was read already is skipped.
     """
-    read: list[tuple[Part, int]] = []
     tries = 0
     while (part := _next_part(folder, read)) is not None:
         try:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], None], *, replaces: bool = False) -> None:
     """Make a new file: let `write` fill a temporary one beside it, make it durable, name it `path`.
 
-    OSError where the disk refuses; then nothing is left behind, also no file that might vanish.
+    OSError where the disk refuses; then nothing is left behind, also no file that might vanish, but
+    what it `replaces` stays.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -18,7 +19,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError:
-        for left in (temporary, path):
+        for left in (temporary,) if replaces else (temporary, path):
             with contextlib.suppress(OSError):
                 left.unlink(missing_ok=True)
         raise

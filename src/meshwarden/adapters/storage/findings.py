@@ -52,7 +52,7 @@ class FileFindingStore:
         lines = _newest_lines(self._path, limit)
         if len(lines) < limit:
             lines = _newest_lines(self._older, limit - len(lines)) + lines
-        found = (_parse(line) for line in lines)
+        found = (parse_finding(line) for line in lines)
         return [finding for finding in found if finding is not None]
 
     def _rotate(self) -> None:
@@ -72,7 +72,8 @@ def _newest_lines(path: Path, limit: int) -> list[bytes]:
         return []
 
 
-def _parse(line: bytes) -> Finding | None:
+def parse_finding(line: bytes) -> Finding | None:
+    """Return the finding of one stored line; None where the line is torn or none of ours."""
     try:
         found = json.loads(line)
         return Finding(

@@ -9,7 +9,7 @@ with one revocation list for each issuer, and what is contained.
 - Lists are made anew when what they hold changes, and daily, long before they end.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -33,6 +33,7 @@ from meshwarden.identity import (
 )
 from meshwarden.identity.crl import is_due
 from meshwarden.kernel import Clock, DependencyError
+from meshwarden.tokens import RevokedKind
 
 _log = structlog.get_logger()
 """Under this name the register counts the changes of the trust bundle."""
@@ -40,11 +41,12 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _List:
-    """A revocation list and the serial numbers in it."""
+    """A revocation list, the serial numbers in it, and both of its encodings."""
 
     serials: frozenset[int]
     crl: x509.CertificateRevocationList
     pem: str
+    der: bytes
 
 
 @dataclass(kw_only=True)
@@ -57,6 +59,7 @@ class Identities:
         clock: the time of day.
         trust: the authorities; replaced as a whole when they change.
         unrecorded: told when something that is in force cannot be recorded.
+        contained_tokens: sessions, subjects and transactions whose tokens are refused.
     """
 
     store: FileRegister
@@ -64,6 +67,7 @@ class Identities:
     clock: Clock
     trust: Trust
     unrecorded: Callable[[DependencyError], None] = lambda _: None
+    contained_tokens: Callable[[], Mapping[RevokedKind, frozenset[str]]] = dict
     register: Register = field(init=False)
     _lists: dict[str, _List] = field(init=False, default_factory=dict)
     _unsaved: list[Record] = field(init=False, default_factory=list)
@@ -104,21 +108,22 @@ class Identities:
         """The revocation list of each issuer as PEM; nothing where one of them may not sign any."""
         if not self.lists_revocations:
             return ""
-        return "".join(map(self._list_of, self.trust.authorities))
+        return "".join(self._list_of(one).pem for one in self.trust.authorities)
 
     def crls_der(self) -> list[bytes]:
         """Return the same lists one by one, DER."""
         if not self.lists_revocations:
             return []
-        lists = (
-            x509.load_pem_x509_crl(self._list_of(one).encode()) for one in self.trust.authorities
-        )
-        return [one.public_bytes(Encoding.DER) for one in lists]
+        return [self._list_of(one).der for one in self.trust.authorities]
 
     def containment(self) -> Containment:
         """Return what is cut off on open connections."""
         in_force = self.register.in_force(now=self.clock.now())
+        tokens, none = self.contained_tokens(), frozenset[str]()
         return Containment(
+            sessions=tokens.get(RevokedKind.SESSION, none),
+            subjects=tokens.get(RevokedKind.SUBJECT, none),
+            transactions=tokens.get(RevokedKind.TRANSACTION, none),
             certificates={sha256: record.identity for sha256, record in in_force.items()},
             withheld=frozenset(self.register.withheld),
         )
@@ -132,21 +137,23 @@ class Identities:
             except DependencyError as error:
                 _log.warning("register_not_compacted", error=str(error))
 
-    def _list_of(self, authority: Authority) -> str:
+    def _list_of(self, authority: Authority) -> _List:
         issuer, now = issuer_name(authority), self.clock.now()
         revoked = self.register.listed(issuer, now=now)
         serials = frozenset(one.serial for one in revoked)
         held = self._lists.get(issuer)
         if held is not None and held.serials == serials and not is_due(held.crl, now=now):
-            return held.pem
+            return held
         crl = self.lists.load(authority) if held is None else None
         if crl is None or {one.serial_number for one in crl} != serials or is_due(crl, now=now):
             number = self.register.next_number(issuer)
             crl = issue_crl(authority, revoked, number=number, now=now)
             self.note([Record(time=now, kind=Kind.LISTED, issuer=issuer, number=number)])
             self.lists.store(authority, crl)
-        self._lists[issuer] = _List(serials=serials, crl=crl, pem=render_crl(crl))
-        return self._lists[issuer].pem
+        self._lists[issuer] = _List(
+            serials=serials, crl=crl, pem=render_crl(crl), der=crl.public_bytes(Encoding.DER)
+        )
+        return self._lists[issuer]
 
     def _save(self) -> bool:
         if not self._unsaved:

@@ -1,6 +1,6 @@
 """Opens a control plane on a state directory: its policy, its authority, its stores."""
 
-from meshwarden.adapters.storage.authority import load_brought_authority
+from meshwarden.adapters.storage.authority_brought import load_brought_trust
 from meshwarden.adapters.storage.authority_rotation import load_or_create_trust
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.adapters.storage.lists import FileLists
@@ -13,7 +13,9 @@ from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.plane import ControlPlane
 from meshwarden.control.plane.published import load_first
 from meshwarden.control.plane.telling import Teller
+from meshwarden.control.plane.tokens import open_mesh_tokens
 from meshwarden.control.recording import Recorder
+from meshwarden.control.watching.opening import open_watch
 from meshwarden.identity import Trust
 from meshwarden.kernel import Chance, Clock, ConfigError
 
@@ -31,11 +33,13 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         mesh.authority, layout, published.policy.trust_domain, clock=clock, chance=chance
     )
     teller = Teller(FileFindingStore(layout.findings))
+    watch = open_watch(mesh.behaviour, layout.behaviour, clock=clock, tell=teller.tell)
     recorder = Recorder(
         folder=layout.calls_dir,
         clock=clock,
         naming=naming_of(published.policy),
         report=teller.tell,
+        observe=watch.offer if watch else lambda _: None,
     )
     return ControlPlane(
         mesh=mesh,
@@ -56,8 +60,12 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         chance=chance,
         recorder=recorder,
         teller=teller,
-        published=published,
+        first=published,
         rejected=rejected,
+        tokens=None
+        if mesh.tokens is None
+        else open_mesh_tokens(mesh.tokens, layout, published.policy, clock=clock, chance=chance),
+        watch=watch,
     )
 
 
@@ -81,10 +89,13 @@ def _open_trust(
 ) -> Trust:
     """Return the authority that the user brings, or else our own, made at the first start."""
     if settings.certificates and settings.key:
-        brought = load_brought_authority(
-            trust_domain, certificates=settings.certificates, key=settings.key, now=clock.now()
+        return load_brought_trust(
+            layout.authority_dir,
+            trust_domain,
+            certificates=settings.certificates,
+            key=settings.key,
+            now=clock.now(),
         )
-        return Trust(current=brought)
     return load_or_create_trust(
         layout.authority_dir, trust_domain, now=clock.now(), draw_serial=chance.serial
     )

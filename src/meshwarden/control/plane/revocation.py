@@ -9,6 +9,8 @@ Steps, in the order of `Revoker.revoke`:
    every request; then revocation lists, which refuse new handshakes.
 4. The register is synced to the disk, and the sidecars' confirmations are awaited, both bounded: a
    sidecar that is not connected gets it when it comes back, before anything else.
+5. Beside that, in an isolated mesh, what a service's own revoked certificate still carries is cut
+   in its network (`severing`).
 """
 
 import asyncio
@@ -29,8 +31,10 @@ from meshwarden.adapters.envoy.snapshot import build_trust
 from meshwarden.adapters.envoy.tls import BUNDLE, SVID, bundle_secret, svid_secret
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.identities import Identities
+from meshwarden.control.plane.severing import FINISH_S, Severed, Severing
 from meshwarden.identity import Kind, Record, issuer_name, parse_certificates
 from meshwarden.identity.model import fingerprint_of
+from meshwarden.identity.registration import WORKLOAD_HOLDER
 from meshwarden.identity.verify import verify_leaf
 from meshwarden.kernel import Clock, InputError, MeshwardenError, VerificationError
 
@@ -59,6 +63,8 @@ class Revoked:
         enforced_ms: milliseconds from the call until the last connected sidecar had confirmed.
         pending: services whose sidecars have not confirmed.
         recorded: whether the register has it on the disk.
+        severed: how many connections were cut in the network.
+        unsevered: services of which that failed: streams in flight go on there.
     """
 
     certificates: tuple[Record, ...]
@@ -67,6 +73,8 @@ class Revoked:
     enforced_ms: float
     pending: tuple[str, ...]
     recorded: bool
+    severed: int = 0
+    unsevered: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -79,6 +87,8 @@ class Revoker:
         certificates: what the sidecars hold.
         sidecars: what each sidecar is to do now.
         clock: the time of day.
+        severing: cuts connections in the network.
+        show_workloads: shows holders of the Workload API what they may have now.
     """
 
     server: DiscoveryServer
@@ -86,6 +96,8 @@ class Revoker:
     certificates: Certificates
     sidecars: Callable[[], Mapping[str, Sidecar]]
     clock: Clock
+    severing: Severing
+    show_workloads: Callable[[], None] = lambda: None
     _contained: Containment | None = field(init=False, default=None)
     _trusted: tuple[str, str] | None = field(init=False, default=None)
 
@@ -96,7 +108,7 @@ class Revoker:
             target: a service (all its live certificates), a SPIFFE ID (all that name it), a SHA-256
                 or serial number in hexadecimal, or the certificate itself as PEM.
             reason: kept in the record.
-            replace: give services whose own certificate is revoked a fresh one.
+            replace: give services and processes whose own certificate is revoked a fresh one.
 
         Raises:
             InputError: `identity.unknown_certificate` where nothing live is named.
@@ -112,10 +124,15 @@ class Revoker:
             if (held := self.certificates.held(name)) is not None and held.sha256 in digests
         )
         replaced = await self._replace(own, found) if replace else []
-        withheld = [] if replace else own
+        withheld = [] if replace else own + _workloads(found)
         recorded = self.identities.note(self._records(found, withheld, reason, now))
+        self.show_workloads()
+        cutting = asyncio.create_task(self._sever(own))
         synced, pending = await asyncio.gather(self._synced(), self._enforced())
         enforced_ms = (loop.time() - start) * 1000
+        severed = await cutting
+        if own and withheld:  # what it opened until then, it could not open any more now
+            severed = await self.severing.cut(own, self.severing.mark(own))
         _log.warning(
             "revoked",
             certificates=sorted(digests),
@@ -124,6 +141,8 @@ class Revoker:
             withheld=withheld,
             enforced_ms=round(enforced_ms, 1),
             pending=pending,
+            severed=severed.connections,
+            unsevered=severed.failed,
         )
         return Revoked(
             certificates=tuple(found),
@@ -132,6 +151,8 @@ class Revoker:
             enforced_ms=enforced_ms,
             pending=tuple(pending),
             recorded=recorded and synced,
+            severed=severed.connections,
+            unsevered=severed.failed,
         )
 
     def keep_withheld(self) -> None:
@@ -147,10 +168,16 @@ class Revoker:
     async def reissue(self, service: str) -> None:
         """Give `service` a fresh certificate, also where it was withheld.
 
+        A process that is withheld may be named too, as the register calls it: it can ask again.
+
         Raises:
             InputError: `identity.unknown_service`.
             MeshwardenError: where nothing can be issued.
         """
+        if service.startswith(WORKLOAD_HOLDER) and service in self.identities.register.withheld:
+            self._restore(service)
+            self.show_workloads()
+            return
         if service not in self.sidecars():
             raise InputError(
                 "identity.unknown_service",
@@ -159,11 +186,14 @@ class Revoker:
                 hint=f"known: {', '.join(self.sidecars())}",
             )
         if service in self.identities.register.withheld:
-            record = Record(time=self.clock.now(), kind=Kind.RESTORED, instance=service)
-            self.identities.note([record])
+            self._restore(service)
         self._hand_out(service)
         await self._confirmed({service: {(SECRETS, SVID)}})
         await self._confirmed(self.push())
+
+    def _restore(self, holder: str) -> None:
+        record = Record(time=self.clock.now(), kind=Kind.RESTORED, instance=holder)
+        self.identities.note([record])
 
     def find(self, target: str, *, now: datetime) -> list[Record]:
         """Return the certificates that `target` names, as for `revoke`."""
@@ -204,6 +234,10 @@ class Revoker:
             told[name] |= lists
         return told
 
+    async def enforce_containment(self) -> list[str]:
+        """Tell every sidecar what is contained; return those that have not confirmed."""
+        return await self._confirmed(self._push_containment())
+
     async def _enforced(self) -> list[str]:
         """Tell every sidecar, and return those that have not confirmed all of it.
 
@@ -215,6 +249,12 @@ class Revoker:
         for name, lists in self._push_trust().items():
             told[name] |= lists
         return await self._confirmed(told)
+
+    async def _sever(self, services: list[str]) -> Severed:
+        """Cut what is open now, except for what ends by itself meanwhile."""
+        marked = self.severing.mark(services)
+        await asyncio.sleep(FINISH_S if marked else 0)
+        return await self.severing.cut(services, marked)
 
     def _push_containment(self) -> dict[str, set[_Resource]]:
         before, containment = self._contained, self.identities.containment()
@@ -362,6 +402,11 @@ def _concerns(sidecar: Sidecar, before: Containment | None, now: Containment) ->
     return any(
         callee.service in moved or str(callee.identity) in changed for callee in sidecar.callees
     )
+
+
+def _workloads(found: Iterable[Record]) -> list[str]:
+    """Return the processes that got one of these from the Workload API."""
+    return sorted({one.instance for one in found if one.instance.startswith(WORKLOAD_HOLDER)})
 
 
 def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

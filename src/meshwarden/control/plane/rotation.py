@@ -21,6 +21,8 @@ import structlog
 
 from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.tls import SVID
+from meshwarden.adapters.storage.authority import load_brought_authority
+from meshwarden.adapters.storage.authority_brought import prepare_brought, switch_brought
 from meshwarden.adapters.storage.authority_rotation import (
     prepare_authority,
     remove_ended,
@@ -39,7 +41,8 @@ class Rotation:
     """The rotation of one mesh's authorities.
 
     Attributes:
-        directory: the authority's own; None where the user brings the authority.
+        directory: the authority's own.
+        brought: whether the user brings the authorities; then none is made here.
         server: where the sidecars are told.
         identities: holds the authorities.
         certificates: what the sidecars hold.
@@ -50,7 +53,8 @@ class Rotation:
         chance: serial numbers.
     """
 
-    directory: Path | None
+    directory: Path
+    brought: bool
     server: DiscoveryServer
     identities: Identities
     certificates: Certificates
@@ -83,7 +87,7 @@ class Rotation:
         issuer = self.identities.trust.current.issuer
         life = issuer.not_valid_after_utc - issuer.not_valid_before_utc
         half = issuer.not_valid_before_utc + life / 2
-        return self.directory is not None and self.clock.now() >= half
+        return not self.brought and self.clock.now() >= half
 
     async def rotate(self, *, new_root: bool, within_s: float) -> None:
         """Replace the authority; return when the successor signs, or after `within_s`.
@@ -95,11 +99,11 @@ class Rotation:
                 `authority.root_key_elsewhere`.
             DependencyError: `authority.storage`.
         """
-        if self.directory is None:
+        if self.brought:
             raise ConfigError(
                 "authority.brought",
-                "this mesh's authority is one that was brought: it is not ours to rotate",
-                hint="replace the files that mesh.yaml names, and start the control plane again",
+                "this mesh's authority is one that was brought: its successor is, too",
+                hint="meshwarden identity rotate --certificates NEW.pem --key NEW.key",
             )
         if self.identities.trust.prepared is None:
             self.identities.trust = await asyncio.to_thread(
@@ -110,6 +114,45 @@ class Rotation:
                 now=self.clock.now(),
                 draw_serial=self.chance.serial,
             )
+        await self._wait(within_s)
+
+    async def rotate_to(self, *, certificates: Path, key: Path, within_s: float) -> None:
+        """Replace a brought authority with the one in these files; otherwise as `rotate`.
+
+        Raises:
+            ConfigError: `authority.own` where the authority is none that was brought;
+                `authority.brought`, `authority.same`, `authority.no_lists`, `file.unreadable`;
+                `authority.rotating` where another successor is prepared.
+            StateError: `authority.readable` where others could read the key.
+            DependencyError: `authority.storage`.
+        """
+        trust, now = self.identities.trust, self.clock.now()
+        if not self.brought:
+            raise ConfigError(
+                "authority.own",
+                "this mesh makes its authorities by itself",
+                hint="rotate without files, or name yours in mesh.yaml and start again",
+            )
+        successor = await asyncio.to_thread(
+            load_brought_authority,
+            trust.current.trust_domain,
+            certificates=certificates,
+            key=key,
+            now=now,
+        )
+        if trust.prepared is None:
+            self.identities.trust = await asyncio.to_thread(
+                prepare_brought, self.directory, trust, successor
+            )
+        elif issuer_name(trust.prepared) != issuer_name(successor):
+            raise ConfigError(
+                "authority.rotating",
+                f"{issuer_name(trust.prepared)} is prepared already, and is not known everywhere",
+                hint="`meshwarden identity list` shows which sidecars it waits for",
+            )
+        await self._wait(within_s)
+
+    async def _wait(self, within_s: float) -> None:
         task = self.go_on()
         if task is not None:
             with contextlib.suppress(TimeoutError):
@@ -126,8 +169,6 @@ class Rotation:
 
     async def look(self) -> None:
         """Begin what is due, go on with what was left, end what is over."""
-        if self.directory is None:
-            return
         if self._task is not None and self._task.done():
             task, self._task = self._task, None
             if not task.cancelled() and (error := task.exception()):
@@ -152,8 +193,6 @@ class Rotation:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _switch(self) -> None:
-        directory = self.directory
-        assert directory is not None  # noqa: S101  # `rotate` and `look` have asked
         self._told = {
             name: {one for one in told if one[0] == SECRETS} for name, told in self.push().items()
         }
@@ -162,7 +201,10 @@ class Rotation:
         last = self.identities.register.last_end(issuer_name(trust.current))
         until = max(last or self.clock.now(), self.clock.now())
         self.identities.trust = await asyncio.to_thread(
-            switch_authority, directory, trust, until=until
+            switch_brought if self.brought else switch_authority,
+            self.directory,
+            trust,
+            until=until,
         )
         for name in self.certificates.adopt(self.identities.trust.current):
             self.renewed(name)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from meshwarden.control.recording import Figures
+from meshwarden.control.watching import WatchFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class Status:
         policy_error: why the file as it stands now is not in force; None where it is.
         sidecars: each sidecar, in the order of the mesh file.
         calls: live figures of the recorded calls.
+        watch: live figures of the watch over behaviour; None where nothing is watched.
     """
 
     trust_domain: str
@@ -45,3 +47,4 @@ class Status:
     policy_error: str | None
     sidecars: tuple[SidecarStatus, ...]
     calls: Figures
+    watch: WatchFigures | None

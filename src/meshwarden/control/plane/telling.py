@@ -4,7 +4,9 @@ A full disk is often what a finding is about; it must not end the program that s
 be stored waits, bounded, in its order; beyond the bound the oldest stays in the log alone.
 """
 
+import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -16,30 +18,38 @@ _log = structlog.get_logger()
 
 
 class Teller:
-    """Hands findings to `store`, now or later; called from any thread, by one at a time."""
+    """Hands findings to `store`, now or later; called from any thread."""
 
     def __init__(self, store: FindingStore) -> None:
+        self.heard: Callable[[Finding], None] = lambda _: None
         self._store = store
         self._waiting: deque[Finding] = deque(maxlen=MAX_WAITING)
         self._failing = False
+        self._lock = threading.Lock()
 
     def tell(self, finding: Finding) -> None:
         """Log `finding` and store it, after those that wait."""
         _log.warning(
             "finding", code=finding.code, subject=finding.subject, sentence=finding.sentence
         )
-        self._waiting.append(finding)
+        self.heard(finding)
+        with self._lock:
+            self._waiting.append(finding)
         self.retry()
 
     def retry(self) -> None:
         """Store what waits, as far as the store takes it."""
-        while self._waiting:
-            try:
-                self._store.store_finding(self._waiting[0])
-            except DependencyError as error:
-                if not self._failing:
-                    _log.error("finding_not_stored", error=str(error))
-                self._failing = True
-                return
-            self._failing = False
-            self._waiting.popleft()
+        with self._lock:
+            while self._waiting and self._stored(self._waiting[0]):
+                self._waiting.popleft()
+
+    def _stored(self, finding: Finding) -> bool:
+        try:
+            self._store.store_finding(finding)
+        except DependencyError as error:
+            if not self._failing:
+                _log.error("finding_not_stored", error=str(error))
+            self._failing = True
+            return False
+        self._failing = False
+        return True

@@ -9,7 +9,7 @@
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -53,6 +53,7 @@ class Engine:
         naming: what the codec has to know about the mesh; may be replaced at any time.
         limits: bounds.
         report: takes findings about the recording itself.
+        observe: is shown calls as soon as they are certain, before they are durable; may wait.
 
     Raises:
         StateError: another process writes there, or the checkpoint is not readable.
@@ -66,11 +67,13 @@ class Engine:
         naming: Naming,
         limits: Limits,
         report: Callable[[Finding], None],
+        observe: Callable[[Sequence[Call]], None] = lambda _: None,
     ) -> None:
         self.naming = naming
         self._clock = clock
         self._limits = limits
         self._report = report
+        self._observe = observe
         self._said: dict[tuple[str, str], int] = {}
         self._writer = PartWriter(folder, max_bytes=limits.record_bytes)
         self._aside = RejectedLines(folder / "rejected.jsonl", max_bytes=4 * 1024**2)
@@ -195,6 +198,7 @@ class Engine:
         self._calls += calls
         self._totals = self._totals.count(calls)
         if calls:
+            self._observe(calls)
             self._recent.append((now, len(calls)))
         if (calls or self._rejected) and self._since is None:
             self._since = now

@@ -6,7 +6,7 @@ what else runs on the event loop is not held up.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from meshwarden.adapters.envoy.accesslog_call import Naming
 from meshwarden.control.recording.engine import Engine
 from meshwarden.control.recording.figures import Figures
 from meshwarden.control.recording.limits import Limits, LogSource
-from meshwarden.kernel import Clock, Finding
+from meshwarden.kernel import Call, Clock, Finding
 
 _POLL_S: Final = 0.1
 
@@ -28,6 +28,7 @@ class Recorder:
         naming: host names and routes of the mesh.
         limits: bounds.
         report: takes findings about the recording itself; called from a thread.
+        observe: is shown calls as soon as they are certain; called from a thread.
 
     Raises:
         StateError: another process records there.
@@ -41,6 +42,7 @@ class Recorder:
         naming: Naming | None = None,
         limits: Limits | None = None,
         report: Callable[[Finding], None] = lambda _: None,
+        observe: Callable[[Sequence[Call]], None] = lambda _: None,
     ) -> None:
         self._engine = Engine(
             folder=folder,
@@ -48,6 +50,7 @@ class Recorder:
             naming=naming or Naming(),
             limits=limits or Limits(),
             report=report,
+            observe=observe,
         )
         self._busy = asyncio.Lock()
         self._new: list[LogSource] = []

@@ -39,12 +39,13 @@ from meshwarden.adapters.process.room import (
 )
 from meshwarden.control.layout import (
     BORDER,
+    FIRST_INBOUND_TCP_PORT,
     INBOUND_PORT,
+    INBOUND_TCP_PORTS,
     OUTBOUND_PORT,
     REDIRECTED_PORT,
     USERS,
     Layout,
-    inbound_tcp_port,
     layout_of,
 )
 from meshwarden.control.mesh import Mesh, MeshService
@@ -210,11 +211,12 @@ class Isolation:
         return account
 
     def _place(self, name: str) -> Place:
+        last = FIRST_INBOUND_TCP_PORT + INBOUND_TCP_PORTS - 1
         return Place(
             name=name,
             address=self._layout.host(name),
             sidecar_uid=self._layout.sidecar_uid(name),
-            inbound=(str(INBOUND_PORT), f"{inbound_tcp_port(0)}-{inbound_tcp_port(39_999)}"),
+            inbound=(str(INBOUND_PORT), f"{FIRST_INBOUND_TCP_PORT}-{last}"),
             http_port=OUTBOUND_PORT,
             other_port=REDIRECTED_PORT,
         )

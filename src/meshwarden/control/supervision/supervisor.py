@@ -9,6 +9,7 @@ restarted one by one; services and sidecars outlive a killed control plane.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -135,11 +136,17 @@ class Supervisor:
             for task in waiting:
                 task.cancel()
 
+    def beside(self, name: str, known_as: str, command: Sequence[str]) -> Program:
+        """Return another program in the place of the service `name`: its user, network and view."""
+        service = replace(self.mesh.services[name], command=tuple(command))
+        return replace(self._service_program(service), name=known_as)
+
     def _prepare(self) -> None:
         self._resources.enter_context(ground.occupied(self.layout))
         claims = [*ground.claims_of(self.mesh, self.layout), *self._wiring.claims]
         for service in self.mesh.services.values():
-            resolve_program(self._service_program(service))
+            if not service.builtin:
+                resolve_program(self._service_program(service))
         resolve_program(self._control_plane_program())
         ground.check_free(claims)
         self._resources.callback(ground.clean, self.layout)
@@ -160,6 +167,9 @@ class Supervisor:
 
     async def _start_control_plane(self) -> None:
         sockets = [self.layout.xds_socket(name) for name in self.layout.proxies()]
+        sockets += [
+            self.layout.app_socket(one.name) for one in self.mesh.services.values() if one.builtin
+        ]
 
         async def _listening() -> bool:
             return all([await accepts(socket) for socket in sockets])
@@ -176,7 +186,8 @@ class Supervisor:
             await self._sidecar(service).start(timeout_s=SIDECAR_TIMEOUT_S)
             for name in service.after:
                 await healthy[name].wait()
-            await self._service(service).start(timeout_s=service.start_timeout_s)
+            if not service.builtin:  # the control plane is its program, and listens already
+                await self._service(service).start(timeout_s=service.start_timeout_s)
             healthy[service.name].set()
 
         try:

@@ -76,6 +76,8 @@ class WorkloadIssuing:
         trusted: all bundles by trust domain, our own first.
         lists: certificate revocation lists, DER.
         issued: told each X.509-SVID, before it is handed out.
+        revoked: whether the certificate with this SHA-256 is; its process gets another at once.
+        withheld: whether the process that the register calls so is to get nothing more.
         record_refusal: told each refusal.
         connected: whether a process is there to be given something new.
         lifetime_s: of each X.509-SVID.
@@ -89,6 +91,8 @@ class WorkloadIssuing:
     trusted: Callable[[], Mapping[str, Bundle]]
     lists: Callable[[], Sequence[bytes]] = list
     issued: Callable[[Issued], None] = lambda _: None
+    revoked: Callable[[str], bool] = lambda _: False
+    withheld: Callable[[str], bool] = lambda _: False
     record_refusal: Callable[[ProcessFacts, str], None] = lambda _facts, _method: None
     connected: Callable[[Instance], bool] = lambda _: True
     lifetime_s: int
@@ -97,7 +101,9 @@ class WorkloadIssuing:
     _due: "list[tuple[datetime, Instance, str]]" = field(init=False, default_factory=list)
 
     def registrations(self, facts: ProcessFacts) -> Sequence[Registration]:
-        """Return the registrations that the process meets."""
+        """Return the registrations that the process meets; none where it is cut off."""
+        if self.withheld(facts.holder):
+            return ()
         return match_registrations(facts, self.known())
 
     def x509_svid(self, facts: ProcessFacts, identity: SpiffeId) -> Svid:
@@ -105,11 +111,18 @@ class WorkloadIssuing:
         held = self._held.get(facts.instance)
         svid = held.svids.get(identity) if held else None
         now = self.clock.now()
-        if held and svid and svid.not_before <= now < svid.not_after:
-            overdue = now >= held.renew_at[identity] + RETRY  # it was away when that was due
-            if not overdue:
-                return svid
-        return self._issue(facts, identity, now)
+        if not held or not svid or not self._is_good(svid, now):
+            return self._issue(facts, identity, now)
+        if now < held.renew_at[identity] + RETRY:
+            return svid
+        try:  # it was away when that was due
+            return self._issue(facts, identity, now)
+        except MeshwardenError as error:
+            _log.warning("renewal_failed", identity=str(identity), error=str(error))
+            return svid
+
+    def _is_good(self, svid: Svid, now: datetime) -> bool:
+        return svid.not_before <= now < svid.not_after and not self.revoked(svid.sha256)
 
     def jwt_svid(self, identity: SpiffeId, audience: Sequence[str]) -> str:
         """Return a fresh JWT-SVID."""

@@ -7,17 +7,15 @@ Without accounts of their own, services of one user can still meddle with one an
 descriptors: the session tells them apart, it does not wall them off.
 """
 
-import json
 import os
 import pwd
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from meshwarden.adapters.storage.registrations import load_registrations
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
+from meshwarden.control.started import load_started
 from meshwarden.identity import Registration, Selectors, Session
 from meshwarden.kernel import MeshwardenError, SpiffeId
 from meshwarden.policy import AccessPolicy
@@ -70,7 +68,7 @@ class Registrations:
         return tuple(one for one in found if one.identity.trust_domain == trust_domain)
 
     def _services(self, policy: AccessPolicy) -> list[Registration]:
-        sessions = _load_sessions(self.layout.processes)
+        sessions = load_started(self.layout.processes)
         return [
             _service(policy.services[name].identity, sessions[name], service.user)
             for name, service in self.mesh.services.items()
@@ -81,18 +79,6 @@ class Registrations:
 def _service(identity: SpiffeId, session: Session, user: str | None) -> Registration:
     uid = pwd.getpwnam(user).pw_uid if user else None
     return Registration(identity=identity, selectors=Selectors(session=session, uid=uid))
-
-
-def _load_sessions(path: Path) -> Mapping[str, Session]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        return {
-            name: Session(leader=found["processes"][name], start_ticks=ticks)
-            for name, ticks in found["started"].items()
-            if isinstance(ticks, int) and isinstance(found["processes"].get(name), int)
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # not started by `up`, or not yet
 
 
 def _stamp(path: str) -> _Stamp | None:

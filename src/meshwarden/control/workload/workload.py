@@ -51,6 +51,8 @@ class Workload:
         federation_changed: told when the bundle of another trust domain has changed.
         lists: certificate revocation lists, DER.
         issued: told each X.509-SVID before it is handed out.
+        revoked: whether the certificate with this SHA-256 is.
+        withheld: whether a holder is to get nothing more.
         lifetime_s: of each X.509-SVID.
     """
 
@@ -65,6 +67,8 @@ class Workload:
     federation_changed: Callable[[], None] = lambda: None
     lists: Callable[[], Sequence[bytes]] = list
     issued: Callable[[Issued], None] = lambda _: None
+    revoked: Callable[[str], bool] = lambda _: False
+    withheld: Callable[[str], bool] = lambda _: False
     lifetime_s: int
     trust: Trust = field(init=False)
     federation: Federation = field(init=False)
@@ -109,6 +113,8 @@ class Workload:
             trusted=self.trust.bundles,
             lists=self.lists,
             issued=self._record,
+            revoked=self.revoked,
+            withheld=self.withheld,
             record_refusal=refusals.record,
             connected=self._is_connected,
             lifetime_s=self.lifetime_s,

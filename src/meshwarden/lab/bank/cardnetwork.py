@@ -1,10 +1,14 @@
 """The card network: another company, outside the mesh. `python -m ...cardnetwork PORT`.
 
-Authorizes what a merchant asks for; declines merchants that it has closed.
+Authorizes what a merchant asks for; declines merchants that it has closed. Like any such company it
+also takes documents and publishes announcements, and one of its merchants may be an attacker: what
+arrived for him is counted (`GET /v1/received`), which is how the demonstration judges whether data
+left the bank.
 """
 
 import os
 import sys
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from starlette.applications import Starlette
@@ -12,22 +16,77 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from meshwarden.lab.bank.fields import read_fields
-from meshwarden.lab.bank.service import build_service, serve
+from meshwarden.lab.bank.fields import Fields, read_fields
+from meshwarden.lab.bank.rules import ANNOUNCEMENTS, COLLECTOR, DOCUMENTS
+from meshwarden.lab.bank.service import build_service, now_s, serve
 
 CLOSED_MERCHANT: Final = "Closed Shop"
+_MEMO: Final = 15_000
+
+
+@dataclass(slots=True)
+class Received:
+    """What arrived for the attacker.
+
+    Attributes:
+        requests: how many requests.
+        octets: of their bodies.
+        first_s: when the first was there, seconds since the epoch; None: none was.
+    """
+
+    requests: int = 0
+    octets: int = 0
+    first_s: float | None = None
+
+    def count(self, octets: int) -> None:
+        """Count `octets` that are there now."""
+        self.octets += octets
+        if self.first_s is None:
+            self.first_s = now_s()
 
 
 def build_app() -> Starlette:
     """Return the card network."""
+    received = Received()
 
     async def authorization(request: Request) -> Response:
-        fields = await read_fields(request, "key", "merchant", "amount_minor", "currency")
-        fields.key(), fields.amount(), fields.currency()
-        closed = fields.text("merchant", longest=70).startswith(CLOSED_MERCHANT)
+        fields = await read_fields(request, "key", "merchant", "amount_minor", "currency", "memo")
+        merchant = _authorization(fields)
+        if merchant == COLLECTOR:
+            received.requests += 1
+            received.count(int(request.headers.get("content-length", "0")))
+        closed = merchant.startswith(CLOSED_MERCHANT)
         return JSONResponse({"decision": "declined" if closed else "approved"}, status_code=201)
 
-    return build_service([Route("/v1/authorizations", authorization, methods=["POST"])])
+    async def document(request: Request) -> Response:
+        received.requests += 1
+        async for chunk in request.stream():
+            received.count(len(chunk))
+        return JSONResponse({"status": "filed"}, status_code=201)
+
+    async def announcements(_: Request) -> Response:
+        received.requests += 1
+        received.count(0)
+        return JSONResponse({"announcements": []})
+
+    async def report(_: Request) -> Response:
+        return JSONResponse(asdict(received))
+
+    return build_service(
+        [
+            Route("/v1/authorizations", authorization, methods=["POST"]),
+            Route(DOCUMENTS, document, methods=["POST"]),
+            Route(ANNOUNCEMENTS, announcements, methods=["GET"]),
+            Route("/v1/received", report, methods=["GET"]),
+        ]
+    )
+
+
+def _authorization(fields: Fields) -> str:
+    """Return the merchant of a well-formed authorization; ProblemError 422."""
+    fields.key(), fields.amount(), fields.currency()
+    fields.text("memo", longest=_MEMO, default="-")
+    return fields.text("merchant", longest=70)
 
 
 if __name__ == "__main__":

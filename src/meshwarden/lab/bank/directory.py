@@ -33,6 +33,18 @@ _LAST = (
 _USER_NAME = re.compile(r"customer([0-9]{6})")
 
 
+HOME: Final = 0
+
+
+def installation(customer: int, device: int) -> str:
+    """Return what the bank's app on a customer's device ends its User-Agent with; HOME is enrolled.
+
+    >>> installation(7, HOME)
+    'd000007-0'
+    """
+    return f"d{customer:06d}-{device}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
     """One customer; `number` counts from 0, `otp_key` is the second factor's shared secret."""

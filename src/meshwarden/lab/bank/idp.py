@@ -1,7 +1,8 @@
 """The identity provider's HTTP face: discovery, keys, the login form, tokens, userinfo.
 
 Customers reach it through the gateway under `/idp`. The form keeps no state: it carries the
-application's request along. A login from a device that was not seen before is told to the customer.
+application's request along. A login from any other device than the enrolled one is told to the
+customer.
 """
 
 import html
@@ -96,7 +97,7 @@ class IdentityProvider:
 
         response = _authorize(sent, decide)
         for login in logins:
-            if login.new_device:
+            if login.elsewhere:
                 await self._tell(login.customer.id)
         return response
 
@@ -125,7 +126,7 @@ class IdentityProvider:
         return JSONResponse(claims, headers=_NO_STORE)
 
     async def _tell(self, customer: str) -> None:
-        message = {"customer": customer, "template": "new-device"}
+        message = {"customer": customer, "template": "other-device"}
         try:
             await call(self._client, "POST", "http://notifications/v1/messages", body=message)
         except ProblemError as problem:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from meshwarden.lab.bank.fields import read_fields
 from meshwarden.lab.bank.service import build_service, serve
 
-TEMPLATES: Final = ("transfer-booked", "card-payment-booked", "credit-decided", "new-device")
+TEMPLATES: Final = ("transfer-booked", "card-payment-booked", "credit-decided", "other-device")
 _KEPT: Final = 1000
 
 

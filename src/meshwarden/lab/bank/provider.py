@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from meshwarden.lab.bank.access_token import ALGORITHM, AUDIENCE, verify_access_token
-from meshwarden.lab.bank.directory import Customer, Directory
+from meshwarden.lab.bank.directory import HOME, Customer, Directory, installation
 from meshwarden.lab.bank.totp import accepted_step
 
 CLIENT_ID: Final = "bank-app"
@@ -56,11 +56,11 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """A customer who proved who they are; `new_device` where this one was not seen before."""
+    """A customer who proved who they are; `elsewhere`: not on the device that was enrolled."""
 
     customer: Customer
     code: str
-    new_device: bool
+    elsewhere: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,6 @@ class Provider:
         self._key = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
         self._grants: OrderedDict[bytes, _Grant] = OrderedDict()
         self._spent_steps: OrderedDict[int, int] = OrderedDict()
-        self._devices: OrderedDict[tuple[int, bytes], None] = OrderedDict()
 
     def jwks(self) -> dict[str, Any]:
         """Return the public keys (RFC 7517)."""
@@ -119,10 +118,8 @@ class Provider:
             session=secrets.token_urlsafe(16),
         )  # fmt: skip
         _remember(self._grants, _hash(code), grant)
-        seen = (customer.number, _hash(device))
-        new_device = seen not in self._devices
-        _remember(self._devices, seen, None)
-        return Login(customer=customer, code=code, new_device=new_device)
+        elsewhere = not device.endswith(installation(customer.number, HOME))
+        return Login(customer=customer, code=code, elsewhere=elsewhere)
 
     def redeem(self, *, code: str, verifier: str, at_s: float) -> dict[str, Any]:
         """Return the token response; GrantError `invalid_grant` for a code that is not good."""

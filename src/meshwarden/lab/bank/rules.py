@@ -7,3 +7,8 @@ INSTALMENT_SHARE: Final = 0.3  # the most that a loan may take of the monthly in
 INCOMES: Final = 10  # the most that a loan may be, in monthly incomes
 KEYS_LIFE_S: Final = 300  # how long the gateway keeps the identity provider's keys
 QUERIES_PER_CONNECTION: Final = 1000  # after so many the ledger replaces a database connection
+
+# What the card network offers every merchant, and what an attacker who is one can misuse.
+DOCUMENTS: Final = "/v1/documents"
+ANNOUNCEMENTS: Final = "/v1/announcements"
+COLLECTOR: Final = "Harbour Collect Ltd"  # the merchant that the attacker is

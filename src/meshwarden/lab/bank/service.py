@@ -136,14 +136,14 @@ async def send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Respo
         raise ProblemError(502, "upstream.protocol", f"{name} answered no proper HTTP") from error
 
 
-def outbound_client(*, timeout_s: float = 5.0) -> httpx.AsyncClient:
+def outbound_client(*, timeout_s: float = 15.0) -> httpx.AsyncClient:
     """Return the one client of a service; it goes through the environment's HTTP_PROXY.
 
     No certificate authority is trusted: the bank speaks plain HTTP to its own sidecar, which is
     what authenticates the other side.
     """
     return httpx.AsyncClient(
-        timeout=httpx.Timeout(timeout_s, connect=2.0),
+        timeout=httpx.Timeout(timeout_s, connect=5.0),
         limits=httpx.Limits(max_connections=100, max_keepalive_connections=32),
         verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         headers={"accept": "application/json", "accept-encoding": "identity"},

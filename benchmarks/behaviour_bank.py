@@ -1,0 +1,222 @@
+"""How well attacks on the bank are found, on simulated calls: every attack, many seeds.
+
+`python -m benchmarks.behaviour_bank [--seeds 20] [--json]`. Each seed is another bank: quiet days
+are learned once, then each attack hides in the day after them. The budget is one false alarm a
+day; what it came to is measured on the same days. Found means: an alarm on a call of the attack,
+or on its suspect while it lasts. Times are the bank's own, and count from the first hostile call.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from benchmarks.machine import describe_machine
+from meshwarden.behaviour import Model, Settings
+from meshwarden.control.watching.declared import DeclaredPolicy
+from meshwarden.lab.attacks import ATTACKS, Attack
+from meshwarden.lab.attacks.credentials import MISUSES, simulated_misuse
+from meshwarden.lab.attacks.drift import released_days
+from meshwarden.lab.attacks.exfiltration import SLOW_ATTACK, ramp_plan, slow_plan
+from meshwarden.lab.attacks.model import chance_of
+from meshwarden.lab.attacks.simulate import (
+    START,
+    World,
+    attack_calls,
+    merged,
+    simulated_calls,
+)
+
+DAY_NS: Final = 86_400_000_000_000
+AFTER_NS: Final = 600_000_000_000  # an alarm so long after the last hostile call still is about it
+CURVE: Final = ((1_500, 1.0), (600, 1.0), (300, 1.0), (150, 1.0), (1_500, 0.1), (300, 0.1))
+RAMP_DAYS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One attack on one bank.
+
+    Attributes:
+        found: whether it was.
+        calls, seconds, octets: hostile ones, and time, until then; None where it was not found.
+        false_alarms: alarms about anything else.
+        days: that these were measured on.
+    """
+
+    found: bool
+    calls: int | None
+    seconds: float | None
+    octets: int | None
+    false_alarms: int
+    days: float
+
+
+def judge(model: Model, calls: pa.Table, labels: NDArray[np.bool_], *, days: float) -> Trial:
+    """Score `calls` and say what came of the attack in them."""
+    alerts = np.flatnonzero(model.observe(calls).alert)
+    time = calls["time"].cast(pa.int64()).to_numpy()
+    hostile = np.flatnonzero(labels)
+    source = np.asarray(calls["source"].cast(pa.string()))
+    begin, end = time[hostile[0]], time[hostile[-1]] + AFTER_NS
+    about = [
+        row for row in alerts
+        if labels[row] or (source[row] == source[hostile[0]] and begin <= time[row] <= end)
+    ]  # fmt: skip
+    false = len(alerts) - len(about)
+    if not about:
+        return Trial(
+            found=False, calls=None, seconds=None, octets=None, false_alarms=false, days=days
+        )
+    until = hostile[hostile <= about[0]]
+    octets = np.asarray(pc.fill_null(calls["request_bytes"], 0))
+    return Trial(
+        found=True, calls=len(until), seconds=float(time[about[0]] - begin) / 1e9,
+        octets=int(octets[until].sum()), false_alarms=false, days=days,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bank:
+    """One seed's bank: what was learned of its quiet days, and the quiet day after them."""
+
+    seed: int
+    learned: bytes
+    day: pa.Table
+    world: World
+
+    def attacked(self, attack: Attack, *, lasts_s: float | None = None) -> Trial:
+        """Return what came of `attack`, begun at some hour of the day."""
+        chance = chance_of(self.seed, attack.name)
+        begins = START + timedelta(days=self.world.history_days, hours=chance.uniform(1.0, 14.0))
+        calls, labels = merged(self.day, attack_calls(attack, chance, begins, lasts_s=lasts_s))
+        return judge(Model.load(self.learned), calls, labels, days=1.0)
+
+
+def warmed(world: World) -> Settings:
+    """Return settings under which the quiet days are warm-up: nobody reads their alarms."""
+    return Settings(warm_up_minutes=world.history_days * 1440)
+
+
+def build_bank(seed: int, world: World) -> Bank:
+    """Return the bank of `seed`."""
+    quiet = simulated_calls(seed, world)
+    end = int((START + timedelta(days=world.history_days)).timestamp()) * 1_000_000_000
+    before = pc.less(quiet["time"].cast(pa.int64()), end)
+    model = Model(warmed(world))
+    model.observe(quiet.filter(before))
+    return Bank(seed=seed, learned=model.save(), day=quiet.filter(pc.invert(before)), world=world)
+
+
+def misused(name: str, seed: int, world: World) -> Trial:
+    """Return what came of a misused credential."""
+    calls, labels = simulated_misuse(name, seed, world)
+    start = int((START + timedelta(days=world.history_days)).timestamp()) * 1_000_000_000
+    time = calls["time"].cast(pa.int64()).to_numpy()
+    model = Model(warmed(world))
+    model.observe(calls.filter(pa.array(time < start)))
+    return judge(model, calls.filter(pa.array(time >= start)), labels[time >= start], days=1.0)
+
+
+def ramped(seed: int, world: World) -> Trial:
+    """Return what came of slow exfiltration that takes ten days to reach its full size."""
+    lasts_s = RAMP_DAYS * 86_400 / 60
+    attack = replace(SLOW_ATTACK, name="poisoning", plan=ramp_plan)
+    longer = replace(world, lasts_s=lasts_s)
+    quiet = simulated_calls(seed, longer, days=RAMP_DAYS + 1)
+    hostile = attack_calls(
+        attack, chance_of(seed, attack.name), START + timedelta(days=world.history_days),
+        lasts_s=lasts_s,
+    )  # fmt: skip
+    calls, labels = merged(quiet, hostile)
+    return judge(Model(warmed(world)), calls, labels, days=RAMP_DAYS)
+
+
+def release_alarms(seed: int, world: World) -> int:
+    """Return the alarms over ten rolling releases that each bring a declared new edge."""
+    quiet, released, declared = released_days(seed, world)
+    model = Model(warmed(world), declared=DeclaredPolicy(declared))
+    model.observe(quiet)
+    return int(model.observe(released).alert.sum())
+
+
+def variants() -> Iterator[tuple[str, Attack, float | None]]:
+    """Yield every attack, then slow exfiltration by difficulty: name, attack, its seconds."""
+    for name, attack in ATTACKS.items():
+        yield name, attack, None
+    for octets, per_s in CURVE:
+        plan = partial(slow_plan, octets=octets, per_s=per_s)
+        name = f"slow-exfiltration, {octets:,} octets {per_s * 60:g} times an hour"
+        yield name, replace(SLOW_ATTACK, plan=plan), 480
+
+
+def run(seeds: Sequence[int], world: World) -> dict[str, list[Trial]]:
+    """Return the trials of every attack."""
+    trials: dict[str, list[Trial]] = {}
+    for seed in seeds:
+        bank = build_bank(seed, world)
+        for name, attack, lasts_s in variants():
+            trials.setdefault(name, []).append(bank.attacked(attack, lasts_s=lasts_s))
+        for name in MISUSES:
+            trials.setdefault(name, []).append(misused(name, seed, world))
+        print(f"seed {seed} done", file=sys.stderr)
+    few = seeds[: max(1, len(seeds) // 4)]
+    trials["poisoning: slow exfiltration, ramped over 10 days"] = [ramped(s, world) for s in few]
+    return trials
+
+
+def table(trials: dict[str, list[Trial]]) -> str:
+    """Return the figures, one attack a line."""
+    lines = [
+        "| attack | found | false alarms a day | calls, median / p90 | seconds | octets |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, each in trials.items():
+        found = [trial for trial in each if trial.found]
+        false = sum(trial.false_alarms for trial in each) / sum(trial.days for trial in each)
+        figures = [
+            _quantiles([float(getattr(trial, column) or 0) for trial in found])
+            for column in ("calls", "seconds", "octets")
+        ]
+        lines.append(
+            f"| {name} | {len(found)} of {len(each)} | {false:.2f} | {' | '.join(figures)} |"
+        )
+    return "\n".join(lines)
+
+
+def _quantiles(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    return f"{np.median(values):,.0f} / {np.quantile(values, 0.9):,.0f}"
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--customers", type=int, default=500)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    world = World(customers=options.customers)
+    trials = run(range(1, options.seeds + 1), world)
+    releases = [release_alarms(seed, world) for seed in range(1, max(2, options.seeds // 4 + 1))]
+    if options.json:
+        rows = {name: [asdict(trial) for trial in each] for name, each in trials.items()}
+        print(json.dumps({"machine": describe_machine(), "trials": rows, "releases": releases}))
+        return
+    print("\n".join(f"{key}: {value}" for key, value in describe_machine().items()), "\n")
+    print(table(trials))
+    print(f"\nten rolling releases with declared new edges: alarms {releases}")
+
+
+if __name__ == "__main__":
+    main()

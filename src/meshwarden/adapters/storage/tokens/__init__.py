@@ -1,0 +1,1 @@
+"""The durable state of the token service: keys, chains, revocations, spent tokens, histories."""

@@ -1,0 +1,240 @@
+"""Alarms: surprises of all channels become one rate, and a budget is spent on the rarest.
+
+1. A group is one edge (or source, or destination: whatever a channel is about) in one hour. Each
+   channel's surprise is read as the expected number of such groups a day (`calibrate`).
+2. Channels of a family say much the same: their surprises are joined by the Euclidean norm, and the
+   norm is calibrated like a channel of its own, by its own past. Whatever the dependence, what is
+   used is where the result stands among its own past values, not a formula for it.
+3. Families are joined by the harmonic mean p-value (Wilson, PNAS 2019), which tolerates dependence;
+   the result is calibrated once more.
+4. An alarm is raised where the expected number of such groups a day is below the budget times
+   a factor (1.6 at first, 3.7 after a day: most rare groups belong to an alarm that was raised
+   already or fail for want of tokens; the factor is measured, not proved),
+   tightened as tokens run low, and by what the same edge, source and destination have alarmed with
+   in the past day. The token bucket bounds alarms of any kind: 1.5 budgets a day.
+5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
+   little less evidence and no token, and are few a day.
+
+What an identity contributes to the tails is bounded per day, and groups of an alarming party other
+than the alarm itself are not learned.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwarden.behaviour.budget import FOLLOW_UPS, SUSPECT, spend
+from meshwarden.behaviour.calibrate import BINS, WIDTH, bin_of, levels
+from meshwarden.behaviour.combine import GROUP, combine, enter
+from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.settings import Settings
+
+_HOUR: Final = 3_600_000_000_000
+_FORGET: Final = 1.0 / (24 * 21)  # of calibration, per hour
+_MUTE: Final = 2 * _HOUR  # nothing is learned from a party for so long after its alarm
+_TAIL: Final = 4.0  # nats from which a group belongs to the tail
+_TAUGHT: Final = 3  # tail groups that one identity teaches in a day
+
+
+@dataclass(slots=True)
+class Alarms:
+    """Calibration and budget.
+
+    Attributes:
+        settings: of the model.
+        subjects: by row (channels, families, all): 0 edge, 1 source, 2 destination.
+        family: of each channel.
+        state: arrays by name.
+    """
+
+    settings: Settings
+    subjects: NDArray[np.int8]
+    family: NDArray[np.int8]
+    state: dict[str, NDArray[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows = len(self.subjects)
+        edges, nodes = 1 << self.settings.edge_bits, 1 << self.settings.node_bits
+        self.state = {
+            **{f"groups{k}": np.zeros(n, GROUP) for k, n in enumerate((edges, nodes, nodes))},
+            **{f"open{k}": np.zeros(n, np.int32) for k, n in enumerate((edges, nodes, nodes))},
+            "suspects": np.zeros(nodes, SUSPECT),
+            "muted": np.zeros(nodes, np.bool_),  # whom nobody learns from in this segment
+            "counts": np.zeros(6, np.int64),  # open groups (3), hour, first time, calls
+            "histogram": np.zeros((rows, BINS)),
+            "days": np.zeros(1),
+            "age": np.zeros(1),
+            "level": np.tile(-np.arange(BINS) * WIDTH, (rows, 1)),
+            # tokens, time of the last look, follow-ups
+            "tokens": np.array([max(self.settings.false_alarms_per_day, 1.0), 0.0, FOLLOW_UPS]),
+        }
+
+    def turn(self, hour: int) -> None:
+        """Close the groups of the hour before `hour`, learn their maxima, fit the tails anew."""
+        s = self.state
+        passed = min(int(hour - s["counts"][3]), 24) if s["counts"][3] else 0
+        if passed:
+            muted = self.muted(hour * _HOUR)
+            for k in range(3):
+                _close(
+                    s[f"groups{k}"], s["groups1"], s["groups2"], s[f"open{k}"], s["counts"], k,
+                    self.subjects, s["histogram"], muted,
+                )  # fmt: skip
+            s["age"] += passed
+            keep = 1.0 - max(_FORGET, 2.0 / (s["age"][0] + 3.0))
+            s["histogram"] *= keep
+            s["days"] *= keep
+            s["days"] += passed / 24.0
+            for row, histogram in enumerate(s["histogram"]):
+                s["level"][row] = levels(histogram)
+        s["counts"][3] = hour
+
+    def decide(
+        self, placed: Placed, surprise: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int8]]:
+        """Return score (-log10 of groups a day at least as odd), alert and channel of each call."""
+        n = len(placed)
+        score, alert, channel = np.empty(n), np.zeros(n, np.bool_), np.full(n, -1, np.int8)
+        s = self.state
+        if s["counts"][4] == 0 and n:
+            s["counts"][4] = placed.clock[0]
+        _decide(
+            placed.clock, placed.hour, placed.source, placed.destination, placed.edge, placed.fresh,
+            surprise, self.subjects, self.family, s["groups0"], s["groups1"], s["groups2"],
+            s["open0"], s["open1"], s["open2"], s["suspects"], s["counts"], s["level"],
+            s["histogram"], s["days"], s["tokens"], self.settings.false_alarms_per_day,
+            self.settings.warm_up_calls, int(self.settings.warm_up_minutes * 6e10), score, alert,
+            channel,
+        )  # fmt: skip
+        return score, alert, channel
+
+    def groups_per_day(self, now: int) -> float:
+        """Return how many edges a day are seen in an hour of it."""
+        s = self.state
+        days = float(s["days"][0]) or max((now - int(s["counts"][4])) / (24 * _HOUR), 1 / 24)
+        return (float(s["histogram"][0].sum()) + float(s["counts"][0])) / days
+
+    def is_sound(self, nodes: int, edges: int) -> bool:
+        """Return whether loaded numbers stay within the tables: the loops do not check."""
+        s, used = self.state, (edges, nodes, nodes)
+        channels = len(self.family)
+        for k in range(3):
+            groups, count = s[f"groups{k}"], int(s["counts"][k])
+            numbers = s[f"open{k}"]
+            if not 0 <= count <= used[k] or not (numbers[:count].min(initial=0) >= 0):
+                return False
+            if numbers[:count].max(initial=-1) >= max(used[k], 1):
+                return False
+            for name, least, most in (("source", 0, nodes), ("destination", 0, nodes)):
+                if groups[name].min() < least or groups[name].max() >= max(most, 1):
+                    return False
+            if groups["which"].min() < 0 or groups["which"].max() >= channels:
+                return False
+        return True
+
+    def muted(self, now: int) -> NDArray[np.bool_]:
+        """Return, by number of identity, whether it alarmed lately."""
+        muted: NDArray[np.bool_] = self.state["suspects"]["until"] > max(now - _MUTE, 0)
+        return muted
+
+
+@compiled
+def _close(
+    groups: Any,
+    sources: Any,
+    destinations: Any,
+    opened: Any,
+    counts: Any,
+    kind: int,
+    subjects: Any,
+    histogram: Any,
+    muted: Any,
+) -> None:
+    for k in range(counts[kind]):
+        group = groups[opened[k]]
+        if (muted[group.source] or muted[group.destination]) and not group.alarm:
+            group.hour = 0
+            continue
+        if kind == 0 and group.most[subjects.size - 1] > _TAIL:
+            a, b = sources[group.source], destinations[group.destination]
+            day = group.hour // 24
+            if a.day != day:
+                a.day, a.tail = day, 0
+            if b.day != day:
+                b.day, b.tail = day, 0
+            if a.tail >= _TAUGHT or b.tail >= _TAUGHT:
+                group.hour = 0
+                continue
+            a.tail += 1
+            b.tail += 1
+        for c in range(subjects.size):
+            if subjects[c] == kind:
+                histogram[c, bin_of(group.most[c])] += 1.0
+        group.hour = 0
+    counts[kind] = 0
+
+
+@compiled
+def _decide(
+    clock: Any, hours: Any, source: Any, destination: Any, edge: Any, fresh: Any, surprise: Any,
+    subjects: Any, family: Any, edges: Any, sources: Any, destinations: Any, open0: Any, open1: Any,
+    open2: Any, suspects: Any, counts: Any, level: Any, histogram: Any, days: Any, tokens: Any,
+    budget: float, warm_up: int, warm_ns: int, score: Any, alert: Any, channel: Any,
+) -> None:  # fmt: skip
+    total = np.zeros(subjects.size - family.size - 1)
+    closed, seen, base = np.zeros(3), np.zeros(3), np.zeros(3)
+    opened = -1
+    for c in range(family.size):
+        closed[subjects[c]] = histogram[c].sum()
+    for i in range(clock.size):
+        counts[5] += 1
+        a, b = source[i], destination[i]
+        enter(edges, edge[i], fresh[i, 2], hours[i], open0, counts, 0, a, b)
+        enter(sources, a, fresh[i, 0], hours[i], open1, counts, 1, a, a)
+        enter(destinations, b, fresh[i, 1], hours[i], open2, counts, 2, b, b)
+        if fresh[i, 0]:
+            suspects[a].until, suspects[a].level = 0, 0.0
+        if fresh[i, 1]:
+            suspects[b].until, suspects[b].level = 0, 0.0
+        elapsed = max((clock[i] - counts[4]) / (24.0 * _HOUR), 1.0 / 24.0)
+        if days[0] == 0.0 or opened != counts[0] + counts[1] + counts[2]:
+            opened = counts[0] + counts[1] + counts[2]
+            for k in range(3):
+                seen[k] = (closed[k] + counts[k]) / (days[0] if days[0] > 0.0 else elapsed)
+            base[:] = np.log(seen[0] / seen)
+        group = edges[edge[i]]
+        rate, channel[i] = combine(
+            surprise,
+            i,
+            subjects,
+            family,
+            level,
+            base,
+            seen[0],
+            group,
+            sources[a],
+            destinations[b],
+            total,
+        )
+        score[i] = -rate / np.log(10.0)
+        if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns:
+            group.born = 0  # what is new during warm-up is no news
+            continue
+        news = fresh[i, 2] or fresh[i, 4]
+        raised, alert[i] = spend(
+            rate,
+            clock[i],
+            budget,
+            tokens,
+            group,
+            suspects[a],
+            suspects[b],
+            a == b,
+            news,
+            elapsed,
+        )
+        if raised:
+            group.alarm = sources[a].alarm = destinations[b].alarm = 1

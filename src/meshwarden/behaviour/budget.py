@@ -1,0 +1,88 @@
+"""The budget: which of the rare groups become alarms; see `alarms`."""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from meshwarden.behaviour.compiled import compiled
+
+SUSPECT: Final = np.dtype([("until", "i8"), ("level", "f4")])  # last alarm (ns), faded count
+FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at once
+_FOLLOW_REFILL: Final = 3.0  # of these a day
+_SLACK: Final = (0.5, 1.3)  # ln of the factor on the budget, at first and after a day; `alarms`, 4
+_REFILL: Final = 1.5  # tokens a day, in budgets
+_SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
+_OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
+_RARE: Final = 4.6  # ... for what is a hundred times rarer than it would have to be
+_COST: Final = 10.0  # how much dearer each alarm of the past day makes the next
+_HOUR: Final = 3_600_000_000_000
+_DAY: Final = 24 * _HOUR
+
+
+@compiled
+def _left(alarms: Any, now: int) -> float:
+    """Return how many alarms there were lately, each fading with a time constant of a day."""
+    return alarms.level * math.exp(-(now - alarms.until) / _DAY) if alarms.level > 0.0 else 0.0
+
+
+@compiled
+def _note(alarms: Any, now: int) -> None:
+    alarms.level, alarms.until = _left(alarms, now) + 1.0, now
+
+
+@compiled
+def _refill(tokens: Any, now: int, most: float) -> None:
+    days = (now - tokens[1]) / _DAY if tokens[1] > 0.0 else 0.0
+    tokens[0] = min(tokens[0] + days * most, max(most, 1.0))
+    tokens[2] = min(tokens[2] + days * _FOLLOW_REFILL, FOLLOW_UPS)
+    tokens[1] = now
+
+
+@compiled
+def spend(
+    rate: float, now: int, budget: float, tokens: Any, edge: Any, source: Any, destination: Any,
+    same: bool, news: bool, days: float,
+) -> tuple[bool, bool]:  # fmt: skip
+    """Return whether an alarm is raised, and whether the call is marked.
+
+    Args:
+        rate: ln of expected groups a day at least as odd.
+        now: ns.
+        budget: false alarms a day.
+        tokens: float64[3]: tokens, time of the last look, follow-ups left.
+        edge: record with `until` and `level`, the `hour`, in which it was `born`, its `alarm`.
+        source: as `edge`.
+        destination: as `edge`.
+        same: source and destination are one.
+        news: the call is the first of its edge or service.
+        days: for how long anything has been known.
+    """
+    _refill(tokens, now, _REFILL * budget)
+    limit = math.log(budget) + _SLACK[0] + (_SLACK[1] - _SLACK[0]) * min(days, 1.0)
+    if rate > limit + _SUSPICION:
+        return False, False
+    recent = max(source.until, destination.until)
+    young = edge.born == edge.hour and not edge.alarm
+    if (news or young) and tokens[2] >= 1.0 and recent > 0 and now - recent < _HOUR:
+        tokens[2] -= 1.0
+        for party in (source, destination):
+            party.level, party.until = _left(party, now), now
+        return True, True
+    if edge.alarm or tokens[0] < -max(budget, _OVERDRAFT):
+        return False, False
+    penalty = 0.5 * math.log1p(_COST * _left(source, now)) + math.log1p(_COST * _left(edge, now))
+    if not same:
+        penalty += math.log1p(_COST * _left(destination, now))
+    if tokens[0] >= 1.0:
+        limit += 0.5 * math.log(tokens[0] / max(_REFILL * budget, 1.0))
+    else:
+        limit -= _RARE
+    if rate + penalty > limit:
+        return False, False
+    tokens[0] -= 1.0
+    _note(edge, now)
+    _note(source, now)
+    if not same:
+        _note(destination, now)
+    return True, True

@@ -1,0 +1,72 @@
+"""Calibration: surprise becomes how often a day anything as odd is seen where nothing is wrong.
+
+A group is one edge in one hour. Each channel keeps a decaying histogram of its groups' largest
+surprises. The rate at which groups exceed a level is read off it, and beyond the highest per cents
+extrapolated by a generalized Pareto tail (peaks over threshold: Pickands 1975; for streams SPOT,
+Siffer et al., KDD 2017; here refitted by moments once an hour instead of by likelihood at each
+peak). Where little was seen, the prior is that surprises are what they claim to be: exponential,
+of scale 1.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwarden.behaviour.compiled import compiled
+
+BINS: Final = 320
+WIDTH: Final = 0.25
+_EDGES: Final = np.arange(BINS) * WIDTH
+_PRIOR: Final = 10.0  # groups that the prior is worth
+_TAIL: Final = 0.02  # share of groups beyond which the tail is fitted, not counted
+
+
+def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ln of the share of groups with at least surprise `k * WIDTH`, for each bin.
+
+    Args:
+        histogram: decayed number of groups by their largest surprise.
+    """
+    prior = _PRIOR * np.exp(-_EDGES)
+    above = histogram[::-1].cumsum()[::-1] + prior
+    share = above / above[0]
+    at = int(np.searchsorted(-share, -_TAIL))
+    at = min(at, BINS - 1)
+    middle = _EDGES + WIDTH / 2
+    excess = np.maximum(middle[at:] - _EDGES[at], 0.0)
+    weight = histogram[at:]
+    # moments with the prior's exceedances as pseudo observations of an exponential of scale 1
+    n = weight.sum() + _PRIOR
+    mean = ((weight * excess).sum() + _PRIOR) / n
+    square = ((weight * excess * excess).sum() + 2.0 * _PRIOR) / n
+    variance = max(square - mean * mean, 1e-3)
+    shape = float(np.clip(0.5 * (1.0 - mean * mean / variance), 0.0, 0.5))
+    scale = mean * (1.0 - shape)
+    far = _EDGES[at:] - _EDGES[at]
+    tail = -far / scale if shape < 1e-6 else -np.log1p(shape * far / scale) / shape
+    result: NDArray[np.float64] = np.log(share)
+    result[at:] = result[at] + tail
+    return result
+
+
+@compiled
+def read(level: Any, surprise: float) -> Any:
+    """Return ln of the share of groups at `surprise`, between the bins by a straight line."""
+    place = surprise / WIDTH
+    last = level.size - 1
+    if not place > 0.0:
+        return level[0]
+    if place >= last:
+        slope = min(level[last] - level[last - 1], -1e-3)
+        return level[last] + slope * (place - last)
+    k = int(place)
+    return level[k] + (level[k + 1] - level[k]) * (place - k)
+
+
+@compiled
+def bin_of(surprise: float) -> int:
+    """Return the bin of a surprise."""
+    if not surprise > 0.0:
+        return 0
+    return int(min(surprise / WIDTH, BINS - 1.0))

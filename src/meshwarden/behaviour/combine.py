@@ -1,0 +1,107 @@
+"""From the surprises of one call to one rate: groups, families, all; see `alarms`."""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from meshwarden.behaviour.calibrate import read
+from meshwarden.behaviour.compiled import compiled
+
+MOST_ROWS: Final = 40
+MOST_FAMILIES: Final = 12
+GROUP: Final = np.dtype(
+    [
+        ("hour", "i4"),
+        ("alarm", "i4"),
+        ("born", "i4"),
+        ("tail", "i4"),  # groups in the tail taught today
+        ("day", "i4"),
+        ("until", "i8"),  # last alarm, ns
+        ("level", "f4"),  # alarms of the past day, faded
+        ("source", "i4"),
+        ("destination", "i4"),
+        ("best", "f4", (MOST_FAMILIES,)),  # by family: its highest channel so far, and which
+        ("which", "i1", (MOST_FAMILIES,)),
+        ("most", "f4", (MOST_ROWS,)),  # by row (channels, families, all): highest so far
+    ]
+)
+
+
+@compiled
+def enter(
+    groups: Any, number: int, fresh: bool, hour: int, opened: Any, counts: Any, kind: int,
+    source: int, destination: int,
+) -> None:  # fmt: skip
+    """Begin the group of this hour, where the call is its first."""
+    group = groups[number]
+    if fresh:
+        group.until, group.level, group.tail = 0, 0.0, 0
+        group.born = hour
+    if fresh or group.hour != hour:
+        if group.hour != hour:
+            opened[counts[kind]] = number
+            counts[kind] += 1
+        group.hour, group.alarm = hour, 0
+        group.source, group.destination = source, destination
+        group.most[:] = 0.0
+        group.best[:] = 0.0
+
+
+@compiled
+def _channels(
+    surprise: Any, i: int, subjects: Any, family: Any, level: Any, base: Any, group: Any,
+    source: Any, destination: Any, total: Any,
+) -> None:  # fmt: skip
+    total[:] = 0.0
+    for c in range(family.size):
+        x = surprise[c, i]
+        if x <= 0.0:
+            continue
+        kind = subjects[c]
+        own = group if kind == 0 else source if kind == 1 else destination
+        own.most[c] = max(own.most[c], x)
+        z = max(base[kind] - read(level[c], x), 0.0)
+        f = family[c]
+        total[f] += z * z
+        if z > group.best[f]:
+            group.best[f] = z
+            group.which[f] = c
+
+
+@compiled
+def combine(
+    surprise: Any, i: int, subjects: Any, family: Any, level: Any, base: Any, seen: float,
+    group: Any, source: Any, destination: Any, total: Any,
+) -> tuple[float, int]:  # fmt: skip
+    """Return ln of how many groups a day are at least as odd as call `i`, and its first channel.
+
+    Args:
+        surprise: float32[channels, n], nats.
+        i: the call.
+        subjects: by row: 0 edge, 1 source, 2 destination.
+        family: of each channel.
+        level: by row, ln shares by bin (`calibrate.levels`).
+        base: by subject, ln of edges' groups a day over its own.
+        seen: groups of edges a day.
+        group: of the call's edge.
+        source: group of its source.
+        destination: group of its destination.
+        total: room for one number per family.
+    """
+    _channels(surprise, i, subjects, family, level, base, group, source, destination, total)
+    inverse, top, best = 0.0, 0.0, -1
+    for f in range(total.size):
+        if total[f] <= 0.0:
+            continue
+        row = family.size + f
+        x = math.sqrt(total[f])
+        group.most[row] = max(group.most[row], x)
+        z = max(-read(level[row], x), 0.0)
+        inverse += math.exp(min(z, 300.0))
+        if z > top:
+            top, best = z, group.which[f]
+    combined = max(math.log(inverse / total.size), 0.0) if inverse > 0.0 else 0.0
+    last = subjects.size - 1
+    group.most[last] = max(group.most[last], combined)
+    return read(level[last], combined) + math.log(seen), best

@@ -1,0 +1,149 @@
+"""Counts in windows: is this minute's, hour's, day's count more than this key makes?
+
+Log counts of windows in which there was anything, per key, under a hierarchical normal model:
+
+1. within a key: its own mean and spread, the spread never below that of all keys together;
+2. between keys: a young key is judged by what is usual for its source and its destination, and
+   those by what is usual at all (empirical Bayes: both variances are estimated as it goes);
+3. the predictive is Student's t with 3 degrees of freedom, however long the history: counts have
+   heavier tails than any model of them (capped degrees of freedom).
+
+A window is learned when the next one opens: winsorized at 3 deviations, and not at all while its
+source or destination is alarming. Surprise is computed anew each time the count grows by 5 %.
+"""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.surprise import student_tail
+
+WINDOW: Final = np.dtype(
+    [
+        ("window", "i4"),
+        ("count", "f4"),
+        ("next", "f4"),  # count at which surprise is computed again
+        ("surprise", "f4"),
+        ("weight", "f4"),  # windows learned, at most _MEMORY
+        ("mean", "f4"),
+        ("square", "f4"),
+        ("center", "f4"),  # predicted for this window
+        ("deviation", "f4"),
+    ]
+)
+LEVEL: Final = np.dtype([("weight", "f4"), ("mean", "f4")])
+POOL: Final = np.array([4.0, 1.0, 8.0, 4.0, 4.0])
+_DEGREES: Final = 3.0
+_MEMORY: Final = 400.0
+_NODE_MEMORY: Final = 20.0
+_LEAST: Final = 1.0  # nats; less is nothing
+Array = NDArray[Any]
+
+
+@compiled
+def _predict(record: Any, pool: Array, up: Any, down: Any) -> tuple[float, float]:
+    """Return mean and deviation of the next log count."""
+    within = pool[4] / pool[3]
+    between = max(pool[2] / pool[0] - within, 0.1 * within)
+    own = max((4.0 * within + record.square) / (4.0 + record.weight), within)
+    prior = (4.0 * pool[1] + up.weight * up.mean + down.weight * down.mean) / (
+        4.0 + up.weight + down.weight
+    )
+    trust, doubt = record.weight / own, 1.0 / between
+    mean = (trust * record.mean + doubt * prior) / (trust + doubt)
+    return mean, math.sqrt(own + 1.0 / (trust + doubt))
+
+
+@compiled
+def _pool(pool: Array, at: int, value: float, most: float) -> None:
+    """Add a squared residual to a pooled variance: `pool[at]` its weight, the rest by place."""
+    total = 2 if at == 0 else 4
+    pool[at] += 1.0
+    pool[total] += value
+    if pool[at] > most:
+        pool[total] *= most / pool[at]
+        pool[at] = most
+
+
+@compiled
+def _learn(record: Any, pool: Array, up: Any, down: Any, x: float) -> None:
+    x = min(max(x, record.center - 3.0 * record.deviation), record.center + 3.0 * record.deviation)
+    step = x - record.mean
+    if record.weight < 1.0:
+        pool[1] += (x - pool[1]) / (pool[0] + 1.0)
+        _pool(pool, 0, (x - record.center) ** 2, 2000.0)
+    else:
+        _pool(pool, 3, step * step * record.weight / (record.weight + 1.0), 20000.0)
+    record.weight += 1.0
+    record.mean += step / record.weight
+    record.square += step * (x - record.mean)
+    if record.weight > _MEMORY:
+        record.square *= _MEMORY / record.weight
+        record.weight = _MEMORY
+    for level in (up, down):
+        level.weight = min(level.weight + 1.0, _NODE_MEMORY)
+        level.mean += (x - level.mean) / level.weight
+
+
+@compiled
+def count(
+    record: Any,
+    fresh: bool,
+    mute: bool,
+    window: int,
+    amount: float,
+    pool: Array,
+    up: Any,
+    down: Any,
+) -> tuple[float, bool]:
+    """Add to a key's window; return the surprise of what it holds, and whether it just opened."""
+    opened = fresh
+    if fresh:
+        record.weight = record.mean = record.square = 0.0
+    elif record.window != window:
+        opened = True
+        if record.count > 0.0 and not mute:
+            _learn(record, pool, up, down, math.log(record.count))
+    if opened:
+        record.window, record.count, record.surprise, record.next = window, 0.0, 0.0, 1.0
+        record.center, record.deviation = _predict(record, pool, up, down)
+    record.count += amount
+    if record.count >= record.next:
+        record.next = record.count * 1.05
+        t = (math.log(record.count) - record.center) / record.deviation
+        tail = student_tail(t, _DEGREES) if t > 0.0 else 0.0
+        record.surprise = tail if tail > _LEAST else 0.0
+    return record.surprise, opened
+
+
+@compiled
+def count_edges(
+    edge: Array, fresh: Array, mute: Array, window: Array, records: Array, pool: Array,
+    source: Array, destination: Array, ups: Array, downs: Array, out: Array, opened: Array,
+) -> None:  # fmt: skip
+    """Count calls by edge; `opened` becomes true where an edge is first seen in its window."""
+    for i in range(edge.size):
+        up, down = ups[source[i]], downs[destination[i]]
+        if fresh[i, 0]:
+            up.weight = up.mean = 0.0
+        if fresh[i, 1]:
+            down.weight = down.mean = 0.0
+        out[i], opened[i] = count(
+            records[edge[i]], fresh[i, 2], mute[i], window[i], 1.0, pool, up, down
+        )
+
+
+@compiled
+def count_nodes(
+    node: Array, fresh: Array, mute: Array, window: Array, amount: Array, records: Array,
+    pool: Array, nothing: Array, out: Array,
+) -> None:  # fmt: skip
+    """Count `amount` by identity; `nothing` is one empty LEVEL."""
+    for i in range(node.size):
+        nothing[0].weight = 0.0
+        out[i], _ = count(
+            records[node[i]], fresh[i], mute[i], window[i], amount[i], pool, nothing[0], nothing[0]
+        )

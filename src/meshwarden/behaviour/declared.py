@@ -1,0 +1,70 @@
+"""What someone declared or decided, as values: a policy as prior knowledge, and verdicts.
+
+The model does not know policies; it asks whoever it was given.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.counts import Array
+
+UNKNOWN, ALLOWED, GRACE, DENIED = 0, 1, 2, -1
+RELEASE: Final = np.dtype([("key", "u8"), ("since", "i8")])
+_GRACE_NS: Final = 86_400_000_000_000
+
+
+class Declared(Protocol):
+    """An access policy, as far as the model cares."""
+
+    def allows(
+        self, source: str, destination: str, method: str | None, route: str | None
+    ) -> bool | None:
+        """Return whether the call is declared; None where nothing is said about its parties."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """An analyst's word that something is benign.
+
+    Attributes:
+        source: identity it is about.
+        destination: only towards it; None for any.
+        channel: only what this channel says; None for any.
+        until: ns since the epoch; afterwards it no longer counts.
+        reason, by: for the record.
+    """
+
+    source: str
+    destination: str | None = None
+    channel: str | None = None
+    until: int
+    reason: str
+    by: str
+
+    def covers(self, time: int, source: str, destination: str, channel: str) -> bool:
+        """Return whether it speaks about such an alarm."""
+        return (
+            time < self.until
+            and source == self.source
+            and self.destination in {None, destination}
+            and self.channel in {None, channel}
+        )
+
+
+@compiled
+def in_grace(
+    source: Array, fresh: Array, release: Array, clock: Array, known: Array, out: Array
+) -> None:
+    """Mark calls of sources whose release changed within a day; the first one seen is no change."""
+    for i in range(source.size):
+        record = known[source[i]]
+        if fresh[i]:
+            record.key, record.since = 0, 0
+        if release[i] != 0 and release[i] != record.key:
+            record.since = clock[i] if record.key != 0 else 0
+            record.key = release[i]
+        out[i] = release[i] != 0 and record.since > 0 and clock[i] - record.since < _GRACE_NS

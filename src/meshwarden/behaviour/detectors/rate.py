@@ -1,0 +1,86 @@
+"""Rate: more calls in this minute, hour or day than the edge, its source, its destination make."""
+
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count_edges, count_nodes
+from meshwarden.behaviour.detectors.contract import Detector, Surprise
+from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.settings import Settings
+
+_MINUTE: Final = 60_000_000_000
+_SIZES: Final = (_MINUTE, 60 * _MINUTE, 24 * 60 * _MINUTE)
+_WORDS: Final = ("minute", "hour", "day")
+
+
+class Rate(Detector):
+    """Calls per window; the model is that of `counts`."""
+
+    name: ClassVar[str] = "rate"
+    channels: ClassVar[tuple[str, ...]] = (
+        "edge minute", "edge hour", "edge day", "source minute", "source hour",
+        "destination minute", "destination hour", "fan-out minute", "fan-out hour", "fan-out day",
+        "fan-in minute", "fan-in hour",
+    )  # fmt: skip
+    families: ClassVar[tuple[str, ...]] = ("edge rate",) * 3 + ("node rate",) * 4 + ("fan",) * 5
+    subjects: ClassVar[tuple[int, ...]] = (0, 0, 0, 1, 1, 2, 2, 1, 1, 1, 2, 2)
+    tables: ClassVar[dict[str, str]] = {
+        "edge": "edges",
+        "source": "nodes",
+        "destination": "nodes",
+        "fan": "nodes",
+    }
+
+    def __init__(self, settings: Settings) -> None:
+        edges, nodes = 1 << settings.edge_bits, 1 << settings.node_bits
+        self.state = {
+            c: np.zeros(edges if c[:4] == "edge" else nodes, WINDOW) for c in self.channels
+        }
+        for word in _WORDS:
+            self.state[f"source level {word}"] = np.zeros(nodes, LEVEL)
+            self.state[f"destination level {word}"] = np.zeros(nodes, LEVEL)
+        self.state["pool"] = np.tile(POOL, (len(self.channels), 1))
+
+    def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
+        """See `Detector.observe`."""
+        out = np.zeros((len(self.channels), len(placed)), np.float32)
+        every = np.ones(len(placed), np.bool_)
+        either = muted[placed.source] | muted[placed.destination]
+        for size, word in zip(_SIZES, _WORDS, strict=True):
+            window = (placed.clock // size).astype(np.int32)
+            opened = np.zeros(len(placed), np.bool_)
+            c = self.channels.index(f"edge {word}")
+            count_edges(
+                placed.edge, placed.fresh, either, window, self.state[f"edge {word}"],
+                self.state["pool"][c], placed.source, placed.destination,
+                self.state[f"source level {word}"], self.state[f"destination level {word}"],
+                out[c], opened,
+            )  # fmt: skip
+            for name, amount in (
+                ("source", every),
+                ("destination", every),
+                ("fan-out", opened),
+                ("fan-in", opened),
+            ):
+                if f"{name} {word}" in self.channels:
+                    self._nodes(f"{name} {word}", placed, window, amount, muted, out)
+        return out
+
+    def _nodes(
+        self,
+        channel: str,
+        placed: Placed,
+        window: NDArray[np.int32],
+        amount: NDArray[np.bool_],
+        muted: NDArray[np.bool_],
+        out: Surprise,
+    ) -> None:
+        c = self.channels.index(channel)
+        side = self.subjects[c] - 1
+        node = (placed.source, placed.destination)[side]
+        count_nodes(
+            node, placed.fresh[:, side], muted[node], window, amount, self.state[channel],
+            self.state["pool"][c], np.zeros(1, LEVEL), out[c],
+        )  # fmt: skip

@@ -1,0 +1,177 @@
+"""Calls as numbers: what the detectors read, column by column.
+
+Names become 64-bit keys (BLAKE2b of the text for parties, routes and the like; a fast hash for
+values that differ on each call). A key of 0 means: not stated. `claimed` is not even read.
+"""
+
+import hashlib
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from meshwarden.behaviour.compiled import compiled
+from meshwarden.kernel import CALL_SCHEMA, InputError
+
+_PORT: Final = np.uint64(0x7F4A7C159E3779B9)
+_MAX_NAME: Final = 4096
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """Calls, one element each.
+
+    Attributes:
+        time: ns since the epoch.
+        source, destination: keys of the parties.
+        service: key of method and route, else of protocol and port; 0 where neither is stated.
+        failed: 1 no answer, refused or an error; 0 answered; -1 not known.
+        sent, received: octets; -1 where not known.
+        instance, release, session, transaction, shape: keys; 0 where not stated.
+    """
+
+    time: NDArray[np.int64]
+    source: Keys
+    destination: Keys
+    service: Keys
+    failed: NDArray[np.int8]
+    sent: NDArray[np.float64]
+    received: NDArray[np.float64]
+    instance: Keys
+    release: Keys
+    session: Keys
+    transaction: Keys
+    shape: Keys
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def part(self, start: int, stop: int) -> "Calls":
+        """Return the calls from `start` up to, not including, `stop`."""
+        return Calls(**{f.name: getattr(self, f.name)[start:stop] for f in fields(self)})
+
+
+def key_of(name: str) -> int:
+    """Return the key of a name; never 0."""
+    digest = hashlib.blake2b(name[:_MAX_NAME].encode(errors="surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "little") or 1
+
+
+def encode(table: pa.Table | pa.RecordBatch) -> Calls:
+    """Return the calls of a table of CALL_SCHEMA.
+
+    Raises:
+        InputError: `behaviour.schema`, a column is missing or of another type.
+    """
+    _check(table)
+    time = _values(table, "time", pa.int64(), 0)
+    port = _values(table, "destination_port", pa.int64(), -1)
+    protocol = _keys(table, "protocol")
+    route = _keys(table, "route")
+    return Calls(
+        time=time,
+        source=_keys(table, "source"),
+        destination=_keys(table, "destination"),
+        service=_service(port, protocol, _keys(table, "method"), route),
+        failed=_failed(table),
+        sent=_values(table, "request_bytes", pa.float64(), -1.0),
+        received=_values(table, "response_bytes", pa.float64(), -1.0),
+        instance=_keys(table, "source_instance"),
+        release=_keys(table, "release"),
+        session=_fast_keys(table, "session"),
+        transaction=_fast_keys(table, "transaction"),
+        shape=_fast_keys(table, "shape"),
+    )
+
+
+def _check(table: Any) -> None:
+    for field in CALL_SCHEMA:
+        at = table.schema.get_field_index(field.name)
+        if at < 0 or table.schema.field(at).type != field.type:
+            raise InputError(
+                "behaviour.schema",
+                f"column {field.name} is missing or not {field.type}",
+                where="calls",
+                hint="read calls with adapters.storage.calls",
+            )
+
+
+def _array(table: Any, name: str) -> pa.Array:
+    column = table.column(name)
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    if column.num_chunks > 1 and pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    joined = column.combine_chunks()
+    return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined
+
+
+def _values(table: Any, name: str, kind: pa.DataType, unknown: float) -> NDArray[Any]:
+    return np.asarray(pc.fill_null(_array(table, name).cast(kind, safe=False), unknown))
+
+
+def _keys(table: Any, name: str) -> Keys:
+    """Return the keys of a column of few different names."""
+    column = _array(table, name)
+    if len(column) == 0 or column.null_count == len(column):
+        return np.zeros(len(column), np.uint64)
+    codes = np.asarray(pc.fill_null(column.indices, -1))
+    keys = np.array([key_of(each or "") for each in column.dictionary.to_pylist()] + [0], np.uint64)
+    result: Keys = keys[codes]
+    return result
+
+
+def _fast_keys(table: Any, name: str) -> Keys:
+    """Return the keys of a column whose every value may be another."""
+    column = _array(table, name)
+    if len(column) == 0 or column.null_count == len(column):
+        return np.zeros(len(column), np.uint64)
+    large = column.cast(pa.large_string())
+    _, offsets, data = large.buffers()
+    ends = np.frombuffer(offsets, np.int64)[large.offset : large.offset + len(large) + 1]
+    octets = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    keys = _hash_texts(ends, octets)
+    keys[np.asarray(pc.is_null(column))] = 0
+    return keys
+
+
+@compiled
+def _hash_texts(ends: NDArray[np.int64], octets: NDArray[np.uint8]) -> Keys:
+    """FNV-1a with a finishing mix; an empty text has no key."""
+    keys = np.zeros(ends.size - 1, np.uint64)
+    for row in range(keys.size):
+        if ends[row + 1] == ends[row]:
+            continue
+        key = np.uint64(0xCBF29CE484222325)
+        for at in range(ends[row], min(ends[row + 1], ends[row] + 256)):
+            key = (key ^ np.uint64(octets[at])) * np.uint64(0x100000001B3)
+        key = (key ^ (key >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+        keys[row] = (key ^ (key >> np.uint64(29))) | np.uint64(1)
+    return keys
+
+
+def _service(port: NDArray[np.int64], protocol: Keys, method: Keys, route: Keys) -> Keys:
+    by_port = np.where(port >= 0, (port.astype(np.uint64) + np.uint64(1)) * _PORT ^ protocol, 0)
+    by_route = route ^ (method * _PORT)
+    return np.where(route != 0, by_route, by_port).astype(np.uint64)
+
+
+def _failed(table: Any) -> NDArray[np.int8]:
+    """HTTP by its status, gRPC by its code, connections by an answer of no octets."""
+    status = _values(table, "status", pa.int64(), -1)
+    protocol = pc.cast(_array(table, "protocol"), pa.string())
+    grpc = np.asarray(pc.equal(protocol, "grpc"))
+    tcp = np.asarray(pc.equal(protocol, "tcp"))
+    received = _values(table, "response_bytes", pa.float64(), -1.0)
+    duration = _values(table, "duration", pa.int64(), -1)
+    failed = np.full(len(status), -1, np.int8)
+    failed[tcp & (received >= 0)] = 0
+    failed[tcp & ((received == 0) | ((received < 0) & (duration == 0)))] = 1
+    failed[status >= 0] = 0
+    failed[(status >= 400) | (grpc & (status > 0) & (status < 100))] = 1
+    failed[_values(table, "denied", pa.bool_(), False)] = 1
+    return failed

@@ -1,0 +1,129 @@
+"""Findings: an alarm in plain words, with the numbers, the calls and what to look at next."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwarden.kernel import Contribution, Finding, Severity
+
+MATRIX: Final = "18.1"
+_DAY: Final = 86_400e9
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a channel says after the source, its technique, what to look at next."""
+
+    words: str
+    technique: str | None
+    look: str
+
+
+_RATE: Final = "what the caller was told to do since then, and whether others' load rose as well"
+MEANINGS: Final = {
+    "new edge": Meaning("called {to} for the first time", "T1021", "who deployed or asked for it"),
+    "new service": Meaning(
+        "used {service} of {to} for the first time", "T1021", "who asked for it"
+    ),
+    "fan-out": Meaning("called unusually many others, {to} among them", "T1046", "its other calls"),
+    "fan-in": Meaning("is one of unusually many callers of {to}", "T1498", "the callers of {to}"),
+    "failing": Meaning("fails at one first contact after another, now {to}", "T1046", "its calls"),
+    "edge": Meaning("called {to} far more often than it does", "T1499", _RATE),
+    "source": Meaning("made far more calls than it does, now to {to}", "T1499", _RATE),
+    "destination": Meaning("takes part in unusually many calls to {to}", "T1498", _RATE),
+    "octets sent": Meaning("sent {to} far more octets than it does", "T1048", "what was sent"),
+    "octets received": Meaning(
+        "took far more octets from {to} than it does", "T1530", "what it read"
+    ),
+    "failures": Meaning("is refused or fails at {to} unusually often", "T1110", "the refusals"),
+    "body": Meaning("sent {to} a body of a structure never seen there", None, "the body"),
+    "even": Meaning("calls {to} by the clock, on an edge that is young", "T1071", "the process"),
+    "session": Meaning("uses towards {to} a session that another holds", "T1550", "both holders"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """One alarm, as the model has it.
+
+    Attributes:
+        time: ns since the epoch.
+        source, destination, service: names; service is "" where the call states none.
+        channel: the first to speak.
+        surprise: nats by channel name, of those that spoke.
+        score: -log10 of how many such groups (an edge in an hour) a day are expected.
+        groups_per_day: how many groups a day there are.
+        began: ns, the model's first call.
+        row: number of the call since the model began.
+    """
+
+    time: int
+    source: str
+    destination: str
+    service: str
+    channel: str
+    surprise: dict[str, float]
+    score: float
+    groups_per_day: float
+    began: int
+    row: int
+
+
+def meaning_of(channel: str) -> Meaning:
+    """Return what a channel says; KeyError where nobody wrote it down."""
+    return next(m for start, m in MEANINGS.items() if channel.startswith(start))
+
+
+def finding_of(alarm: Alarm) -> Finding:
+    """Return the finding of an alarm."""
+    meaning = meaning_of(alarm.channel)
+    p = min(10.0**-alarm.score / max(alarm.groups_per_day, 1.0), 1.0)
+    to, names = (
+        alarm.destination,
+        {"to": alarm.destination, "service": alarm.service or "a service"},
+    )
+    sentence = (
+        f"{alarm.source} {meaning.words.format(**names)}; {_history(alarm)} of history, as odd is"
+        f" expected {_often(alarm.score)}; p = {p:.0e}; look at {meaning.look.format(to=to)}"
+    )
+    total = sum(alarm.surprise.values()) or 1.0
+    ordered = sorted(alarm.surprise.items(), key=lambda each: -each[1])
+    when = datetime.fromtimestamp(alarm.time / 1e9, UTC).isoformat()
+    return Finding(
+        time=alarm.time,
+        code=f"behaviour.{alarm.channel.replace(' ', '_').replace('-', '_')}",
+        subject=alarm.source,
+        severity=_severity(alarm.score),
+        sentence=sentence,
+        p_value=p,
+        contributions=tuple(Contribution(name=n, weight=x / total) for n, x in ordered),
+        technique=None if meaning.technique is None else f"{meaning.technique}@{MATRIX}",
+        evidence=(f"call {alarm.row}: {when} {alarm.source} -> {to} {alarm.service}".rstrip(),),
+    )
+
+
+def spoken(surprise: NDArray[np.float32], channels: tuple[str, ...]) -> dict[str, float]:
+    """Return nats by name of the channels that say anything."""
+    return {channels[c]: float(surprise[c]) for c in np.flatnonzero(surprise > 0)}
+
+
+def text(value: Any) -> str:
+    """Return a name from outside in one line: at most 200 characters, controls escaped."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value or "")[:200])
+
+
+def _history(alarm: Alarm) -> str:
+    days = (alarm.time - alarm.began) / _DAY
+    return f"{days:.0f} days" if days >= 2 else f"{max(days * 24.0, 0.1):.1f} hours"
+
+
+def _often(score: float) -> str:
+    per_day = 10.0**-score
+    return f"{per_day:.1f} times a day" if per_day >= 0.1 else f"once in {1.0 / per_day:.0f} days"
+
+
+def _severity(score: float) -> Severity:
+    return Severity.HIGH if score >= 2.0 else Severity.MEDIUM if score >= 0.0 else Severity.LOW

@@ -1,0 +1,136 @@
+"""`Ground`: who is known: identities, pairs, services offered, services used; each has a number.
+
+All detectors keep their knowledge under these numbers. A call is *placed* here before anything is
+scored: its parties get numbers, and what was never seen is marked fresh.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.encode import Calls
+from meshwarden.behaviour.settings import Settings
+from meshwarden.behaviour.tables import Table, number_of, pair
+from meshwarden.kernel import InputError
+
+Numbers = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """Calls with their numbers, one element each; see `Ground` for what is numbered.
+
+    Attributes:
+        calls: the calls.
+        clock: ns; the calls' times, never going back.
+        hour: hours since the epoch, by the clock.
+        source, destination, edge, offer, link: numbers; `offer` and `link` are -1 where the call
+            states no service.
+        fresh: bool[n, 5], in the same order: number given out by this very call.
+        stance: of the declared policy on what is new: see `declared`.
+    """
+
+    calls: Calls
+    clock: NDArray[np.int64]
+    hour: NDArray[np.int32]
+    source: Numbers
+    destination: Numbers
+    edge: Numbers
+    offer: Numbers
+    link: Numbers
+    fresh: NDArray[np.bool_]
+    stance: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.clock)
+
+
+@dataclass(slots=True)
+class Ground:
+    """Tables of identities, edges, offers and links.
+
+    An edge is a source and a destination; an offer a destination and a service; a link all three.
+    """
+
+    settings: Settings
+    nodes: Table = field(init=False)
+    edges: Table = field(init=False)
+    offers: Table = field(init=False)
+    links: Table = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.nodes = Table.sized(self.settings.node_bits)
+        self.edges = Table.sized(self.settings.edge_bits)
+        self.offers = Table.sized(self.settings.link_bits - 2)
+        self.links = Table.sized(self.settings.link_bits)
+
+    def place(self, calls: Calls, clock: NDArray[np.int64]) -> Placed:
+        """Return the calls with their numbers."""
+        hour = (clock // 3_600_000_000_000).astype(np.int32)
+        numbers = np.empty((5, len(calls)), np.int32)
+        fresh = np.zeros((len(calls), 5), np.bool_)
+        tables = (self.nodes, self.edges, self.offers, self.links)
+        parts: list[Any] = [p for t in tables for p in (t.entries, t.index, t.used)]
+        place: Any = _place
+        place(calls.source, calls.destination, calls.service, hour, *parts, numbers, fresh)
+        return Placed(
+            calls=calls,
+            clock=clock,
+            hour=hour,
+            source=numbers[0],
+            destination=numbers[1],
+            edge=numbers[2],
+            offer=numbers[3],
+            link=numbers[4],
+            fresh=fresh,
+            stance=np.zeros(len(calls), np.int8),
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all tables' arrays by name."""
+        tables = {
+            "nodes": self.nodes,
+            "edges": self.edges,
+            "offers": self.offers,
+            "links": self.links,
+        }
+        return {
+            f"ground/{name}/{part}": getattr(table, part)
+            for name, table in tables.items()
+            for part in ("entries", "index", "used")
+        }
+
+    def check(self) -> None:
+        """Raise InputError `behaviour.baseline` where loaded tables would lead out of bounds."""
+        for table in (self.nodes, self.edges, self.offers, self.links):
+            used = int(table.used[0])
+            filled = int(np.count_nonzero(table.index))
+            fits = 0 <= used <= len(table.entries) and filled == used
+            if not fits or table.index.min() < 0 or table.index.max() > used:
+                raise InputError("behaviour.baseline", "its tables are damaged", where="baseline")
+
+
+@compiled
+def _place(  # a kernel takes its arrays one by one
+    source: Any, destination: Any, service: Any, hour: Any,
+    nodes: Any, node_index: Any, node_used: Any,
+    edges: Any, edge_index: Any, edge_used: Any,
+    offers: Any, offer_index: Any, offer_used: Any,
+    links: Any, link_index: Any, link_used: Any,
+    numbers: Any, fresh: Any,
+) -> None:  # fmt: skip
+    for i in range(source.size):
+        h = hour[i]
+        numbers[0, i], fresh[i, 0] = number_of(nodes, node_index, node_used, source[i], h)
+        numbers[1, i], fresh[i, 1] = number_of(nodes, node_index, node_used, destination[i], h)
+        key = pair(source[i], destination[i])
+        numbers[2, i], fresh[i, 2] = number_of(edges, edge_index, edge_used, key, h)
+        numbers[3, i] = numbers[4, i] = -1
+        if service[i] != 0:
+            offer = pair(destination[i], service[i])
+            numbers[3, i], fresh[i, 3] = number_of(offers, offer_index, offer_used, offer, h)
+            link = pair(key, service[i])
+            numbers[4, i], fresh[i, 4] = number_of(links, link_index, link_used, link, h)

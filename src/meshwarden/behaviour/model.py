@@ -1,0 +1,311 @@
+"""`Model`: calls in, scores and findings out, in one pass, in bounded memory.
+
+Each call is placed (`ground`), scored and then learned by every detector, and the surprises become
+one rate and perhaps an alarm (`alarms`). What alarms is learned from by nobody for a while; that
+feedback and the calibration change only at each new hour and after every 4,096th call, counted
+since the beginning, so results do not depend on how the stream is cut into batches.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from meshwarden.behaviour.alarms import Alarms
+from meshwarden.behaviour.archive import pack, unpack
+from meshwarden.behaviour.clock import tick
+from meshwarden.behaviour.declared import (
+    ALLOWED,
+    DENIED,
+    GRACE,
+    RELEASE,
+    Declared,
+    Verdict,
+    in_grace,
+)
+from meshwarden.behaviour.describe import describe
+from meshwarden.behaviour.detectors import build
+from meshwarden.behaviour.encode import Calls, encode
+from meshwarden.behaviour.findings import Alarm, finding_of, spoken, text
+from meshwarden.behaviour.ground import Ground, Placed
+from meshwarden.behaviour.names import Names
+from meshwarden.behaviour.settings import Settings
+from meshwarden.kernel import Finding, InputError
+
+_CHUNK: Final = 4096
+_HOUR: Final = 3_600_000_000_000
+_MOST_VERDICTS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What the model says about some calls.
+
+    Attributes:
+        score: float64[n], higher is stranger: -log10 of how many such groups a day are expected.
+        alert: bool[n], true only where an alarm is raised.
+        channel: n names; "" where nothing stands out.
+        findings: one for each alarm.
+    """
+
+    score: NDArray[np.float64]
+    alert: NDArray[np.bool_]
+    channel: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+class Model:
+    """Learns what is normal between identities and says what is not.
+
+    Args:
+        settings: see `Settings`.
+        declared: a policy as prior knowledge: what it allows surprises less, what it denies more.
+    """
+
+    def __init__(self, settings: Settings | None = None, declared: Declared | None = None) -> None:
+        self.settings = settings or Settings()
+        self.declared = declared
+        self.ground = Ground(self.settings)
+        self.names = Names(1 << self.settings.node_bits)
+        self.detectors = build(self.settings)
+        self.channels = tuple(c for d in self.detectors for c in d.channels)
+        family = [f for d in self.detectors for f in d.families]
+        self.families = tuple(dict.fromkeys(family))
+        subjects = [k for d in self.detectors for k in d.subjects] + [0] * (len(self.families) + 1)
+        self.alarms = Alarms(
+            self.settings,
+            np.array(subjects, np.int8),
+            np.array([self.families.index(f) for f in family], np.int8),
+        )
+        self.verdicts: list[Verdict] = []
+        self.suppressed = 0
+        self._releases = np.zeros(1 << self.settings.node_bits, RELEASE)
+        self._times = np.zeros(3, np.int64)  # first, last, calls
+        self._clock = np.zeros(2, np.int64)
+
+    def observe(self, calls: pa.Table | pa.RecordBatch) -> Scored:
+        """Score each call before it is learned, in order.
+
+        Args:
+            calls: of CALL_SCHEMA; times may repeat or go back, the model's clock does not.
+
+        Raises:
+            InputError: `behaviour.schema`.
+        """
+        encoded = encode(calls)
+        n = len(encoded)
+        score, alert = np.empty(n), np.zeros(n, np.bool_)
+        channel = np.full(n, -1, np.int16)
+        findings: list[Finding] = []
+        clock = np.empty(n, np.int64)
+        tick(encoded.time, self._clock, clock)
+        self.names.learn(calls)
+        for start, stop in self._segments(clock):
+            cut = slice(start, stop)
+            score[cut], alert[cut], channel[cut], found = self._segment(
+                encoded.part(start, stop), clock[cut], calls, start
+            )
+            findings += found
+        names = np.array([*self.channels, ""])
+        return Scored(
+            score=score,
+            alert=alert,
+            channel=tuple(names[channel].tolist()),
+            findings=tuple(findings),
+        )
+
+    def judge(self, verdict: Verdict) -> None:
+        """Remember that something is benign; the oldest verdicts make room beyond 10,000."""
+        self.verdicts = [*self.verdicts, verdict][-_MOST_VERDICTS:]
+
+    def save(self) -> bytes:
+        """Return all that was learned, for `load`."""
+        about = {
+            "settings": asdict(self.settings),
+            "names": self.names.save(),
+            "verdicts": [asdict(each) for each in self.verdicts],
+            "suppressed": self.suppressed,
+        }
+        arrays = {n: a[..., : self._used(n, a)] for n, a in self._arrays().items()}
+        return pack(about, arrays)
+
+    @classmethod
+    def load(
+        cls, raw: bytes, declared: Declared | None = None, *, settings: Settings | None = None
+    ) -> Self:
+        """Return the model that `save` wrote.
+
+        Args:
+            raw: bytes that may come from anyone.
+            declared: as for the model.
+            settings: another budget and warm-up; table sizes stay those of the baseline.
+
+        Raises:
+            InputError: `behaviour.baseline`, the bytes are no baseline, damaged, or too large.
+        """
+        about, arrays = unpack(raw)
+        try:
+            kept = Settings(**about["settings"])
+            verdicts = [Verdict(**each) for each in about["verdicts"]]
+            names, suppressed = dict(about["names"]), int(about["suppressed"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(str(error)) from error
+        if settings is not None:
+            sizes = {k: getattr(kept, k) for k in ("node_bits", "edge_bits", "link_bits")}
+            kept = replace(settings, **sizes)
+        model = cls(kept, declared)
+        model.names.load(names)
+        model.verdicts, model.suppressed = verdicts, suppressed
+        model._take(arrays)
+        return model
+
+    def merge(self, other: "Model") -> None:
+        """Take what `other` learned about parties, edges and services that are unknown here.
+
+        Calibration and budget stay those of this model.
+        """
+        numbers = {}
+        for name in ("nodes", "edges", "offers", "links"):
+            numbers[name] = getattr(self.ground, name).adopt(getattr(other.ground, name))
+        for mine, theirs in zip(self.detectors, other.detectors, strict=True):
+            mine.merge(theirs, numbers)
+        self.names.load(other.names.save() | self.names.save())
+
+    def describe(self) -> dict[str, Any]:
+        """Return what was learned, as plain data: see `describe.describe`."""
+        return describe(self)
+
+    @property
+    def calls(self) -> int:
+        """How many calls were observed."""
+        return int(self._times[2])
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """First and last time, ns since the epoch; zeros where nothing was observed."""
+        return int(self._times[0]), int(self._times[1])
+
+    def _segments(self, clock: NDArray[np.int64]) -> Iterable[tuple[int, int]]:
+        """Cut at each new hour and after every 4,096th call since the beginning."""
+        if not len(clock):
+            return ()
+        hours = np.flatnonzero(np.diff(clock // _HOUR)) + 1
+        rows = np.arange(_CHUNK - self.calls % _CHUNK, len(clock), _CHUNK)
+        cuts = np.unique(np.concatenate([[0], hours, rows, [len(clock)]]))
+        return zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
+
+    def _segment(
+        self, calls: Calls, clock: NDArray[np.int64], table: Any, start: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int8], list[Finding]]:
+        if not self._times[2]:
+            self._times[0] = clock[0]
+        if self.calls % _CHUNK == 0 or clock[0] // _HOUR != self._times[1] // _HOUR:
+            self.alarms.turn(int(clock[0] // _HOUR))
+            self.alarms.state["muted"][...] = self.alarms.muted(int(clock[0]))
+        placed = self._stance(self.ground.place(calls, clock), table, start)
+        muted = self.alarms.state["muted"]
+        surprise = np.vstack([d.observe(placed, muted) for d in self.detectors])
+        score, alert, channel = self.alarms.decide(placed, surprise)
+        found = []
+        for row in np.flatnonzero(alert).tolist():
+            alarm = self._alarm(row, start, table, calls, surprise, score, channel)
+            if self._is_benign(alarm):
+                alert[row] = False
+            else:
+                found.append(finding_of(alarm))
+        self._times[1:] = clock[-1], self._times[2] + len(calls)
+        return score, alert, channel, found
+
+    def _stance(self, placed: Placed, table: Any, start: int) -> Placed:
+        """Ask the declared policy about what is new."""
+        grace = np.zeros(len(placed), np.bool_)
+        calls = placed.calls
+        in_grace(
+            placed.source, placed.fresh[:, 0], calls.release, placed.clock, self._releases, grace
+        )
+        if self.declared is None:
+            return placed
+        stance = np.zeros(len(placed), np.int8)
+        for row in np.flatnonzero(placed.fresh[:, 2] | placed.fresh[:, 4]).tolist():
+            said = self.declared.allows(
+                *(
+                    table[c][start + row].as_py()
+                    for c in ("source", "destination", "method", "route")
+                )
+            )
+            if said is not None:
+                stance[row] = DENIED if not said else GRACE if grace[row] else ALLOWED
+        return replace(placed, stance=stance)
+
+    def _alarm(
+        self, row: int, start: int, table: Any, calls: Calls, surprise: NDArray[np.float32],
+        score: NDArray[np.float64], channel: NDArray[np.int8],
+    ) -> Alarm:  # fmt: skip
+        call = {c: table[c][start + row].as_py() for c in _SHOWN}
+        service = " ".join(text(call[c]) for c in ("method", "route") if call[c])
+        if not service and call["destination_port"] is not None:
+            service = f"{call['protocol']}/{call['destination_port']}"
+        return Alarm(
+            time=int(calls.time[row]),
+            source=text(call["source"]),
+            destination=text(call["destination"]),
+            service=service,
+            channel=self.channels[channel[row]],
+            surprise=spoken(surprise[:, row], self.channels),
+            score=float(score[row]),
+            groups_per_day=self.alarms.groups_per_day(int(calls.time[row])),
+            began=int(self._times[0]),
+            row=self.calls + row,
+        )
+
+    def _is_benign(self, alarm: Alarm) -> bool:
+        covered = any(
+            v.covers(alarm.time, alarm.source, alarm.destination, alarm.channel)
+            for v in self.verdicts
+        )
+        self.suppressed += covered
+        return covered
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays = {
+            "times": self._times,
+            "clock": self._clock,
+            "releases": self._releases,
+        } | self.ground.arrays()
+        for detector in self.detectors:
+            arrays |= {f"{detector.name}/{n}": a for n, a in detector.state.items()}
+        return arrays | {f"alarms/{n}": a for n, a in self.alarms.state.items()}
+
+    def _used(self, name: str, array: NDArray[Any]) -> int:
+        """Return how many elements of an array can be in use: numbers of the tables of its size."""
+        if name.endswith("/index") or name.startswith("credentials/"):
+            return int(array.shape[-1])
+        ground = self.ground
+        tables = (ground.nodes, ground.edges, ground.offers, ground.links)
+        used = [len(t) for t in tables if len(t.entries) == array.shape[-1]]
+        return max(used, default=int(array.shape[-1]))
+
+    def _take(self, arrays: dict[str, NDArray[Any]]) -> None:
+        for name, array in self._arrays().items():
+            given = arrays.get(name)
+            if (
+                given is None
+                or given.dtype != array.dtype
+                or given.shape[:-1] != array.shape[:-1]
+                or given.shape[-1:] > array.shape[-1:]
+            ):
+                raise _damaged(f"{name} does not fit")
+            array[..., : given.shape[-1]] = given
+        self.ground.check()
+        if not self.alarms.is_sound(len(self.ground.nodes), len(self.ground.edges)):
+            raise _damaged("its groups are not those of its tables")
+
+
+_SHOWN: Final = ("source", "destination", "method", "route", "protocol", "destination_port")
+
+
+def _damaged(why: str) -> InputError:
+    return InputError("behaviour.baseline", f"not a baseline, or damaged: {why}", where="baseline")

@@ -1,0 +1,47 @@
+"""Names of identities by their keys, so that what was learned can be shown; bounded."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from meshwarden.behaviour.encode import key_of
+
+_MOST_CHARACTERS = 256
+
+
+class Names:
+    """Remembers the names of identities; when full, no more are learned.
+
+    Args:
+        most: how many.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._names: dict[int, str] = {}
+
+    def learn(self, table: Any) -> None:
+        """Remember the names of parties in `table`, of CALL_SCHEMA."""
+        for side in ("source", "destination"):
+            column = table.column(side)
+            for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+                for name in chunk.dictionary.to_pylist():
+                    if len(self._names) >= self._most:
+                        return
+                    if name:
+                        self._names.setdefault(key_of(name), name[:_MOST_CHARACTERS])
+
+    def of(self, key: int) -> str:
+        """Return the name of a key, or a stand-in."""
+        return self._names.get(int(np.uint64(key)), f"#{key:016x}")
+
+    def save(self) -> dict[str, str]:
+        """Return names by key in hexadecimal."""
+        return {f"{key:016x}": name for key, name in self._names.items()}
+
+    def load(self, names: dict[str, str]) -> None:
+        """Take what `save` returned."""
+        self._names = {
+            int(k, 16): str(v)[:_MOST_CHARACTERS] for k, v in list(names.items())[: self._most]
+        }

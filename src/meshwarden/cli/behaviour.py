@@ -1,0 +1,189 @@
+"""`meshwarden behaviour`: learn what is normal, score calls, look at what was learned."""
+
+import json as jsonlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from cyclopts import App, Parameter
+
+from meshwarden.adapters.ocsf import render_detection
+from meshwarden.adapters.storage.baseline import load_baseline, store_baseline
+from meshwarden.adapters.storage.calls import CallBatch, read_calls
+from meshwarden.behaviour import Model, Scored, Settings
+from meshwarden.cli.behaviour_text import finding_lines, learned_lines, learned_svg
+from meshwarden.cli.behaviour_watch import watch
+from meshwarden.cli.calls_text import printable, rfc3339
+from meshwarden.kernel import ConfigError, Finding, InputError
+
+app = App(
+    name="behaviour",
+    help="What is normal between services, and what is not.",
+    help_epilogue="Example: meshwarden behaviour score calls.parquet -o scores.parquet",
+    help_format="plaintext",
+    result_action="return_value",
+)
+
+app.command(watch, help_epilogue="Example: meshwarden behaviour watch --state .meshwarden --json")
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+_PROGRESS_CALLS = 1_000_000
+_SCORES = pa.schema(
+    [("row", pa.int64()), ("score", pa.float64()), ("alert", pa.bool_()), ("channel", pa.string())]
+)
+
+
+@app.command(help_epilogue="Example: meshwarden behaviour learn calls.parquet -o baseline")
+def learn(*calls: Path, output: Output, json: Json = False) -> int:
+    """Learn a baseline from calls; what is alarming in them is not learned.
+
+    Args:
+        calls: Parquet, CSV, gzipped CSV, or a state's folder of calls.
+        output: where the baseline goes.
+        json: print one JSON object.
+    """
+    model, rejected = Model(), Counter[str]()
+    alarms = sum(len(scored.findings) for _, scored in _observe(model, calls, rejected))
+    _not_empty(model)
+    store_baseline(output, model.save())
+    learned = model.describe()
+    if json:
+        learned.pop("edges")
+        _print_json(_times(learned) | {"alarms": alarms, "rejected": dict(rejected)})
+        return 0
+    print("\n".join(learned_lines(learned)))
+    print(f"{alarms} alarms while learning; what alarmed was not learned{_left_out(rejected)}")
+    return 0
+
+
+@app.command(
+    help_epilogue="Example: meshwarden behaviour score calls.csv.gz --baseline baseline"
+    " --false-alarms-per-day 1 -o scores.parquet"
+)
+def score(
+    *calls: Path,
+    output: Output,
+    baseline: Path | None = None,
+    false_alarms_per_day: float = 1.0,
+    ocsf: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Score each call before it is learned; exit 1 where an alarm was raised.
+
+    Args:
+        calls: Parquet, CSV, gzipped CSV, or a state's folder of calls.
+        output: Parquet with one line per call: row, score, alert, channel.
+        baseline: what was learned before; without one, the first minutes are warm-up.
+        false_alarms_per_day: budget.
+        ocsf: write findings there as OCSF Detection Findings, one JSON line each.
+        json: print one JSON object.
+    """
+    settings = Settings(false_alarms_per_day=false_alarms_per_day)
+    model = Model(settings)
+    if baseline is not None:
+        model = Model.load(load_baseline(baseline), settings=settings)
+    rejected, findings = Counter[str](), list[Finding]()
+    try:
+        with pq.ParquetWriter(output, _SCORES) as writer:
+            for batch, scored in _observe(model, calls, rejected):
+                writer.write_table(_rows(batch, scored))
+                findings += scored.findings
+        if ocsf is not None:
+            lines = [jsonlib.dumps(render_detection(one)) + "\n" for one in findings]
+            ocsf.write_text("".join(lines), "utf-8")
+    except OSError as error:
+        raise ConfigError("behaviour.output", f"{output} cannot be written: {error}") from error
+    _not_empty(model)
+    return _report(model, findings, rejected, json=json)
+
+
+@app.command(
+    help_epilogue="Example: meshwarden behaviour show baseline --format svg -o learned.svg"
+)
+def show(
+    baseline: Path,
+    *,
+    format: Literal["text", "svg"] = "text",  # noqa: A002  # the option's name
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    json: Json = False,
+) -> int:
+    """Show what was learned, as text or as a picture.
+
+    Args:
+        baseline: written by `behaviour learn`.
+        format: text or svg.
+        output: write there instead of to the terminal.
+        json: print one JSON object.
+    """
+    learned = Model.load(load_baseline(baseline)).describe()
+    if json:
+        _print_json(_times(learned))
+        return 0
+    text = learned_svg(learned) if format == "svg" else "\n".join(learned_lines(learned))
+    if output is None:
+        print(printable(text) if format == "text" else text)
+        return 0
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("behaviour.output", f"{output} cannot be written: {error}") from error
+    return 0
+
+
+def _observe(
+    model: Model, calls: tuple[Path, ...], rejected: Counter[str]
+) -> Iterator[tuple[CallBatch, Scored]]:
+    if not calls:
+        raise ConfigError("behaviour.calls", "name files of calls")
+    told = _PROGRESS_CALLS
+    for batch in read_calls(calls):
+        rejected.update({why: len(rows) for why, rows in batch.rejected.items()})
+        yield batch, model.observe(batch.table)
+        if model.calls >= told:
+            print(f"{model.calls:,} calls", file=sys.stderr)
+            told += _PROGRESS_CALLS
+
+
+def _rows(batch: CallBatch, scored: Scored) -> pa.Table:
+    columns = [batch.numbers, scored.score, scored.alert, pa.array(scored.channel, pa.string())]
+    return pa.table(columns, schema=_SCORES)
+
+
+def _not_empty(model: Model) -> None:
+    if not model.calls:
+        raise InputError("behaviour.empty", "no calls: nothing to learn from", where="calls")
+
+
+def _report(model: Model, findings: list[Finding], rejected: Counter[str], *, json: bool) -> int:
+    learned = model.describe()
+    if json:
+        shown: list[dict[str, Any]] = [asdict(f) | {"time": rfc3339(f.time)} for f in findings]
+        learned.pop("edges")
+        _print_json(_times(learned) | {"findings": shown, "rejected": dict(rejected)})
+    else:
+        print("\n".join(finding_lines(findings)))
+        warm = learned["warm_up"]
+        print(
+            f"{learned['calls']:,} calls, {len(findings)} alarms; warm-up: nothing is reported in"
+            f" the first {warm['minutes']:g} minutes and {warm['calls']} calls{_left_out(rejected)}"
+        )
+    return 1 if findings else 0
+
+
+def _times(learned: dict[str, Any]) -> dict[str, Any]:
+    return learned | {key: rfc3339(learned[key]) for key in ("first", "last")}
+
+
+def _left_out(rejected: Counter[str]) -> str:
+    if not rejected:
+        return ""
+    return "\nleft out: " + ", ".join(f"{n} {why}" for why, n in rejected.most_common())
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(jsonlib.dumps(value, ensure_ascii=False))

@@ -1,0 +1,142 @@
+"""`meshwarden behaviour watch`: follows a live source, and prints what it finds as it comes."""
+
+import asyncio
+import json as jsonlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+from cyclopts import Parameter
+
+from meshwarden.adapters.clock import SystemClock
+from meshwarden.adapters.storage.findings import FileFindingStore
+from meshwarden.adapters.storage.model_state import FileModelState
+from meshwarden.cli.exporting import STORE, exporting
+from meshwarden.cli.findings_text import finding_line, finding_object
+from meshwarden.cli.outputs import Outputs
+from meshwarden.cli.progress import Progress
+from meshwarden.cli.sources import Reading, RejectedFile, options_of
+from meshwarden.control.sources import open_source
+from meshwarden.control.watching.detector import Detector
+from meshwarden.control.watching.following import Followed, recorded, watch_batches
+from meshwarden.control.watching.opening import load_detector
+from meshwarden.kernel import ConfigError, Finding, InputError
+
+
+def watch(
+    *source: str,
+    state: Path | None = None,
+    reading: Reading | None = None,
+    baseline: Path | None = None,
+    false_alarms_per_day: float = 1.0,
+    keep: Path | None = None,
+    outputs: Outputs | None = None,
+    once: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Follow calls as they are recorded and print each finding, until Ctrl-C.
+
+    Exit code 1 where something was found. A running `up` or `serve` watches by itself: this is for
+    other meshes' logs, and for a second look.
+
+    Args:
+        source: growing logs of any supported format, - for stdin, otlp://HOST:PORT.
+        state: follow what a running mesh records in this state directory instead.
+        reading: how logs are read.
+        baseline: begin with what `behaviour learn` wrote.
+        false_alarms_per_day: how many false alarms a day are worth it.
+        keep: directory for what is learned and found; the next watch goes on from there.
+        outputs: where findings go besides; needs --keep, so that none is lost.
+        once: stop at the end of the source instead of waiting for more.
+        json: print one JSON object a line.
+    """
+    outputs = outputs or Outputs()
+    if bool(source) == (state is not None):
+        raise ConfigError("watch.source", "name logs, or --state DIR, and not both")
+    if outputs.any and keep is None:
+        raise ConfigError(
+            "watch.keep", "findings that go elsewhere have to be kept", hint="--keep DIR"
+        )
+    watching = _Watching(
+        source=source, state=state, reading=reading or Reading(), baseline=baseline,
+        budget=false_alarms_per_day, keep=keep, once=once, json=json,
+    )  # fmt: skip
+    followed = asyncio.run(_run(watching, outputs))
+    print(f"{followed.calls:,} calls, {followed.findings} findings", file=sys.stderr)
+    return 1 if followed.findings else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Watching:
+    source: tuple[str, ...]
+    state: Path | None
+    reading: Reading
+    baseline: Path | None
+    budget: float
+    keep: Path | None
+    once: bool
+    json: bool
+
+    def follow(self, stop: threading.Event) -> Followed:
+        """Follow the source until it ends or `stop` is set; for a thread."""
+        state = FileModelState(self.keep / "model") if self.keep else None
+        return watch_batches(
+            self._batches(stop),
+            self._detector(state),
+            tell=self._tell(),
+            keep=state.store_state if state else lambda _: None,
+        )
+
+    def _detector(self, state: FileModelState | None) -> Detector:
+        """Return what was kept, else the baseline, else a model that knows nothing."""
+        if self.baseline is None or (state is not None and state.path.exists()):
+            return load_detector(
+                state, false_alarms_per_day=self.budget, clock=SystemClock(), tell=self._print
+            )
+        from meshwarden.behaviour import Model  # noqa: PLC0415  # compiled code, seconds
+
+        learned = FileModelState(self.baseline).load_state()
+        if learned is None:
+            raise InputError("behaviour.baseline", "no such file", where=str(self.baseline))
+        return Model.load(learned)
+
+    def _batches(self, stop: threading.Event) -> Iterator[pa.Table | pa.RecordBatch]:
+        if self.state is not None:
+            if self.once:
+                stop.set()
+            return recorded(self.state / "calls", stop)
+        rejected = RejectedFile(self.reading.rejected)
+        options = options_of(self.reading, rejected, Progress())
+        source = open_source(
+            self.source, options=options if self.once else replace(options, stop=stop)
+        )
+        return iter(source)
+
+    def _tell(self) -> Callable[[Finding], None]:
+        if self.keep is None:
+            return self._print
+        self.keep.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = FileFindingStore(self.keep / STORE)
+
+        def _both(finding: Finding) -> None:
+            store.store_finding(finding)
+            self._print(finding)
+
+        return _both
+
+    def _print(self, finding: Finding) -> None:
+        text = jsonlib.dumps(finding_object(finding)) if self.json else finding_line(finding)
+        print(text, flush=True)
+
+
+async def _run(watching: _Watching, outputs: Outputs) -> Followed:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with exporting(outputs, (watching.keep or Path()).absolute()):
+        return await asyncio.to_thread(watching.follow, stop)

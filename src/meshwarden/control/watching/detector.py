@@ -1,0 +1,28 @@
+"""What the watch needs from a model of behaviour: `behaviour.Model` is one."""
+
+from typing import Protocol
+
+import pyarrow as pa
+
+from meshwarden.kernel import Finding
+
+
+class Scored(Protocol):
+    """What came of one batch of calls."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was raised in it."""
+        ...
+
+
+class Detector(Protocol):
+    """Learns from calls, and scores each before it is learned."""
+
+    def observe(self, calls: pa.Table) -> Scored:
+        """Score `calls` (CALL_SCHEMA, roughly by time), then learn from what is not alarming."""
+        ...
+
+    def save(self) -> bytes:
+        """Return all that was learned."""
+        ...

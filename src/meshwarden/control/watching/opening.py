@@ -1,0 +1,56 @@
+"""Puts a watch together: the model as it was left, or a new one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from meshwarden.adapters.storage.model_state import FileModelState
+from meshwarden.control.watching.detector import Detector
+from meshwarden.control.watching.settings import BehaviourSettings
+from meshwarden.control.watching.watch import Watch, finding_about_itself
+from meshwarden.kernel import Clock, Finding, InputError
+
+
+def open_watch(
+    settings: BehaviourSettings, path: Path, *, clock: Clock, tell: Callable[[Finding], None]
+) -> Watch | None:
+    """Return a watch whose model is kept in the file `path`; None where nothing is watched.
+
+    The model is loaded when the watch runs: its compiled code takes a second or two.
+    """
+    if not settings.watch:
+        return None
+    state = FileModelState(path)
+    return Watch(
+        open_detector=lambda: load_detector(
+            state, false_alarms_per_day=settings.false_alarms_per_day, clock=clock, tell=tell
+        ),
+        tell=tell,
+        keep=state.store_state,
+        clock=clock,
+        holds=settings.paced,
+    )
+
+
+def load_detector(
+    state: FileModelState | None,
+    *,
+    false_alarms_per_day: float,
+    clock: Clock,
+    tell: Callable[[Finding], None],
+) -> Detector:
+    """Return the model that was kept; a new one where none was, or where it is not usable.
+
+    A kept model goes on with the budget that it was made with.
+    """
+    from meshwarden.behaviour import Model, Settings  # noqa: PLC0415  # compiled code, seconds
+
+    try:
+        kept = state.load_state() if state else None
+        if kept is not None:
+            return Model.load(kept)
+    except InputError as error:
+        if state is not None:
+            state.set_aside()
+        sentence = f"What was learned is not usable, learning begins anew: {error}"
+        tell(finding_about_itself(clock, "behaviour.forgotten", sentence))
+    return Model(Settings(false_alarms_per_day=false_alarms_per_day))

@@ -1,0 +1,34 @@
+"""A bank that lives faster than the clock: its times, and the clock's.
+
+The demonstration plays an hour of the customers' day in a minute. The model learned what is normal
+in an hour, so the watch shows it each call at the bank's own time.
+"""
+
+from dataclasses import dataclass, replace
+
+from meshwarden.kernel import Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The clock's time `at` is the bank's time `shows`; from then on the bank lives `speed` faster.
+
+    Attributes:
+        at: nanoseconds since the epoch, by the clock.
+        shows: nanoseconds since the epoch, as the bank's own time.
+        speed: seconds of the bank in a second; above 0.
+    """
+
+    at: int
+    shows: int
+    speed: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.speed <= 1e6:
+            raise ValueError(f"a speed of {self.speed} is not above 0 and at most a million")
+
+    def paced(self, call: Call) -> Call | None:
+        """Return `call` at the bank's time; None for what came before it began to live."""
+        if call.time < self.at:
+            return None
+        return replace(call, time=self.shows + round((call.time - self.at) * self.speed))

@@ -1,0 +1,219 @@
+"""The loop that scores recorded calls: what it finds is told at once, what it learned is kept.
+
+- A call is scored within a cycle of the recorder (a tenth of a second) after it was recorded.
+- Scoring runs in a thread, one batch at a time; whatever arrives meanwhile is the next batch.
+- The model's state is kept every `SAVE_S` and at the end, whole or not at all. A control plane that
+  is killed forgets what it learned since; it scores twice what it has to read again from the logs.
+- Calls that could not be scored are counted and are themselves a finding: a flood hides things.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Final
+
+from meshwarden.control.watching.detector import Detector
+from meshwarden.control.watching.inbox import SAMPLE, Inbox
+from meshwarden.control.watching.pace import Pace
+from meshwarden.kernel import (
+    Call,
+    Clock,
+    DependencyError,
+    Finding,
+    Severity,
+    calls_to_table,
+)
+
+SAVE_S: Final = 60.0
+_SAY_AGAIN_S: Final = 60
+_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchFigures:
+    """What the watch knows of itself.
+
+    Attributes:
+        ready: whether the model is loaded; calls wait until it is.
+        scored: calls that were scored.
+        waiting: calls that wait.
+        left_out: calls that were never scored, because too many came at once.
+        findings: what was found.
+        paced: whether it goes by the bank's own time.
+    """
+
+    ready: bool = False
+    scored: int = 0
+    waiting: int = 0
+    left_out: int = 0
+    findings: int = 0
+    paced: bool = False
+
+
+class Watch:
+    """One model, fed by one recorder.
+
+    Args:
+        open_detector: gives the model; called once, from a thread, when the watch runs.
+        tell: takes each finding; called from a thread.
+        keep: takes the model's state; DependencyError where it cannot be kept.
+        clock: time of day, which findings carry.
+        inbox: where calls wait.
+        holds: score nothing until `set_pace`.
+    """
+
+    def __init__(
+        self,
+        *,
+        open_detector: Callable[[], Detector],
+        tell: Callable[[Finding], None],
+        keep: Callable[[bytes], None],
+        clock: Clock,
+        inbox: Inbox | None = None,
+        holds: bool = False,
+    ) -> None:
+        self._open_detector = open_detector
+        self._detector: Detector | None = None
+        self._tell = tell
+        self._keep = keep
+        self._clock = clock
+        self._inbox = inbox or Inbox()
+        self._holds = holds
+        self._pace: Pace | None = None
+        self._figures = WatchFigures()
+        self._saved = 0
+        self._said_at: int | None = None
+        self._unsaid = 0
+        self._scoring = asyncio.Lock()
+
+    def offer(self, calls: Sequence[Call]) -> None:
+        """Have `calls` scored; called from the recorder's thread, which may be held up a little."""
+        self._inbox.offer(calls)
+
+    def set_pace(self, pace: Pace) -> None:
+        """Go by the bank's own time from now on."""
+        self._pace = pace
+        self._holds = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether it waits for `set_pace`."""
+        return self._holds
+
+    def figures(self) -> WatchFigures:
+        """Return the figures of this moment."""
+        return replace(
+            self._figures,
+            ready=self._detector is not None,
+            waiting=self._inbox.waiting,
+            paced=self._pace is not None,
+        )
+
+    async def run(self) -> None:
+        """Score what arrives, and keep the state now and then, until cancelled."""
+        arrived = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._inbox.arrived = lambda: _wake(loop, arrived)
+        arrived.set()  # something may have come before
+        save_at = loop.time() + SAVE_S
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(arrived.wait(), max(0.0, save_at - loop.time()))
+            arrived.clear()
+            await self._step(save=loop.time() >= save_at)
+            if loop.time() >= save_at:
+                save_at = loop.time() + SAVE_S
+
+    async def close(self) -> None:
+        """Score what waits, keep the state, and take nothing more."""
+        self._inbox.close()
+        await self._step(save=True)
+
+    async def _step(self, *, save: bool) -> None:
+        async with self._scoring:
+            work = asyncio.create_task(asyncio.to_thread(self._work, save))
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait({work})  # the thread goes on whatever happens here
+                raise
+
+    def _work(self, save: bool) -> None:
+        if self._detector is None:
+            self._detector = self._open_detector()
+        taken = self._inbox.take()
+        self._count_left_out(taken.left_out)
+        if not self._holds:
+            self._score(self._detector, taken.calls)
+        if save:
+            self._save(self._detector)
+
+    def _score(self, detector: Detector, calls: Sequence[Call]) -> None:
+        if self._pace is not None:
+            calls = [call for each in calls if (call := self._pace.paced(each)) is not None]
+        if not calls:
+            return
+        in_order = sorted(calls, key=attrgetter("time"))  # the logs of several sidecars
+        scored = detector.observe(calls_to_table(in_order))
+        now = self._now()
+        for finding in scored.findings:
+            self._tell(replace(finding, time=now))
+        figures = self._figures
+        self._figures = replace(
+            figures,
+            scored=figures.scored + len(calls),
+            findings=figures.findings + len(scored.findings),
+        )
+
+    def _count_left_out(self, left_out: int) -> None:
+        figures = self._figures
+        self._figures = replace(figures, left_out=figures.left_out + left_out)
+        self._unsaid += left_out
+        now = self._now()
+        quiet = self._said_at is not None and 0 <= now - self._said_at < _SAY_AGAIN_S * _NS
+        if self._unsaid and not quiet:
+            self._tell(
+                finding_about_itself(
+                    self._clock,
+                    "behaviour.sampled",
+                    f"Calls come faster than they can be scored: {self._unsaid} were recorded and"
+                    f" not scored, one in {SAMPLE} was; what hides among them is not found.",
+                )
+            )
+            self._said_at, self._unsaid = now, 0
+
+    def _save(self, detector: Detector) -> None:
+        if self._figures.scored == self._saved:
+            return
+        try:
+            self._keep(detector.save())
+            self._saved = self._figures.scored
+        except DependencyError as error:
+            sentence = f"What was learned cannot be kept for the next start: {error}"
+            self._tell(finding_about_itself(self._clock, "behaviour.not_kept", sentence))
+
+    def _now(self) -> int:
+        return _nanoseconds(self._clock)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, arrived: asyncio.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is to be woken
+        loop.call_soon_threadsafe(arrived.set)
+
+
+def finding_about_itself(clock: Clock, code: str, sentence: str) -> Finding:
+    """Return a finding about the watch, as of now."""
+    return Finding(
+        time=_nanoseconds(clock),
+        code=code,
+        subject="behaviour",
+        severity=Severity.MEDIUM,
+        sentence=sentence,
+    )
+
+
+def _nanoseconds(clock: Clock) -> int:
+    now = clock.now()
+    return int(now.timestamp()) * _NS + now.microsecond * 1000

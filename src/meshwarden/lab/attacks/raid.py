@@ -1,0 +1,129 @@
+"""Carries an attack out for real: the intruder's process in a service of a running bank.
+
+What it tells are facts about its own steps: when each began and ended. Whether it got anywhere is
+asked of the targets, in `judge`.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from meshwarden.adapters.process import Child, Guard
+from meshwarden.control.layout import Layout
+from meshwarden.lab.attacks.model import Attack, Foothold
+from meshwarden.lab.bank.directory import Directory
+from meshwarden.lab.mesh import CARD_NETWORK_HOST
+from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
+
+_GRACE_S: Final = 5.0
+_KNOWN: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One step that is over.
+
+    Attributes:
+        at: when it began, nanoseconds since the epoch.
+        end: when it was over.
+        what: in words.
+        octets: of its body.
+        answered: whether the intruder saw an answer that was no refusal.
+    """
+
+    at: int
+    end: int
+    what: str
+    octets: int
+    answered: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Raid:
+    """One attack that is under way, or over.
+
+    Attributes:
+        attack: which.
+        foothold: what the intruder found.
+        started: when its process was started, nanoseconds since the epoch; None: not yet.
+        acts: the steps so far, in the order in which they ended.
+        said: what else the process printed: why it failed.
+    """
+
+    attack: Attack
+    foothold: Foothold
+    started: int | None = None
+    acts: list[Act] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def take_line(self, _: str, line: str) -> None:
+        """Take one line of the intruder's output."""
+        try:
+            told = json.loads(line)
+        except ValueError:
+            self.said.append(line)
+            return
+        self.acts.append(_act(told))
+
+    async def carry_out(
+        self, stage: Stage, *, seconds: float, seed: int, now_ns: Callable[[], int]
+    ) -> None:
+        """Run the intruder in the compromised service of `stage` until it is done.
+
+        Raises:
+            DependencyError: where it cannot be started.
+        """
+        command = (
+            sys.executable, "-P", "-m", "meshwarden.lab.attacks.intruder", self.attack.name,
+            "--foothold", json.dumps(asdict(self.foothold)),
+            "--seconds", f"{seconds:g}", "--seed", str(seed),
+        )  # fmt: skip
+        program = stage.supervisor.beside(self.attack.service, f"{self.attack.name}", command)
+        with contextlib.closing(Guard()) as guard:
+            self.started = now_ns()
+            child = await Child.start(program, guard=guard, sink=self.take_line)
+            try:
+                await child.wait()
+            except asyncio.CancelledError:
+                await child.stop(grace_s=_GRACE_S)
+                raise
+
+
+def found_in(stage: Stage, attack: Attack, *, mark: str) -> Foothold:
+    """Return what a process in the compromised service of `stage` finds."""
+    directory = Directory(SEED, CUSTOMERS)
+    known = [directory.customer(number) for number in range(1, _KNOWN)]
+    others = [name for name in stage.mesh.services if name != attack.service]
+    return Foothold(
+        names=tuple(others),
+        addresses=tuple(_addresses(stage.layout, others)),
+        egress=(CARD_NETWORK_HOST,),
+        mule=directory.customer(0).accounts[0],
+        accounts=tuple(customer.accounts[0] for customer in known),
+        customers=tuple(customer.id for customer in known),
+        mark=mark,
+    )
+
+
+def _addresses(layout: Layout, names: list[str]) -> list[str]:
+    return [layout.host(name) for name in names]
+
+
+def _act(told: dict[str, Any]) -> Act:
+    what = (
+        f"{told['method']} http://{told['host']}{told['path']}"
+        if told["way"] == "proxy"
+        else f"connection to {told['host']}:{told['port']}"
+    )
+    seen = told.get("status", told.get("error", ""))
+    return Act(
+        at=told["at"],
+        end=told["end"],
+        what=f"{what} ({seen})" if seen else what,
+        octets=told["octets"],
+        answered=bool(told.get("answered")),
+    )

@@ -1,0 +1,54 @@
+"""How probable it is that a suspect is compromised, given the findings about it.
+
+A p-value is no probability of guilt. It is turned into the largest odds that it can support by the
+bound of Sellke, Bayarri and Berger (The American Statistician 55(1), 2001): whatever the
+alternative, the Bayes factor against "nothing is wrong" is at most `1 / (-e p ln p)` for p < 1/e,
+else 1. Findings of one kind repeat the same evidence, so each kind counts once, by its smallest
+p-value; kinds are multiplied, which overstates where they share a cause. That is bounded: no kind
+contributes more than `MAX_FACTOR`. Facts (no p-value) count by their severity.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+from meshwarden.kernel import Finding, Severity
+
+PRIOR: Final = 1e-3
+"""The probability, before any finding, that one given workload is compromised at a given moment.
+Larger acts on fainter signs, and more often in vain."""
+
+MAX_FACTOR: Final = 1e6
+"""No single kind of finding can move the odds by more than this, however small its p-value: models
+are wrong before 1 in a million is right."""
+
+_FACTS: Final = {
+    Severity.LOW: 1.0,
+    Severity.MEDIUM: 10.0,
+    Severity.HIGH: 1e3,
+    Severity.CRITICAL: 1e5,
+}
+
+
+def probability_of(findings: Iterable[Finding], *, prior: float = PRIOR) -> float:
+    """Return the probability, 0..1, that the suspect of `findings` is compromised.
+
+    >>> probability_of([])
+    0.001
+    """
+    strongest: dict[str, float] = {}
+    for finding in findings:
+        factor = bayes_factor(finding)
+        strongest[finding.code] = max(strongest.get(finding.code, 1.0), factor)
+    log_odds = math.log(prior / (1 - prior)) + sum(math.log(one) for one in strongest.values())
+    return prior if not strongest else 1 / (1 + math.exp(-log_odds))
+
+
+def bayes_factor(finding: Finding) -> float:
+    """Return how many times the odds grow at most by this finding, 1..MAX_FACTOR."""
+    if finding.p_value is None:
+        return _FACTS[finding.severity]
+    if finding.p_value >= 1 / math.e:
+        return 1.0
+    p = max(finding.p_value, 1e-300)
+    return min(1 / (-math.e * p * math.log(p)), MAX_FACTOR)

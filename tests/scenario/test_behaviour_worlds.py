@@ -1,0 +1,113 @@
+"""Situations: attacks that must be found, changes that must not alarm, and teaching in bad faith."""
+
+from tests.behaviour_world import (
+    DAY,
+    EDGES,
+    HOUR,
+    SECOND,
+    SMALL,
+    START,
+    call,
+    learned,
+    name,
+    table,
+    traffic,
+)
+
+from meshwarden.behaviour import Model
+from meshwarden.kernel import Call, Finding
+
+LATER = START + 48 * HOUR
+
+
+def _findings(model: Model, calls: list[Call]) -> tuple[Finding, ...]:
+    return model.observe(table(sorted(calls, key=lambda each: each.time))).findings
+
+
+def _alarms(model: Model, calls: list[Call]) -> list[str]:
+    return [f.subject for f in _findings(model, calls)]
+
+
+def _about_news(findings: tuple[Finding, ...]) -> list[str]:
+    return [f.code for f in findings if "new" in f.code]
+
+
+def test_a_scan_is_found() -> None:
+    calls = [
+        call(LATER + i * SECOND, "s5", f"s{i % 7}", route=f"/{i}", status=403) for i in range(40)
+    ]
+    assert name("s5") in _alarms(learned(), calls)
+
+
+def test_bulk_exfiltration_to_a_new_destination_is_found() -> None:
+    calls = [
+        call(LATER + i * SECOND, "s3", "external:drop.example", request_bytes=50_000_000)
+        for i in range(5)
+    ]
+    assert name("s3") in _alarms(learned(), calls)
+
+
+def test_a_burst_on_a_known_edge_is_found() -> None:
+    calls = [call(LATER + i * SECOND // 50, "s1", "s3") for i in range(5000)]
+    assert name("s1") in _alarms(learned(), calls)
+
+
+def test_a_stolen_session_is_found() -> None:
+    model = learned(48, session="alpha")
+    calls = [call(LATER + i * SECOND, "s6", "s4", session="alpha") for i in range(5)]
+    assert name("s6") in _alarms(model, calls)
+
+
+def test_new_pods_and_scaled_services_are_no_news_and_stay_within_the_budget() -> None:
+    model = learned()
+    calls = traffic(
+        12,
+        seed=7,
+        begin=LATER,
+        rate=45.0,
+        source_instance="pod-new",
+        destination_instance="pod-more",
+    )
+    findings = _findings(model, calls)
+    assert _about_news(findings) == []
+    assert len(findings) <= 1
+
+
+class _Everything:
+    def allows(self, source: str, destination: str, method: str | None, route: str | None) -> bool:
+        del source, destination, method, route
+        return True
+
+
+def test_ten_rolling_releases_with_declared_new_edges_are_no_news() -> None:
+    model = Model(SMALL, declared=_Everything())
+    model.observe(table(traffic(48, release="r0")))
+    edges = list(EDGES)
+    findings: tuple[Finding, ...] = ()
+    for number in range(1, 11):
+        edges.append((f"s{number % 6}", f"new{number}"))
+        begin = LATER + (number - 1) * 6 * HOUR
+        calls = traffic(6, seed=number, edges=edges, begin=begin, release=f"r{number}")
+        findings += _findings(model, calls)
+    assert _about_news(findings) == []
+    assert len(findings) <= 3  # sixty hours at one false alarm a day
+
+
+def test_an_attack_that_was_alarmed_is_not_blessed_by_its_first_minutes() -> None:
+    model = learned()
+    burst = [call(LATER + i * SECOND // 50, "s1", "s3") for i in range(5000)]
+    quiet = traffic(24, seed=8, begin=LATER + HOUR)
+    again = [call(LATER + 2 * DAY + i * SECOND // 50, "s1", "s3") for i in range(5000)]
+    model.observe(table(burst + quiet))
+    assert model.observe(table(again)).score.max() > 0.0
+
+
+def test_a_ramp_towards_an_attack_leaves_it_stranger_than_what_is_ordinary() -> None:
+    model, ordinary = learned(), 0.0
+    for hour in range(24):
+        begin = LATER + hour * HOUR
+        ramp = [call(begin + i * SECOND, "s1", "s3") for i in range(30 + hour * 40)]
+        calls = sorted(traffic(1, seed=hour, begin=begin) + ramp, key=lambda each: each.time)
+        ordinary = model.observe(table(calls)).score.mean()
+    attack = [call(LATER + 25 * HOUR + i * SECOND // 50, "s1", "s3") for i in range(20_000)]
+    assert model.observe(table(attack)).score.max() > ordinary + 0.5

@@ -1,0 +1,108 @@
+"""`meshwarden behaviour`: files in, files out, exit codes."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.behaviour_world import HOUR, SECOND, START, call, table, traffic
+
+from meshwarden.cli import run
+
+HEADER = "time,source,destination,protocol\n"
+
+
+def _minutes(path: Path, rows: int = 600) -> Path:
+    """Calls at minute resolution: no ports, no octets, many at one time."""
+    lines = [f"{START + i // 5 * 60 * SECOND},h{i % 3},h{3 + i % 4},tcp\n" for i in range(rows)]
+    with gzip.open(path, "wt") as file:
+        file.write(HEADER + "".join(lines))
+    return path
+
+
+def _attacked(folder: Path) -> tuple[Path, Path]:
+    quiet, bad = folder / "quiet.parquet", folder / "bad.parquet"
+    pq.write_table(table(traffic(48)), quiet)
+    later = START + 48 * HOUR
+    pq.write_table(table([call(later + i * SECOND, "s5", f"s{i % 3}") for i in range(9)]), bad)
+    return quiet, bad
+
+
+def test_minute_resolution_without_ports_or_octets_is_scored_row_by_row(tmp_path: Path) -> None:
+    out = tmp_path / "scores.parquet"
+    assert run(["behaviour", "score", str(_minutes(tmp_path / "c.csv.gz")), "-o", str(out)]) in {
+        0,
+        1,
+    }
+    scores = pq.read_table(out)
+    assert scores.column_names == ["row", "score", "alert", "channel"]
+    assert scores["row"].to_pylist() == list(range(600))
+
+
+def test_rows_keep_their_source_number_where_others_are_set_aside(tmp_path: Path) -> None:
+    calls = tmp_path / "c.csv"
+    calls.write_text(HEADER + f"{START},a,b,tcp\nnever,a,b,tcp\n{START},a,c,tcp\n")
+    out = tmp_path / "scores.parquet"
+    assert run(["behaviour", "score", str(calls), "-o", str(out)]) == 0
+    assert pq.read_table(out)["row"].to_pylist() == [0, 2]
+
+
+def test_a_baseline_finds_what_it_did_not_learn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet, bad = _attacked(tmp_path)
+    base, out, ocsf = (str(tmp_path / n) for n in ("base", "scores.parquet", "findings.jsonl"))
+    assert run(["behaviour", "learn", str(quiet), "-o", base]) == 0
+    capsys.readouterr()
+    score = [
+        "behaviour",
+        "score",
+        str(bad),
+        "--baseline",
+        base,
+        "-o",
+        out,
+        "--ocsf",
+        ocsf,
+        "--json",
+    ]
+    assert run(score) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["findings"][0]["subject"] == "spiffe://bank.example/s5"
+    assert pq.read_table(out)["alert"].to_pylist().count(True) == len(found["findings"])
+    first = json.loads(Path(ocsf).read_text().splitlines()[0])
+    assert first["class_uid"] == 2004
+    assert first["type_uid"] == 200401
+    assert first["metadata"]["version"] == "1.8.0"
+    assert first["finding_info"]["attacks"][0]["technique"]["uid"].startswith("T1")
+
+
+def test_show_prints_text_and_draws_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet, _ = _attacked(tmp_path)
+    base, picture = str(tmp_path / "base"), tmp_path / "learned.svg"
+    run(["behaviour", "learn", str(quiet), "-o", base])
+    assert run(["behaviour", "show", base]) == 0
+    assert "8 edges" in capsys.readouterr().out
+    assert run(["behaviour", "show", base, "--format", "svg", "-o", str(picture)]) == 0
+    assert picture.read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize("content", ["", HEADER, "nonsense\n1\n"])
+def test_empty_or_broken_input_is_one_line_and_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    calls = tmp_path / "c.csv"
+    calls.write_text(content)
+    assert run(["behaviour", "learn", str(calls), "-o", str(tmp_path / "base")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "base").exists()
+
+
+def test_a_damaged_baseline_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = tmp_path / "base"
+    base.write_bytes(b"MWBASE01" + b"\xff" * 99)
+    assert run(["behaviour", "show", str(base)]) == 2
+    assert "not a baseline" in capsys.readouterr().err

@@ -1,0 +1,182 @@
+"""The model: findings, baselines, verdicts, declared policy."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from tests.behaviour_world import (
+    DAY,
+    HOUR,
+    SECOND,
+    SMALL,
+    START,
+    call,
+    learned,
+    name,
+    table,
+    traffic,
+)
+
+from meshwarden.behaviour import Model, Settings, Verdict
+from meshwarden.behaviour.archive import pack, unpack
+from meshwarden.kernel import ConfigError, InputError
+
+LATER = START + 48 * HOUR
+
+
+def _lateral(model: Model) -> list[str]:
+    calls = [call(LATER + i * SECOND, "s5", f"s{i % 3}", route="/v1/export") for i in range(12)]
+    return [f.code for f in model.observe(table(calls)).findings]
+
+
+def test_calls_where_nobody_ever_called_raise_an_alarm_with_a_reason() -> None:
+    model = learned()
+    scored = model.observe(table([call(LATER + i * SECOND, "s5", "s0") for i in range(5)]))
+    assert scored.alert.sum() >= 1
+    finding = scored.findings[0]
+    assert finding.subject == name("s5")
+    assert "48.0 hours of history" in finding.sentence
+    assert finding.technique is not None
+    assert finding.technique.endswith("@18.1")
+    assert finding.p_value is not None
+    assert 0 < finding.p_value < 0.01
+    assert sum(c.weight for c in finding.contributions) == pytest.approx(1.0)
+
+
+def test_ordinary_traffic_raises_none() -> None:
+    model = learned()
+    scored = model.observe(table(traffic(24, seed=5, begin=LATER)))
+    assert not scored.alert.any()
+
+
+def test_nothing_is_reported_during_warm_up() -> None:
+    scored = Model(SMALL).observe(
+        table([call(START + i * SECOND, "s0", f"t{i}") for i in range(300)])
+    )
+    assert not scored.alert.any()
+
+
+def test_a_benign_verdict_holds_an_alarm_back_until_it_expires() -> None:
+    model = learned()
+    model.judge(Verdict(source=name("s5"), until=LATER + DAY, reason="migration", by="ana"))
+    assert _lateral(model) == []
+    assert model.suppressed >= 1
+    assert model.describe()["verdicts"][0]["reason"] == "migration"
+    assert not model.verdicts[0].covers(LATER + DAY, name("s5"), name("s0"), "new edge")
+
+
+class _Policy:
+    def __init__(self, *, allowed: bool) -> None:
+        self._allowed = allowed
+
+    def allows(self, source: str, destination: str, method: str | None, route: str | None) -> bool:
+        del source, destination, method, route
+        return self._allowed
+
+
+def test_declared_edges_surprise_less_and_denied_ones_more() -> None:
+    scores = {}
+    for policy in (_Policy(allowed=True), None, _Policy(allowed=False)):
+        model = learned()
+        model.declared = policy
+        scores[policy and policy._allowed] = model.observe(table([call(LATER, "s5", "s1")])).score[
+            0
+        ]
+    assert scores[True] < scores[None] < scores[False]
+
+
+def test_claimed_identities_are_never_learned() -> None:
+    model = learned()
+    model.observe(table([call(LATER, "unknown", "s1", claimed="spiffe://bank.example/ledger")]))
+    assert "spiffe://bank.example/ledger" not in model.names.save().values()
+
+
+def test_a_baseline_goes_on_as_if_nothing_happened() -> None:
+    model = learned()
+    twin = Model.load(model.save())
+    more = table(traffic(5, seed=9, begin=LATER))
+    assert np.array_equal(model.observe(more).score, twin.observe(more).score)
+
+
+def test_a_loaded_baseline_takes_another_budget_but_keeps_its_size() -> None:
+    twin = Model.load(learned(2).save(), settings=Settings(false_alarms_per_day=7))
+    assert twin.settings.false_alarms_per_day == 7
+    assert twin.settings.edge_bits == SMALL.edge_bits
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: b"",
+        lambda _: b"\x80\x04pickle",
+        lambda raw: raw[:-5],
+        lambda raw: raw[:60] + b"\x00" + raw[61:],
+        lambda _: pack({}, {}),
+        lambda raw: pack(unpack(raw)[0] | {"settings": {"node_bits": 99}}, unpack(raw)[1]),
+        lambda raw: pack(
+            unpack(raw)[0], unpack(raw)[1] | {"alarms/open0": np.full(4096, 2**30, np.int32)}
+        ),
+    ],
+)
+def test_hostile_baselines_are_refused(spoil: Callable[[bytes], bytes]) -> None:
+    with pytest.raises((InputError, ConfigError)):
+        Model.load(spoil(learned(2).save()))
+
+
+def test_another_schema_is_refused() -> None:
+    with pytest.raises(InputError, match="column"):
+        Model(SMALL).observe(table([]).drop(["denied"]))
+
+
+def test_merged_models_know_both_worlds() -> None:
+    one = learned(30)
+    two = Model(SMALL)
+    two.observe(table(traffic(30, edges=(("a", "b"),))))
+    one.merge(two)
+    edges = {(e["source"], e["destination"]) for e in one.describe()["edges"]}
+    assert len(one.ground.edges) == 9
+    assert (name("s0"), name("s1")) in edges
+
+
+def test_one_wrong_time_does_not_stop_the_clock() -> None:
+    model = learned()
+    model.observe(table([call(LATER + 3650 * DAY, "s0", "s1")]))
+    assert model.times[1] <= LATER
+    model.observe(table(traffic(2, seed=4, begin=LATER)))
+    assert model.times[1] > LATER
+
+
+def test_a_world_that_moved_on_is_believed_after_a_hundred_calls() -> None:
+    model = learned(2)
+    model.observe(table([call(LATER + 90 * DAY + i, "s0", "s1") for i in range(120)]))
+    assert model.times[1] >= LATER + 90 * DAY
+
+
+def test_late_and_repeated_calls_count_at_the_latest_time() -> None:
+    model = learned(2)
+    last = model.times[1]
+    scored = model.observe(table([call(START + i % 2, "s0", "s1") for i in range(50)]))
+    assert np.isfinite(scored.score).all()
+    assert model.times[1] == last
+
+
+def test_sizes_times_and_names_of_any_kind_are_survived() -> None:
+    model = Model(SMALL)
+    calls = [
+        call(
+            START + i * SECOND,
+            "unknown" if i % 3 else "s0",
+            "x" * 5000,
+            route="/" + "y" * i,
+            request_bytes=2**62,
+            response_bytes=2**63 - 1,
+            session="\x00\x1b[31m" + "z" * i,
+            status=599,
+        )
+        for i in range(600)
+    ]
+    calls += [call(2**62, "s0", "s1")] * 150
+    scored = model.observe(table(calls))
+    assert np.isfinite(scored.score).all()
+    assert all(f.sentence.isprintable() for f in scored.findings)
+    assert Model.load(model.save()).calls == 750

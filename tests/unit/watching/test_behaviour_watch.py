@@ -1,0 +1,70 @@
+"""`behaviour watch` on what a mesh recorded: finds, keeps, resumes, exports."""
+
+import json
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from meshwarden.adapters.storage.parts import PartWriter
+from meshwarden.behaviour import Model
+from meshwarden.cli import run
+from meshwarden.lab.attacks.simulate import World, simulated_attack
+
+Lines = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory whose record holds three quiet days and a scan on the fourth."""
+    state = tmp_path_factory.mktemp("state")
+    calls, _ = simulated_attack("scan", 5, World(customers=200, history_days=3))
+    writer = PartWriter(state / "calls", max_bytes=2**30)
+    half = calls.num_rows // 2
+    writer.store(calls.slice(0, half), b"")
+    writer.store(calls.slice(half), b"")
+    writer.close()
+    return state
+
+
+def test_a_scan_is_found_printed_kept_and_exported(
+    recorded: Path, tmp_path: Path, capsys: Lines
+) -> None:
+    kept, ocsf = tmp_path / "kept", tmp_path / "ocsf.jsonl"
+    options = ["--once", "--json", "--keep", str(kept), "--ocsf", str(ocsf)]
+    assert run(["behaviour", "watch", "--state", str(recorded), *options]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert any(line["subject"].endswith("/notifications") for line in lines)
+    events = [json.loads(line) for line in ocsf.read_text().splitlines()]
+    assert [event["message"] for event in events] == [line["sentence"] for line in lines]
+    learned = Model.load((kept / "model").read_bytes()).describe()["calls"]
+    assert learned == sum(pq.read_metadata(p).num_rows for p in (recorded / "calls").glob("*.par*"))
+
+
+def test_a_log_in_a_file_is_watched_as_well(recorded: Path, tmp_path: Path, capsys: Lines) -> None:
+    file = tmp_path / "calls.parquet"
+    table = pq.read_table(recorded / "calls")
+    pq.write_table(table.take(pc.sort_indices(table["time"])), file)
+    assert run(["behaviour", "watch", "--once", str(file)]) == 1
+    assert "/notifications" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("options", "why"), [
+    ([], "name logs"),
+    (["x.log", "--state", "."], "name logs"),
+    (["--state", ".", "--syslog", "udp://h"], "--keep DIR"),
+    (["--state", ".", "--once", "--baseline", "missing"], "no such file"),
+])  # fmt: skip
+def test_what_makes_no_sense_is_refused(options: list[str], why: str, capsys: Lines) -> None:
+    assert run(["behaviour", "watch", *options]) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_a_baseline_that_is_none_is_refused_and_left_alone(tmp_path: Path, capsys: Lines) -> None:
+    baseline = tmp_path / "baseline"
+    baseline.write_bytes(b"no model")
+    command = ["behaviour", "watch", "--state", str(tmp_path), "--once"]
+    assert run([*command, "--baseline", str(baseline)]) == 2
+    assert baseline.read_bytes() == b"no model"
+    assert "baseline" in capsys.readouterr().err
