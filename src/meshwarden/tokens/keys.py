@@ -22,7 +22,7 @@ from meshwarden.tokens.jws import JoseKey, PrivateKey, VerificationKey, jose_key
 from meshwarden.tokens.model import MAX_LIFETIME_S, SKEW_S
 
 ALGORITHM: Final = "ES256"
-"""Signed once, verified at six hops: see docs/decisions/0009."""
+"""Signed once, verified at six hops: see docs/decisions/0011-transaction-tokens.md."""
 
 PERIOD: Final = timedelta(days=1)
 """How long a key signs. Shorter: more keys at each hop; longer: a leaked key is worth more."""

@@ -7,51 +7,38 @@ but those of its last moments, whose tokens died with it.
 """
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from stat import S_IMODE
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection
 from sqlalchemy.exc import SQLAlchemyError
 
+from meshwarden.adapters.storage.database import open_sqlite
 from meshwarden.adapters.storage.tokens.schema import links, metadata
-from meshwarden.kernel import DependencyError, StateError
+from meshwarden.kernel import DependencyError
 
-BUSY_MS: Final = 2000
+BUSY_S: Final = 2.0
 """How long one writer waits for another; longer makes requests pile up behind a stuck replica."""
 
-QUICK_BUSY_MS: Final = 500
-_DURABLE: Final = ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}")
-_QUICK: Final = (
-    "journal_mode=WAL",
-    "synchronous=NORMAL",
-    f"busy_timeout={QUICK_BUSY_MS}",
-    "wal_autocheckpoint=0",  # checkpoints wait for the disk: `checkpoint`, in a thread
-)
-_OTHERS: Final = 0o077
+QUICK_BUSY_S: Final = 0.5
 
 
 class Database:
     """The state of all replicas that share one file; its methods block and may be used by threads.
 
     Raises (also each use):
-        StateError: `tokens.readable` where others could read the file.
-        DependencyError: `tokens.storage` where it cannot be used.
+        StateError: `database.readable` where others could read the file.
+        DependencyError: `database.open`, `tokens.storage` where it cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _create_private(path)
-        self.engine: Engine = create_engine(f"sqlite:///{path}", pool_size=2, max_overflow=2)
-        event.listen(self.engine, "connect", partial(_prepare, _DURABLE))
+        _make_folder(path.parent)
+        self.engine: Engine = open_sqlite(path, busy_s=BUSY_S)
         record = path.with_name("record.sqlite")
-        _create_private(record)
-        self.record: Engine = create_engine(f"sqlite:///{record}", pool_size=2, max_overflow=2)
-        event.listen(self.record, "connect", partial(_prepare, _QUICK))
+        self.record: Engine = open_sqlite(record, durable=False, busy_s=QUICK_BUSY_S)
         self._quick: PoolProxiedConnection | None = None
         with self.transaction() as connection:
             metadata.create_all(connection, [one for one in metadata.sorted_tables if one != links])
@@ -105,26 +92,10 @@ class Database:
         self.record.dispose()
 
 
-def _create_private(path: Path) -> None:
+def _make_folder(path: Path) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-        found = path.stat()
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise DependencyError(
-            "tokens.storage", f"{path} cannot be created: {error.strerror}", retry_after_s=1
+            "tokens.storage", f"{path} cannot be made: {error.strerror}", retry_after_s=1
         ) from error
-    if S_IMODE(found.st_mode) & _OTHERS or found.st_uid not in {os.geteuid(), 0}:
-        raise StateError(
-            "tokens.readable",
-            f"{path} belongs to user {found.st_uid} with mode {S_IMODE(found.st_mode):o}: others"
-            " may have read its keys",
-            hint="remove it: new keys are made; if nobody read it, chmod 600",
-        )
-
-
-def _prepare(pragmas: Sequence[str], connection: Any, _record: object) -> None:  # noqa: ANN401  # of the DB-API
-    cursor = connection.cursor()
-    for pragma in pragmas:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
