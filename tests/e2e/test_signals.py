@@ -96,7 +96,7 @@ async def test_a_changed_credential_ends_what_the_user_proved_before(world: Toke
         ({"jti": None}, "invalid_request"),
         ({"events": {}}, "invalid_request"),
         ({"events": {"https://x/unknown": {}}}, "invalid_request"),
-        ({"iat": int(time.time()) + 600}, "invalid_request"),
+        ({"iat": 4_000_000_000}, "invalid_request"),
         ({"sub_id": {"format": "email", "email": "a@b"}}, "invalid_request"),
     ],
 )

@@ -28,6 +28,7 @@ from meshwarden.adapters.envoy.containment import (
     peer_filter,
 )
 from meshwarden.adapters.envoy.tls import packed
+from meshwarden.policy.targets.envoy.token_metadata import PAYLOAD_KEY
 from meshwarden.tokens import create_key, render_jwks
 from meshwarden.tokens.jws import sign_compact
 
@@ -50,7 +51,7 @@ def verifier() -> hcm.HttpFilter:
     provider = {
         "issuer": "https://tokens.test.example", "audiences": ["test.example"],
         "local_jwks": {"inline_string": render_jwks([KEY.public])}, "forward": True,
-        "from_headers": [{"name": "Txn-Token"}], "payload_in_metadata": "txn",
+        "from_headers": [{"name": "Txn-Token"}], "payload_in_metadata": PAYLOAD_KEY,
     }  # fmt: skip
     rule = {"match": {"prefix": "/"}, "requires": {"provider_name": "txn"}}
     config = ParseDict({"providers": {"txn": provider}, "rules": [rule]}, JwtAuthentication())

@@ -90,11 +90,13 @@ def form(**changes: str | None) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def token_mesh(directory: Path, provider: Provider) -> AsyncIterator[TokenMesh]:
-    """Run the mesh below `directory` while the context lasts."""
+async def token_mesh(
+    directory: Path, provider: Provider, *, rules: str = ""
+) -> AsyncIterator[TokenMesh]:
+    """Run the mesh below `directory` while the context lasts; `rules` are more ones of the back."""
     text = TOKENS.format(issuer=provider.issuer, audience=AUDIENCE)
     (directory / "tokens.yaml").write_text(text)
-    policy = POLICY + TOKEN_SERVICE
+    policy = POLICY.replace("  store:\n", f"{rules}  store:\n", 1) + TOKEN_SERVICE
     more = "tokens: {policy: tokens.yaml}\n"
     async with running_mesh(directory, policy=policy, more=more) as mesh:
         await mesh.settled()

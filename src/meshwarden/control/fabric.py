@@ -123,6 +123,7 @@ def _sidecar(
         federated=Endpoint(address=host, port=FEDERATED_PORT)
         if takes_requests and has_foreign_callers(policy, name)
         else None,
+        verifies_tokens=bool(takes_requests and mesh.tokens),
     )
 
 

@@ -208,8 +208,8 @@ def check_against(mesh: Mesh, policy: AccessPolicy) -> None:
     """Refuse a mesh that its policy does not know.
 
     Raises:
-        ConfigError: `mesh.not_in_policy`, `mesh.edge_not_in_policy`, `mesh.listens_nowhere` or
-            `mesh.not_federated`.
+        ConfigError: `mesh.not_in_policy`, `mesh.edge_not_in_policy`, `mesh.listens_nowhere`,
+            `mesh.no_tokens` or `mesh.not_federated`.
     """
     for name, service in mesh.services.items():
         known = policy.services.get(name)
@@ -233,6 +233,18 @@ def check_against(mesh: Mesh, policy: AccessPolicy) -> None:
                 hint="add `socket: true` or `port: N`",
             )
         _check_egress(mesh, known)
+        _check_tokens(mesh, known)
+
+
+def _check_tokens(mesh: Mesh, known: Service) -> None:
+    demanding = next((rule for rule in known.accepts if rule.token), None)
+    if demanding is not None and mesh.tokens is None:
+        raise ConfigError(
+            "mesh.no_tokens",
+            f"{demanding.where or demanding.name}: the rule demands a transaction token, but the"
+            " mesh has no token service, so that it would refuse every call",
+            hint="add `tokens: {policy: tokens.yaml}` to the mesh file",
+        )
 
 
 def _check_egress(mesh: Mesh, service: Service) -> None:

@@ -7,6 +7,7 @@ from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm,
 )
+from xds.type.matcher.v3.matcher_pb2 import Matcher
 
 from meshwarden.adapters.envoy.clusters import build_clusters, build_endpoints
 from meshwarden.adapters.envoy.containment import Containment, containment_resource
@@ -41,10 +42,11 @@ SIDECAR = Sidecar(
 )
 
 
-def filter_of(containment: Containment) -> RBAC:
+def matcher_of(containment: Containment) -> Matcher:
+    """Return what is asked after it is known that the request has at most one token."""
     found = RBAC()
     containment_resource(containment).typed_config.Unpack(found)
-    return found
+    return found.matcher.on_no_match.matcher
 
 
 def metadata(containment: Containment, cluster: str) -> set[str]:
@@ -54,7 +56,7 @@ def metadata(containment: Containment, cluster: str) -> set[str]:
 
 
 def test_nothing_contained_is_a_filter_that_lets_everything_pass() -> None:
-    matcher = filter_of(Containment()).matcher
+    matcher = matcher_of(Containment())
     assert not matcher.HasField("matcher_tree")
     assert matcher.HasField("on_no_match")  # without it, Envoy denies
 
@@ -63,7 +65,7 @@ def test_the_filter_depends_on_what_is_contained_and_not_on_its_order() -> None:
     one = Containment(certificates={"a": str(BACK), "b": str(FRONT)})
     other = Containment(certificates={"b": str(FRONT), "a": str(BACK)})
     assert containment_resource(one) == containment_resource(other)
-    assert set(filter_of(one).matcher.matcher_tree.exact_match_map.map) == {"a", "b"}
+    assert set(matcher_of(one).matcher_tree.exact_match_map.map) == {"a", "b"}
 
 
 def test_endpoints_carry_only_what_connections_to_them_may_show() -> None:

@@ -3,7 +3,8 @@
 One JSON line per request, connection or refused handshake, all of one sidecar in one file. The
 operators were chosen by experiment on Envoy 1.40 (docs/decisions/0003-record-of-calls.md):
 
-- The query is never written, nor any header that carries a token.
+- The query is never written, nor any header that carries a token: of one that was verified, its
+  transaction and the hash of its session.
 - `hs` (end of the TLS handshake) is the proof behind `peer`: Envoy writes the URI of whatever
   certificate arrived, also of one that it refused and of one whose key was never proven.
 - tcp_proxy gets no `hs`; there, bytes received or a decided rule are the proof.
@@ -19,6 +20,8 @@ from typing import Final
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption, Metadata
 from envoy.extensions.access_loggers.file.v3.file_pb2 import FileAccessLog
+
+from meshwarden.policy.targets.envoy.token_metadata import NAMESPACE, PAYLOAD_KEY
 
 CALL_HEADER: Final = "x-meshwarden-call"
 METADATA: Final = "meshwarden"
@@ -64,6 +67,10 @@ _PEER: Final = {
     "hs": "%COMMON_DURATION(DS_CX_BEG:DS_HS_END:ns)%",
     "fail": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
 }
+_TOKEN: Final = {
+    name: f"%DYNAMIC_METADATA({NAMESPACE}:{PAYLOAD_KEY}:{claim})%"
+    for name, claim in (("txn", "txn"), ("session", "sid"))
+}
 _UPSTREAM: Final = {
     "authority": "%REQ(:authority):280%",
     "to": f"%METADATA(ROUTE:{METADATA}:destination)%",
@@ -76,7 +83,7 @@ _UPSTREAM: Final = {
 def inbound_http(path: str) -> AccessLog:
     """Return the log of requests that came in over mutual TLS (HTTP connection manager)."""
     rule = "%DYNAMIC_METADATA(envoy.filters.http.rbac:enforced_effective_policy_id)%"
-    return _log(path, Kind.INBOUND, _HTTP | _PEER | {"rule": rule})
+    return _log(path, Kind.INBOUND, _HTTP | _PEER | _TOKEN | {"rule": rule})
 
 
 def edge_http(path: str) -> AccessLog:

@@ -126,6 +126,8 @@ def _inbound(entry: Entry, owner: str, naming: Naming) -> Report:
             mtls=source is not None,
             claimed=None if source else entry.peer,
             source_certificate=_digest(entry) if source else None,
+            transaction=entry.transaction,
+            session=entry.session,
             reporter="destination",
             **_http(entry, owner, rule, naming),
         ),

@@ -30,12 +30,15 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 )
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac
 from envoy.extensions.matching.common_inputs.network.v3.network_inputs_pb2 import FilterStateInput
+from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from xds.core.v3.extension_pb2 import TypedExtensionConfig as MatcherExtension
 from xds.type.matcher.v3.matcher_pb2 import Matcher
 
 from meshwarden.adapters.envoy.tls import packed
+from meshwarden.adapters.envoy.verification import HEADER
+from meshwarden.policy.targets.envoy.token_metadata import NAMESPACE, PAYLOAD_KEY
 
 CONTAINMENT: Final = "containment"
 REVOKED: Final = "containment:certificate"
@@ -44,9 +47,10 @@ REVOKED: Final = "containment:certificate"
 _PASSED: Final = "none"  # overwritten by the policy filter where a rule allows
 _PEER: Final = "meshwarden.certificate"
 _METADATA: Final = "meshwarden.certificates"
-_VERIFIED: Final = "envoy.filters.http.jwt_authn:txn"
+_VERIFIED: Final = f"{NAMESPACE}:{PAYLOAD_KEY}"
 """Where the filter that verifies tokens puts what they say."""
 
+SEVERAL: Final = "containment:several-tokens"
 SESSION: Final = "containment:session"
 SUBJECT: Final = "containment:subject"
 TRANSACTION: Final = "containment:transaction"
@@ -93,8 +97,26 @@ def containment_resource(containment: Containment) -> TypedExtensionConfig:
             found = one.matcher_tree.exact_match_map.map[entry]
             found.CopyFrom(_action(rule, rbac.RBAC.DENY))
         matcher = one
-    compiled = http_rbac.RBAC(matcher=matcher)
+    compiled = http_rbac.RBAC(matcher=_with_one_token(matcher))
     return TypedExtensionConfig(name=CONTAINMENT, typed_config=packed(compiled))
+
+
+def _with_one_token(matcher: Matcher) -> Matcher:
+    """Return `matcher` for requests with at most one token.
+
+    Of two, the filter before verifies the first, and the service might believe the other.
+    """
+    several = Matcher.MatcherList.Predicate()
+    header = HttpRequestHeaderMatchInput(header_name=HEADER)
+    several.single_predicate.input.CopyFrom(_extension("input", header))
+    several.single_predicate.value_match.contains = ","
+    refusal = Matcher.MatcherList.FieldMatcher(
+        predicate=several, on_match=_action(SEVERAL, rbac.RBAC.DENY)
+    )
+    return Matcher(
+        matcher_list=Matcher.MatcherList(matchers=[refusal]),
+        on_no_match=Matcher.OnMatch(matcher=matcher),
+    )
 
 
 def _kinds(containment: Containment) -> list[tuple[str, Message, Collection[str]]]:

@@ -1,7 +1,8 @@
 """Where a sidecar listens, and which way each request goes.
 
-- `inbound`: mutual TLS, then the compiled policy, then the service. Nothing passes that no rule
-  allows; a filter that has not arrived yet keeps the listener shut.
+- `inbound`: mutual TLS, then the request's transaction token, then the compiled policy, then the
+  service. Nothing passes that no rule allows; a filter that has not arrived yet keeps the listener
+  shut.
 - `inbound/<port>`: the same for connections.
 - `outbound`: the service's own requests, as to an HTTP proxy: by service name over mutual TLS, or
   to a listed outside host (also by CONNECT, end to end). Any other host is refused here.
@@ -68,6 +69,12 @@ from meshwarden.adapters.envoy.tls import (
     callers_name,
     packed,
 )
+from meshwarden.adapters.envoy.verification import (
+    TOKENS,
+    Verification,
+    verification_filter,
+    verification_resource,
+)
 from meshwarden.kernel import EXTERNAL
 
 INBOUND = "inbound"
@@ -88,11 +95,18 @@ _Manager = hcm.HttpConnectionManager
 
 
 def build_filters(
-    sidecar: Sidecar, filters: Filters, containment: Containment = NOTHING
+    sidecar: Sidecar,
+    filters: Filters,
+    containment: Containment = NOTHING,
+    verification: Verification | None = None,
 ) -> dict[str, TypedExtensionConfig]:
-    """Return containment and compiled policy as the inbound listeners ask for them by name."""
+    """Return what the inbound listeners ask for by name: compiled policy, and what goes before."""
     found = build_policy_filters(sidecar, filters)
-    return found | ({CONTAINMENT: containment_resource(containment)} if sidecar.inbound else {})
+    if sidecar.inbound:
+        found[CONTAINMENT] = containment_resource(containment)
+    if sidecar.verifies_tokens and verification is not None:
+        found[TOKENS] = verification_resource(verification)
+    return found
 
 
 def build_policy_filters(sidecar: Sidecar, filters: Filters) -> dict[str, TypedExtensionConfig]:
@@ -143,7 +157,12 @@ def _inbound(sidecar: Sidecar, log: str) -> Listener:
     manager = _manager(
         INBOUND,
         accesslog.inbound_http(log),
-        filters=[peer_filter(), _discovered_http(CONTAINMENT), _discovered_http(AUTHORIZATION)],
+        filters=[
+            *([verification_filter()] if sidecar.verifies_tokens else []),
+            peer_filter(),
+            _discovered_http(CONTAINMENT),
+            _discovered_http(AUTHORIZATION),
+        ],
         common_http_protocol_options=HttpProtocolOptions(
             max_connection_duration=_CONNECTION_LIMIT, max_stream_duration=_STREAM_LIMIT
         ),

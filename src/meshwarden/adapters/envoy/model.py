@@ -89,6 +89,7 @@ class Sidecar:
         edge: where requests from outside arrive; None where the service is not at the edge.
         shows_certificate: whether the service is told the caller's certificate besides its name.
         federated: where callers of other trust domains arrive; None where none may call.
+        verifies_tokens: whether requests that arrive may carry transaction tokens.
         application: where the service itself listens; None where it only calls others.
         tcp: the ports of connections that it accepts.
         callees: the services that policy lets it call.
@@ -113,6 +114,7 @@ class Sidecar:
     redirected: Endpoint | None = None
     federated: Endpoint | None = None
     shows_certificate: bool = False
+    verifies_tokens: bool = False
 
     @property
     def meets_others(self) -> bool:

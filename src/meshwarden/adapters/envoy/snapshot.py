@@ -6,6 +6,7 @@ from meshwarden.adapters.envoy import ads, clusters, listeners
 from meshwarden.adapters.envoy.containment import Containment
 from meshwarden.adapters.envoy.model import Filters, Sidecar
 from meshwarden.adapters.envoy.tls import bundle_secret, callers_secret
+from meshwarden.adapters.envoy.verification import Verification
 
 
 def build_snapshot(
@@ -17,6 +18,7 @@ def build_snapshot(
     crls: str = "",
     containment: Containment = clusters.NOTHING,
     federated: Secret | None = None,
+    verification: Verification | None = None,
 ) -> ads.Snapshot:
     """Return all resources of one sidecar.
 
@@ -28,6 +30,7 @@ def build_snapshot(
         crls: the revocation list of each of its issuers (PEM); none where nobody shall look.
         containment: what is cut off in spite of policy.
         federated: the roots of other trust domains; needed where the sidecar meets any of theirs.
+        verification: what tokens are verified with; needed where the sidecar verifies any.
     """
     secrets = [svid, *build_trust(sidecar, bundle, crls)]
     if sidecar.meets_others and federated is not None:
@@ -36,7 +39,7 @@ def build_snapshot(
         ads.CLUSTERS: clusters.build_clusters(sidecar),
         ads.ENDPOINTS: clusters.build_endpoints(sidecar, containment),
         ads.SECRETS: {secret.name: secret for secret in secrets},
-        ads.FILTERS: listeners.build_filters(sidecar, filters, containment),
+        ads.FILTERS: listeners.build_filters(sidecar, filters, containment, verification),
         ads.LISTENERS: listeners.build_listeners(sidecar),
         ads.ROUTES: listeners.build_routes(sidecar),
     }

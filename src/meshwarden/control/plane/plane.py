@@ -25,6 +25,7 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
 from meshwarden.adapters.envoy.ads import DiscoveryServer
 from meshwarden.adapters.envoy.tls import federated_secret
+from meshwarden.adapters.envoy.verification import Verification
 from meshwarden.adapters.process import accepts
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
@@ -133,6 +134,7 @@ class ControlPlane:
             federated=self._federated,
             certified=self.revoker.keep_withheld,
             replaced=self._replaced,
+            verification=self._verification,
         )
         self.rotation = Rotation(
             directory=self.layout.authority_dir,
@@ -282,6 +284,9 @@ class ControlPlane:
 
     def _show_workloads(self) -> None:
         self.workload.refresh()
+
+    def _verification(self) -> Verification | None:
+        return None if self.tokens is None else self.tokens.verification()
 
     def _federated(self) -> Secret:
         return federated_secret(federated_roots(self.workload.federation.bundles().values()))

@@ -18,6 +18,7 @@ from meshwarden.adapters.envoy.border import build_border
 from meshwarden.adapters.envoy.listeners import build_policy_filters
 from meshwarden.adapters.envoy.snapshot import build_snapshot
 from meshwarden.adapters.envoy.tls import svid_secret
+from meshwarden.adapters.envoy.verification import Verification, verification_resource
 from meshwarden.control.fabric import plan_border
 from meshwarden.control.hosts import store_hosts
 from meshwarden.control.layout import BORDER, Layout
@@ -50,6 +51,7 @@ class Publisher:
         alarms: takes what goes wrong.
         published: the policy in force.
         federated: the roots of other trust domains now.
+        verification: what tokens are verified with now; None where the mesh has no token service.
         certified: told when every service of a new policy has a certificate.
         replaced: told each policy that has come into force.
         error: why the policy file as it stands is not in force; None where it is.
@@ -65,6 +67,7 @@ class Publisher:
     federated: Callable[[], Secret]
     certified: Callable[[], None]
     replaced: Callable[[Published], None]
+    verification: Callable[[], Verification | None] = lambda: None
     error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
     _changing: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
@@ -119,6 +122,16 @@ class Publisher:
             if self.published.sidecars[name].meets_others:
                 self.server.update(name, SECRETS, secret.name, secret)
 
+    def verify(self) -> None:
+        """Tell every sidecar what tokens are verified with now."""
+        verification = self.verification()
+        if verification is None:
+            return
+        resource = verification_resource(verification)
+        for name in self.mesh.services:
+            if self.published.sidecars[name].verifies_tokens:
+                self.server.update(name, FILTERS, resource.name, resource)
+
     async def _reload(self) -> str | None:
         self._seen = digest_of(self.mesh.policy_path)
         try:
@@ -172,6 +185,7 @@ class Publisher:
             crls=self.identities.crls,
             containment=self.identities.containment(),
             federated=self.federated(),
+            verification=self.verification(),
         )
         self.server.publish(name, snapshot)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import structlog
 
+from meshwarden.adapters.envoy.verification import Verification
 from meshwarden.adapters.maxmind import open_locations
 from meshwarden.control.layout import Layout
 from meshwarden.control.plane.published import digest_of
@@ -92,6 +93,7 @@ class MeshTokens:
         self._plane = plane
         plane.identities.contained_tokens = self.contained
         plane.teller.heard = self._hear
+        self.service.keeping.changed = plane.publisher.verify
         self.receiver = Receiver(service=self.service, contain=plane.revoker.enforce_containment)
         self.service.suspicion = self.suspicion.of
         self.service.failed = self._failed
@@ -109,6 +111,15 @@ class MeshTokens:
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)
+
+    def verification(self) -> Verification:
+        """Return what every hop verifies tokens with now."""
+        policy = self.service.policy
+        return Verification(
+            issuer=policy.issuer,
+            audience=self._plane.published.policy.trust_domain,
+            keys=self.service.keeping.jwks(),
+        )
 
     def contained(self) -> Mapping[RevokedKind, frozenset[str]]:
         """Return what every hop must refuse now."""
@@ -146,6 +157,7 @@ class MeshTokens:
             sentence = f"The changed token policy is not in force, the last good one is: {error}"
             self._tell("tokens.policy_refused", sentence)
             return str(error)
+        self._plane.publisher.verify()
         return None
 
     async def _watch(self) -> None:
