@@ -17,14 +17,27 @@ from pathlib import Path
 import httpx
 import yaml
 
-from meshwarden.kernel import Call
+from meshwarden.adapters.clock import SystemClock
+from meshwarden.adapters.yaml import parse_document
+from meshwarden.console.token_api import TokenApi
+from meshwarden.console.unix import served
+from meshwarden.control.tokens.opening import open_tokens
+from meshwarden.kernel import Call, SpiffeId
 from meshwarden.lab.agreement import normalize_route
 from meshwarden.lab.callgraph import CUSTOMERS
-from meshwarden.lab.mesh import ACCESS_POLICY, CARD_NETWORK_HOST, render_mesh
+from meshwarden.lab.mesh import (
+    ACCESS_POLICY,
+    CARD_NETWORK_HOST,
+    TOKEN_SERVICE,
+    render_mesh,
+    render_tokens,
+)
 from meshwarden.lab.synthesize import load_identities
+from meshwarden.tokens import parse_token_policy
 
 CUSTOMERS_COUNT = 300
 SEED = "e2e"
+IDENTITIES = load_identities(ACCESS_POLICY)
 PASSWORD = "a-password-for-tests-only"
 
 
@@ -47,9 +60,13 @@ class PlainBank:
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             source = caller(headers.pop("proxy-authorization", ""))
             host, path = "gateway", target
+            if not source:  # as the edge's sidecar says
+                headers["x-forwarded-for"] = "127.0.0.1"
             if target.startswith("http://"):
                 host, _, path = target.removeprefix("http://").partition("/")
                 path = f"/{path}"
+            if host == TOKEN_SERVICE:  # whom its sidecar would have seen
+                headers["x-forwarded-client-cert"] = f"URI={IDENTITIES[source]}"
             lines = "".join(f"{k}: {v}\r\n" for k, v in (headers | {"connection": "close"}).items())
             far_reader, far_writer = await self.connect(host)
             far_writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body)
@@ -57,12 +74,11 @@ class PlainBank:
             far_writer.close()
             writer.write(answer)
             answer_head, _, answer_body = answer.partition(b"\r\n\r\n")
-            identities = load_identities(ACCESS_POLICY)
             self.calls.append(
                 Call(
                     time=begin_ns,
-                    source=identities.get(source, CUSTOMERS),
-                    destination=identities.get(host, f"external:{host}"),
+                    source=IDENTITIES.get(source, CUSTOMERS),
+                    destination=IDENTITIES.get(host, f"external:{host}"),
                     protocol="http",
                     method=method,
                     route=normalize_route(path),
@@ -152,10 +168,32 @@ async def running_bank(directory: Path, *, postgres: bool) -> AsyncIterator[Plai
             if postgres and name == "ledger":
                 environment["MESHWARDEN_TCP_LEDGER_DB_5432"] = f"127.0.0.1:{port_of(database)}"
             await start(stack, service["command"], environment, user=user)
+        await stack.enter_async_context(token_service(bank, port_of(proxy)))
         async with asyncio.timeout(120):
-            for name in bank.sockets.keys() - {"ledger-db"}:
+            for name in bank.sockets.keys() - {"ledger-db", TOKEN_SERVICE}:
                 await healthy(bank, name)
         yield bank
+
+
+@asynccontextmanager
+async def token_service(bank: PlainBank, edge_port: int) -> AsyncIterator[None]:
+    """Serve the bank's token policy; the identity provider's keys come over its own socket."""
+    text = render_tokens(edge_port=edge_port).replace("/idp/jwks", "/jwks")
+    policy = parse_token_policy(
+        parse_document(text.encode(), name="tokens.yaml"),
+        trust_domain="bank.example",
+        services={name: SpiffeId.parse(identity) for name, identity in IDENTITIES.items()},
+    )
+    bank.sockets[TOKEN_SERVICE] = bank.directory / "tokens.sock"
+    transport = httpx.AsyncHTTPTransport(uds=str(bank.sockets["idp"]))
+    async with httpx.AsyncClient(transport=transport) as client:
+        service = open_tokens(
+            policy, bank.directory / "tokens.sqlite", clock=SystemClock(),
+            draw=lambda: os.urandom(16).hex(), client=client, secret=os.urandom(32),
+        )  # fmt: skip
+        socket = bank.sockets[TOKEN_SERVICE]
+        async with service.running(), served(TokenApi(service), socket, mode=0o600):
+            yield
 
 
 async def start(

@@ -97,13 +97,13 @@ async def test_a_stolen_token_is_worthless_where_it_must_be_bound(world: TokenMe
     assert (await call(world, "/v1/secrets/1", token, by="stranger")).status_code == 200
 
 
-async def test_the_record_names_transaction_and_session(world: TokenMesh) -> None:
+async def test_the_record_names_the_transaction(world: TokenMesh) -> None:
     token = await issued(world, subject_token=world.provider.token(sid="raw-session-5"))
     await call(world, "/v1/secrets/71", token)
     claims = claims_of(token)
 
     async def _recorded() -> bool:
-        return bool(await world.mesh.rows(transaction=claims["txn"], session=claims["sid"]))
+        return bool(await world.mesh.rows(transaction=claims["txn"]))
 
     await eventually(_recorded, what="the call with its transaction")
     [row] = await world.mesh.rows(transaction=claims["txn"])

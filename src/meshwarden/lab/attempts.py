@@ -61,7 +61,7 @@ class Target:
             where services are not isolated from one another.
         ledger_pid: the ledger's process.
         notifications: a valid SVID that no rule lets call the ledger.
-        payments: a valid SVID that may POST transfers to the ledger.
+        payments: a valid SVID that may POST transfers to the ledger, under a token of its own.
         foreign: a certificate of another authority that names the ledger itself.
         expired: an SVID of `payments` from the bank's authority, expired.
     """
@@ -90,6 +90,7 @@ def _attempts(target: Target) -> list[Awaitable[Attempt]]:
         _request(
             "path through dot segments", target, target.payments, "POST", "/v1/transfers/../escape"
         ),
+        _request("no transaction token", target, target.payments, "POST", "/v1/transfers"),
         _request("no certificate", target, None, *read),
         _request("foreign authority that names the ledger", target, target.foreign, *read),
         _request("expired SVID", target, target.expired, "POST", "/v1/transfers"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshwarden.lab.customers import Kind
-from meshwarden.lab.mesh import CARD_NETWORK_HOST
+from meshwarden.lab.mesh import CARD_NETWORK_HOST, TOKEN_SERVICE
 
 CUSTOMERS: Final = "external:customers"
 CARD_NETWORK: Final = f"external:{CARD_NETWORK_HOST}"
@@ -31,6 +31,11 @@ class Hop:
     def key(self) -> str:
         """What tells this hop from others in records and calibrations."""
         return f"{self.source} {self.destination} {self.method} {self.route} {self.status}"
+
+
+def _token(source: str) -> Hop:
+    """Return the request for a transaction token: an exchange, or a replacement."""
+    return Hop(source, TOKEN_SERVICE, "POST", "/token", 200)
 
 
 def _edge(method: str, route: str, status: int, *causes: Hop) -> Hop:
@@ -66,22 +71,22 @@ def _screening(source: str, *, large: bool) -> Hop:
 def _transfer(*, large: bool, blocked: bool) -> tuple[Hop, ...]:
     checks = (_OWNERSHIP, _screening("payments", large=large))
     status = 422 if blocked else 201
-    causes = checks if blocked else (*checks, _BOOKING, _message("payments"))
+    causes = checks if blocked else (*checks, *_BOOKING, _message("payments"))
     inner = Hop("gateway", "payments", "POST", "/v1/transfers", status, causes)
-    return (_edge("POST", "/v1/transfers", status, inner),)
+    return (_edge("POST", "/v1/transfers", status, _token("gateway"), inner),)
 
 
 def _card_payment(*, declined: bool) -> tuple[Hop, ...]:
     authorization = Hop("payments", CARD_NETWORK, "POST", "/v1/authorizations", 201)
     causes: tuple[Hop, ...] = (_OWNERSHIP, authorization)
     if not declined:
-        causes = (*causes, _BOOKING, _message("payments"))
+        causes = (*causes, *_BOOKING, _message("payments"))
     inner = Hop("gateway", "payments", "POST", "/v1/card-payments", 201, causes)
-    return (_edge("POST", "/v1/card-payments", 201, inner),)
+    return (_edge("POST", "/v1/card-payments", 201, _token("gateway"), inner),)
 
 
 def _credit(*, approved: bool) -> tuple[Hop, ...]:
-    payout = Hop("scoring", "payments", "POST", "/v1/disbursements", 201, (_BOOKING,))
+    payout = Hop("scoring", "payments", "POST", "/v1/disbursements", 201, _BOOKING)
     causes = (
         Hop("scoring", "accounts", "GET", "/v1/customers/{}", 200),
         _entries("scoring"),
@@ -90,17 +95,20 @@ def _credit(*, approved: bool) -> tuple[Hop, ...]:
         _message("scoring"),
     )
     inner = Hop("gateway", "scoring", "POST", "/v1/applications", 201, causes)
-    return (_edge("POST", "/v1/credit-applications", 201, inner),)
+    return (_edge("POST", "/v1/credit-applications", 201, _token("gateway"), inner),)
 
 
 def _of_account(what: str, inner: Hop) -> tuple[Hop, ...]:
     route = f"/v1/accounts/{{}}/{what}"
-    return (_edge("GET", route, 200, Hop("gateway", "accounts", "GET", route, 200, (inner,))),)
+    read = Hop("gateway", "accounts", "GET", route, 200, (inner,))
+    return (_edge("GET", route, 200, _token("gateway"), read),)
 
 
 _OWNERSHIP: Final = Hop("payments", "accounts", "GET", "/v1/accounts/{}", 200)
-_BOOKING: Final = Hop("payments", "ledger", "POST", "/v1/transfers", 201)
+_BOOKING: Final = (_token("payments"), Hop("payments", "ledger", "POST", "/v1/transfers", 201))
 KEYS_HOP: Final = Hop("gateway", "idp", "GET", "/jwks", 200)
+# The token service is no customer, but comes in by the same door: the identity provider's keys.
+TOKEN_KEYS_HOP: Final = _identity("GET", "/jwks", 200)
 
 # Per kind of action, the courses that it can take, by number; `synthesize` picks one per action.
 COURSES: Final[dict[Kind, tuple[tuple[Hop, ...], ...]]] = {
@@ -111,6 +119,7 @@ COURSES: Final[dict[Kind, tuple[tuple[Hop, ...], ...]]] = {
                 "GET",
                 "/v1/accounts",
                 200,
+                _token("gateway"),
                 Hop("gateway", "accounts", "GET", "/v1/customers/{}/accounts", 200),
             ),
         ),

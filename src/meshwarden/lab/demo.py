@@ -214,7 +214,7 @@ class Play:
             )
             tried = await try_everything(target)
             self._theft = await catch(
-                target.ledger,
+                stage.seen_from("notifications", layout.address("accounts"), sidecar=True),
                 target.payments,
                 lambda: self.stage.revoke(_certificate_in(target.payments.pem), reason="stolen"),
             )

@@ -13,10 +13,15 @@ import yaml
 from meshwarden.kernel import ConfigError
 
 ACCESS_POLICY: Final = Path(__file__).parent / "bank" / "access.yaml"
+TOKEN_SERVICE: Final = "token-service"  # noqa: S105  # a name
+_TOKEN_POLICY: Final = Path(__file__).parent / "bank" / "tokens.yaml"
 HTTP_SERVICES: Final = (
     "notifications", "aml", "ledger", "accounts", "payments", "scoring", "idp", "gateway",
 )  # fmt: skip
 CARD_NETWORK_HOST: Final = "api.cardnetwork.example"
+
+
+TOKENS: Final = {"BANK_TOKENS": f"http://{TOKEN_SERVICE}"}
 
 
 class _Quoted(str):
@@ -46,7 +51,7 @@ def render_mesh(
     database_password: str | None = None,
     database_user: str | None = None,
 ) -> str:
-    """Return the text of `mesh.yaml`.
+    """Return the text of `mesh.yaml`, beside which `tokens.yaml` (`render_tokens`) stands.
 
     Args:
         python: the interpreter that starts the services.
@@ -59,13 +64,14 @@ def render_mesh(
         database_user: the user that PostgreSQL runs under when the mesh is started as root.
     """
     population = {"BANK_CUSTOMERS": str(customers), "BANK_SEED": seed}
-    issuer = {"BANK_ISSUER": f"http://127.0.0.1:{edge_port}/idp"}
+    issuer = {"BANK_ISSUER": issuer_of(edge_port)}
     environment: dict[str, dict[str, str]] = {
         "accounts": population,
         "ledger": population,
         "aml": {},
         "idp": population | issuer,
-        "gateway": issuer,
+        "gateway": issuer | TOKENS,
+        "payments": TOKENS,
     }
     services: dict[str, dict[str, object]] = {}
     if database_password is not None:
@@ -86,10 +92,21 @@ def render_mesh(
     document = {
         "apiVersion": "meshwarden.dev/v1",
         "policy": _Quoted(policy),
+        "tokens": {"policy": "tokens.yaml", "service": TOKEN_SERVICE},
         "services": services,
         "outside": {CARD_NETWORK_HOST: _Quoted(card_network)},
     }
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def render_tokens(*, edge_port: int) -> str:
+    """Return the text of the bank's `tokens.yaml`."""
+    return _TOKEN_POLICY.read_text(encoding="utf-8").replace("{issuer}", issuer_of(edge_port))
+
+
+def issuer_of(edge_port: int) -> str:
+    """Return what the bank's identity provider calls itself."""
+    return f"http://127.0.0.1:{edge_port}/idp"
 
 
 def _service(

@@ -30,7 +30,7 @@ from meshwarden.control.supervision.wiring import wire
 from meshwarden.control.watching import Pace
 from meshwarden.kernel import DependencyError
 from meshwarden.lab.bank.ledger_db import find_binaries
-from meshwarden.lab.mesh import render_mesh
+from meshwarden.lab.mesh import render_mesh, render_tokens
 from meshwarden.policy import AccessPolicy, parse_policy
 
 CUSTOMERS: Final = 2000
@@ -177,6 +177,7 @@ async def staged(
         seed=SEED,
         **database,
     )
+    (state / "tokens.yaml").write_text(render_tokens(edge_port=edge))
     mesh_file.touch(mode=0o600)
     mesh_file.write_text(f"{text}{_PACED}")
     mesh = parse_mesh(load_document(mesh_file), state)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshwarden.adapters.oidc.keys import REFRESH_S
 from meshwarden.adapters.yaml import load_document
 from meshwarden.kernel import CALL_SCHEMA
 from meshwarden.lab.bank.directory import HOME
@@ -28,10 +30,10 @@ from meshwarden.lab.bank.rules import (
     STEP_UP_MINOR,
 )
 from meshwarden.lab.calibration import HopSizes, draw, load_calibration
-from meshwarden.lab.callgraph import COURSES, CUSTOMERS, KEYS_HOP, Hop
+from meshwarden.lab.callgraph import COURSES, CUSTOMERS, KEYS_HOP, TOKEN_KEYS_HOP, Hop
 from meshwarden.lab.customers import Bools, Ints, Kind, Timeline
 from meshwarden.lab.mesh import ACCESS_POLICY
-from meshwarden.policy import HttpRequest, decide, parse_policy
+from meshwarden.policy import AccessPolicy, HttpRequest, decide, parse_policy
 
 _QUERIES_PER_CALL: Final = 3.2  # statements and transaction control, mean over the ledger's calls
 _QUERY_BYTES: Final = (190, 240)  # to and from the database, mean per query
@@ -99,8 +101,9 @@ def synthesize(
                 signed_in[session] = end
     if len(timeline):
         span_ns = int(at_ns.max()) - begin_ns
-        fetched = begin_ns + np.arange(0, span_ns + 1, KEYS_LIFE_S * _NS)
-        _write(columns, KEYS_HOP, fetched, np.full(len(fetched), _NO_ACTION), sizes, chance)
+        for hop, life_s in ((KEYS_HOP, KEYS_LIFE_S), (TOKEN_KEYS_HOP, int(REFRESH_S))):
+            fetched = begin_ns + np.arange(0, span_ns + 1, life_s * _NS)
+            _write(columns, hop, fetched, np.full(len(fetched), _NO_ACTION), sizes, chance)
     given = _bindings(columns, timeline) if sessions else {}
     identities = load_identities(policy)
     given["rule"] = _names(_rules(columns.hops, policy), columns.rows)
@@ -111,23 +114,24 @@ def synthesize(
 
 
 def _rules(hops: list[Hop], policy: Path) -> list[str | None]:
-    """Return the rule that allows each hop; None where none has to."""
+    """Return the rule that allows each hop, with a token where it needs one; None: none has to."""
     parsed = parse_policy(load_document(policy))
-    services = parsed.services
-    return [
-        decide(
-            parsed,
-            HttpRequest(
-                source=services[hop.source].identity,
-                destination=services[hop.destination].identity,
-                method=hop.method,
-                path=hop.route.replace("{}", "x"),
-            ),
-        ).rule
-        if hop.source in services and hop.destination in services
-        else None
-        for hop in hops
-    ]
+    return [_rule(parsed, hop) for hop in hops]
+
+
+def _rule(policy: AccessPolicy, hop: Hop) -> str | None:
+    source, destination = policy.services.get(hop.source), policy.services.get(hop.destination)
+    if source is None or destination is None:
+        return None
+    demanded = [rule.token.scopes for rule in destination.accepts if rule.token]
+    claims = {"scope": " ".join(chain.from_iterable(demanded)), "req_wl": str(source.identity)}
+    request = HttpRequest(
+        source=source.identity,
+        destination=destination.identity,
+        method=hop.method,
+        path=hop.route.replace("{}", "x"),
+    )
+    return decide(policy, request, claims).rule
 
 
 @cache

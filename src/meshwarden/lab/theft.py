@@ -1,8 +1,8 @@
-"""A live revocation: someone with a stolen SVID of payments, connected to the ledger, is cut off.
+"""A live revocation: someone with a stolen SVID of payments, connected to accounts, is cut off.
 
 He holds a valid certificate and key, and a connection under mutual TLS that he opened with them.
-His requests are those that payments may send (an empty body, so that nothing is booked); before the
-revocation the ledger itself answers them. Measured is the time from the call to the control plane
+His requests are those that payments may send without a customer's token; before the revocation
+accounts itself answers them. Measured is the time from the call to the control plane
 until he was refused both on the open connection and in a new handshake, as he sees it.
 """
 
@@ -16,10 +16,7 @@ from meshwarden.adapters.process.health import Elsewhere, connect
 from meshwarden.lab.attempts import Credentials, client_context
 
 WITHIN_S: Final = 10.0
-_REQUEST: Final = (
-    b"POST /v1/transfers HTTP/1.1\r\nhost: ledger\r\ncontent-type: application/json\r\n"
-    b"content-length: 2\r\n\r\n{}"
-)
+_REQUEST: Final = b"GET /v1/accounts/acc-1 HTTP/1.1\r\nhost: accounts\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +24,7 @@ class Theft:
     """What became of the thief.
 
     Attributes:
-        before: the status of his request before the revocation, the ledger's own.
+        before: the status of his request before the revocation, the service's own.
         open_ms: milliseconds until he was refused on the open connection; None: he never was.
         new_ms: milliseconds until he was refused on new connections; None: he never was.
     """
@@ -56,7 +53,7 @@ async def catch(
     """Let the thief in, `revoke` his certificate, and tell how long he went on.
 
     Args:
-        where: where the ledger's sidecar takes mutual TLS.
+        where: where the sidecar of accounts takes mutual TLS.
         stolen: what the thief holds.
         revoke: calls the control plane.
     """

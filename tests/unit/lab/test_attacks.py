@@ -111,7 +111,7 @@ def test_sessions_are_written_only_where_asked_for() -> None:
     quiet = simulated_calls(1, WORLD)
     assert quiet["session"].null_count == quiet.num_rows
     bound = simulated_calls(1, WORLD, sessions=True)
-    assert 0 < bound["session"].null_count < 0.1 * bound.num_rows  # keys, database connections
+    assert 0 < bound["session"].null_count < 0.15 * bound.num_rows  # keys, database connections
     assert bound.drop(["session", "transaction", "source_instance"]).equals(
         quiet.drop(["session", "transaction", "source_instance"])
     )

@@ -5,7 +5,7 @@ import pytest
 from meshwarden.adapters.yaml import load_document, parse_document
 from meshwarden.kernel import ConfigError
 from meshwarden.lab.callgraph import COURSES, CUSTOMERS, KEYS_HOP, Hop
-from meshwarden.lab.mesh import ACCESS_POLICY, CARD_NETWORK_HOST, render_mesh
+from meshwarden.lab.mesh import ACCESS_POLICY, CARD_NETWORK_HOST, TOKEN_SERVICE, render_mesh
 from meshwarden.policy import HttpRequest, decide, notices, parse_policy
 
 POLICY = parse_policy(load_document(ACCESS_POLICY))
@@ -43,7 +43,10 @@ def test_policy_allows_each_call_of_the_graph(
         method=method,
         path=route.replace("{}", IDENTIFIER),
     )
-    assert decide(POLICY, request).allowed
+    demanded = [rule.token.scopes for rule in POLICY.services[destination].accepts if rule.token]
+    scopes = {scope for scopes in demanded for scope in scopes}
+    claims = {"scope": " ".join(sorted(scopes)), "req_wl": str(request.source)}
+    assert decide(POLICY, request, claims).allowed
 
 
 def test_policy_allows_no_call_that_the_graph_does_not_make() -> None:
@@ -80,7 +83,7 @@ def test_mesh_document_names_the_services_of_the_policy(password: str | None) ->
         database_user=None if password is None else "postgres",
     )
     services = parse_document(text.encode(), name="mesh.yaml").mapping()["services"].mapping()
-    missing = POLICY.services.keys() - services.keys()
+    missing = POLICY.services.keys() - services.keys() - {TOKEN_SERVICE}
     assert missing == ({"ledger-db"} if password is None else set())
     if password is not None:
         environment = services["ledger"].mapping()["environment"].mapping()

@@ -4,7 +4,7 @@ One JSON line per request, connection or refused handshake, all of one sidecar i
 operators were chosen by experiment on Envoy 1.40 (docs/decisions/0003-record-of-calls.md):
 
 - The query is never written, nor any header that carries a token: of one that was verified, its
-  transaction and the hash of its session.
+  transaction.
 - `hs` (end of the TLS handshake) is the proof behind `peer`: Envoy writes the URI of whatever
   certificate arrived, also of one that it refused and of one whose key was never proven.
 - tcp_proxy gets no `hs`; there, bytes received or a decided rule are the proof.
@@ -67,10 +67,7 @@ _PEER: Final = {
     "hs": "%COMMON_DURATION(DS_CX_BEG:DS_HS_END:ns)%",
     "fail": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
 }
-_TOKEN: Final = {
-    name: f"%DYNAMIC_METADATA({NAMESPACE}:{PAYLOAD_KEY}:{claim})%"
-    for name, claim in (("txn", "txn"), ("session", "sid"))
-}
+_TOKEN: Final = {"txn": f"%DYNAMIC_METADATA({NAMESPACE}:{PAYLOAD_KEY}:txn)%"}
 _UPSTREAM: Final = {
     "authority": "%REQ(:authority):280%",
     "to": f"%METADATA(ROUTE:{METADATA}:destination)%",

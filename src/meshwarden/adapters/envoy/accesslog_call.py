@@ -127,7 +127,6 @@ def _inbound(entry: Entry, owner: str, naming: Naming) -> Report:
             claimed=None if source else entry.peer,
             source_certificate=_digest(entry) if source else None,
             transaction=entry.transaction,
-            session=entry.session,
             reporter="destination",
             **_http(entry, owner, rule, naming),
         ),

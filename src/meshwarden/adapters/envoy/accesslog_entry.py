@@ -33,7 +33,7 @@ class Entry:
         destination: what the route says that it leads to.
         refusal: the rule that the route names for its refusal.
         rule: the deciding rule, from RBAC's metadata.
-        transaction, session: what a verified transaction token says.
+        transaction: that of a verified transaction token.
     """
 
     kind: Kind
@@ -64,7 +64,6 @@ class Entry:
     upstream_local: str | None = None
     upstream_remote: str | None = None
     transaction: str | None = None
-    session: str | None = None
 
     @property
     def end(self) -> int:
@@ -120,7 +119,6 @@ def _entry(found: Mapping[str, object]) -> Entry:
         upstream_local=_text(found, "ulocal"),
         upstream_remote=_text(found, "uremote"),
         transaction=_text(found, "txn"),
-        session=_text(found, "session"),
     )
 
 

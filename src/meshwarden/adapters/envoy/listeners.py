@@ -8,8 +8,8 @@
   to a listed outside host (also by CONNECT, end to end). Any other host is refused here.
 - `outbound/<service>/<port>`: the service's own connections.
 - `redirected`: what an isolated service sent elsewhere, see `redirected`.
-- `edge`: plain HTTP from outside; authentication is the service's. Over a Unix socket (isolated)
-  the border announces the client's address.
+- `edge`: plain HTTP from outside; authentication is the service's. No transaction token gets in.
+  Over a Unix socket (isolated) the border announces the client's address.
 
 What is contained (`containment`) is cut off before policy is asked. Requests in flight and
 connections are bounded in time, so that neither outlives for long the certificate that began it.
@@ -70,6 +70,7 @@ from meshwarden.adapters.envoy.tls import (
     packed,
 )
 from meshwarden.adapters.envoy.verification import (
+    HEADER,
     TOKENS,
     Verification,
     verification_filter,
@@ -252,7 +253,7 @@ def _edge(sidecar: Sidecar, log: str) -> Listener:
     manager = _manager(
         EDGE,
         accesslog.edge_http(log),
-        route_config=_to_application(EDGE, drop=[accesslog.CALL_HEADER]),
+        route_config=_to_application(EDGE, drop=[accesslog.CALL_HEADER, HEADER]),
         forward_client_cert_details=_Manager.SANITIZE,
         use_remote_address=BoolValue(value=True),
     )

@@ -1,14 +1,16 @@
 """The bank's edge: the customers' API, and the identity provider under `/idp`.
 
 An API request needs an access token of the bank's identity provider with the scope of that route.
-The token stays here; inner services learn the customer's id. A large transfer needs a login with a
-second factor (RFC 9470). The identity provider's keys are fetched when first needed, kept for five
-minutes, and fetched again for an unknown key, at most every five seconds.
+That token stays here; inner services get a transaction token for this one request, and learn the
+customer's id. A large transfer needs a login with a second factor (RFC 9470). The identity
+provider's keys are fetched when first needed, kept for five minutes, and fetched again for an
+unknown key, at most every five seconds.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final
 
 import httpx
@@ -40,6 +42,8 @@ from meshwarden.lab.bank.service import (
     serve,
     setting,
 )
+from meshwarden.lab.bank.transaction import TRUST_DOMAIN, Transactions
+from meshwarden.propagate import handling
 
 _KEYS_PAUSE_S: Final = 5
 _IDP_GET: Final = (".well-known/openid-configuration", "jwks", "authorize", "userinfo")
@@ -49,6 +53,7 @@ _FROM_IDP: Final = (
     "content-type", "location", "cache-control", "pragma", "www-authenticate",
     "content-security-policy", "x-content-type-options", "referrer-policy",
 )  # fmt: skip
+_DETAILS: Final[tuple[str, ...]] = ("amount_minor", "credit", "currency")
 
 
 class Keys:
@@ -79,12 +84,14 @@ class Gateway:
     """The routes, for tokens of `issuer`."""
 
     def __init__(
-        self, client: httpx.AsyncClient, issuer: str, keys: Keys, now: Callable[[], float]
-    ) -> None:
+        self, client: httpx.AsyncClient, issuer: str, keys: Keys, now: Callable[[], float],
+        transactions: Transactions,
+    ) -> None:  # fmt: skip
         self._client = client
         self._issuer = issuer
         self._keys = keys
         self._now = now
+        self._transactions = transactions
 
     async def identity(self, request: Request) -> Response:
         """Relay the identity provider's pages, and no others."""
@@ -105,7 +112,8 @@ class Gateway:
         """List the customer's accounts."""
         token = await self._authenticate(request, "accounts:read")
         url = f"http://accounts/v1/customers/{token.subject}/accounts"
-        return JSONResponse(await call(self._client, "GET", url, customer=token.subject))
+        with await self._begin(request, "accounts:read"):
+            return JSONResponse(await call(self._client, "GET", url, customer=token.subject))
 
     async def balance(self, request: Request) -> Response:
         """Answer an account's balance."""
@@ -120,28 +128,46 @@ class Gateway:
         token = await self._authenticate(request, "transfer:write")
         body = _object(await read_json(request))
         _demand_second_factor(token, body)
-        return await self._place("http://payments/v1/transfers", token, body)
+        with await self._begin(request, "transfer:write ledger:post", body):
+            return await self._place("http://payments/v1/transfers", token, body)
 
     async def card_payment(self, request: Request) -> Response:
         """Place a card payment."""
         token = await self._authenticate(request, "card:write")
         body = _object(await read_json(request))
-        return await self._place("http://payments/v1/card-payments", token, body)
+        with await self._begin(request, "card:write ledger:post", body):
+            return await self._place("http://payments/v1/card-payments", token, body)
 
     async def credit_application(self, request: Request) -> Response:
         """Place a credit application."""
         token = await self._authenticate(request, "credit:apply")
         body = _object(await read_json(request))
-        return await self._place("http://scoring/v1/applications", token, body)
+        with await self._begin(request, "credit:apply ledger:post", body):
+            return await self._place("http://scoring/v1/applications", token, body)
 
     async def _of_account(self, request: Request, what: str) -> Response:
         token = await self._authenticate(request, "accounts:read")
         url = f"http://accounts/v1/accounts/{path_id(request, 'acc')}/{what}"
-        return JSONResponse(await call(self._client, "GET", url, customer=token.subject))
+        with await self._begin(request, "accounts:read"):
+            return JSONResponse(await call(self._client, "GET", url, customer=token.subject))
 
     async def _place(self, url: str, token: VerifiedToken, body: Json) -> Response:
         answer = await call(self._client, "POST", url, body=body, customer=token.subject)
         return JSONResponse(answer, status_code=201)
+
+    async def _begin(
+        self, request: Request, scope: str, body: Json | None = None
+    ) -> AbstractContextManager[None]:
+        """Begin a transaction for the request: what is called within carries its token."""
+        context = {
+            "req_ip": request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip(),
+            "user_agent": request.headers.get("user-agent", "")[:512],
+        }
+        details: Json = {name: body[name] for name in _DETAILS if body and name in body}
+        token = await self._transactions.exchange(
+            bearer_token(request), scope, context=context, details=details
+        )
+        return handling(token)
 
     async def _authenticate(self, request: Request, scope: str) -> VerifiedToken:
         try:
@@ -169,11 +195,13 @@ def build_app(
     client: httpx.AsyncClient,
     *,
     issuer: str,
+    tokens: str = "",
     now: Callable[[], float] = now_s,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Starlette:
-    """Return the gateway for tokens of `issuer`."""
-    routes = Gateway(client, issuer, Keys(client, monotonic), now)
+    """Return the gateway for access tokens of `issuer`; `tokens` is the token service's URL."""
+    transactions = Transactions(client, tokens, audience=TRUST_DOMAIN)
+    routes = Gateway(client, issuer, Keys(client, monotonic), now, transactions)
     return build_service(
         [
             Route("/idp/{path:path}", routes.identity, methods=["GET", "POST"]),
@@ -214,4 +242,10 @@ def _object(raw: object) -> Json:
 
 
 if __name__ == "__main__":
-    serve(build_app(outbound_client(), issuer=setting("BANK_ISSUER", "http://127.0.0.1:8080/idp")))
+    serve(
+        build_app(
+            outbound_client(),
+            issuer=setting("BANK_ISSUER", "http://127.0.0.1:8080/idp"),
+            tokens=setting("BANK_TOKENS", ""),
+        )
+    )

@@ -22,14 +22,18 @@ from meshwarden.lab.bank.service import (
     call,
     outbound_client,
     serve,
+    setting,
 )
+from meshwarden.lab.bank.transaction import TRUST_DOMAIN, Transactions
+from meshwarden.propagate import current_token, handling
 
 CARD_NETWORK: Final = "http://api.cardnetwork.example"
 _log = logging.getLogger(__name__)
 
 
-def build_app(client: httpx.AsyncClient) -> Starlette:
-    """Return the service."""
+def build_app(client: httpx.AsyncClient, *, tokens: str = "") -> Starlette:
+    """Return the service; `tokens` is the token service's URL."""
+    transactions = Transactions(client, tokens, audience=TRUST_DOMAIN)
 
     async def transfer(request: Request) -> Response:
         customer = customer_of(request)
@@ -115,7 +119,9 @@ def build_app(client: httpx.AsyncClient) -> Starlette:
         return answer["decision"]
 
     async def book(order: Json) -> Json:
-        return await call(client, "POST", "http://ledger/v1/transfers", body=order)
+        """Book under a token that payments itself asked for: the ledger takes no other."""
+        with handling(await transactions.replace(current_token(), "ledger:post")):
+            return await call(client, "POST", "http://ledger/v1/transfers", body=order)
 
     async def notify(customer: str, template: str) -> None:
         message = {"customer": customer, "template": template}
@@ -135,4 +141,4 @@ def build_app(client: httpx.AsyncClient) -> Starlette:
 
 
 if __name__ == "__main__":
-    serve(build_app(outbound_client()))
+    serve(build_app(outbound_client(), tokens=setting("BANK_TOKENS", "")))

@@ -2,8 +2,9 @@
 
 Rules: an error is an RFC 9457 problem with a stable code; a body is bounded before it is parsed;
 the others are reached through the environment's HTTP_PROXY by one shared client with timeouts; what
-they fail with becomes 502, 503 or 504, their business answers (404, 409, 422) pass through. Nothing
-that a customer sent is logged.
+they fail with becomes 502, 503 or 504, their business answers (404, 409, 422) pass through. A
+request's transaction token goes along on the calls that it causes. Nothing that a customer sent is
+logged.
 """
 
 import json
@@ -18,9 +19,12 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from meshwarden.propagate import TransactionMiddleware, forward_async
 
 MAX_BODY_BYTES: Final = 16 * 1024
 _PASSED_THROUGH: Final = frozenset({404, 409, 422})
@@ -73,6 +77,7 @@ def build_service(
     return Starlette(
         routes=[Route("/healthz", _healthz), *routes],
         exception_handlers={ProblemError: _on_problem, HTTPException: _on_http_exception},
+        middleware=[Middleware(TransactionMiddleware)],
         lifespan=whole_life,
     )
 
@@ -147,6 +152,7 @@ def outbound_client(*, timeout_s: float = 15.0) -> httpx.AsyncClient:
         limits=httpx.Limits(max_connections=100, max_keepalive_connections=32),
         verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         headers={"accept": "application/json", "accept-encoding": "identity"},
+        event_hooks={"request": [forward_async]},
     )
 
 
