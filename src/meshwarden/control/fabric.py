@@ -13,6 +13,7 @@ from meshwarden.control.layout import (
     FEDERATED_PORT,
     REDIRECTED_PORT,
     Layout,
+    federated_tcp_ports,
     inbound_tcp_ports,
     outbound_tcp_ports,
 )
@@ -92,7 +93,6 @@ def _sidecar(
     host = layout.host(name)
     proxy = layout.proxy(name)
     application = _application(service, layout)
-    inbound_ports = inbound_tcp_ports(policy.services[name].tcp_ports)
     only_tcp = (
         all(rule.tcp for rule in policy.services[name].accepts) and policy.services[name].tcp_ports
     )
@@ -104,16 +104,7 @@ def _sidecar(
         outbound=Endpoint(address=proxy.host, port=proxy.port),
         edge=_edge(service, layout),
         application=application,
-        tcp=tuple(
-            TcpInbound(
-                port=port,
-                callers=_callers(policy.services[name], port),
-                listen=Endpoint(address=host, port=inbound_ports[port]),
-                application=application,
-            )
-            for port in policy.services[name].tcp_ports
-            if application
-        ),
+        tcp=_tcp(policy, name, host, application) if application else (),
         callees=tuple(_callees(name, policy, layout, accepting)),
         outside=tuple(_outsides(name, policy, mesh, layout)),
         access_log=layout.access_log(name),
@@ -126,9 +117,32 @@ def _sidecar(
     )
 
 
-def _callers(service: Service, port: int) -> tuple[SpiffeId, ...]:
+def _tcp(
+    policy: AccessPolicy, name: str, host: str, application: Endpoint
+) -> tuple[TcpInbound, ...]:
+    service = policy.services[name]
+    own = inbound_tcp_ports(service.tcp_ports)
+    others = federated_tcp_ports(foreign_tcp_ports(policy, name))
+    found = []
+    for port in service.tcp_ports:
+        callers = _callers(service, port)
+        domain = policy.trust_domain
+        found.append(
+            TcpInbound(
+                port=port,
+                callers=tuple(one for one in callers if one.trust_domain == domain),
+                listen=Endpoint(address=host, port=own[port]),
+                application=application,
+                partners=tuple(one for one in callers if one.trust_domain != domain),
+                federated=Endpoint(address=host, port=others[port]) if port in others else None,
+            )
+        )
+    return tuple(found)
+
+
+def _callers(service: Service, port: int) -> list[SpiffeId]:
     found = {source for rule in service.accepts if rule.tcp == port for source in rule.sources}
-    return tuple(sorted(found))
+    return sorted(found)
 
 
 def _edge(service: MeshService, layout: Layout) -> Endpoint | None:
@@ -199,6 +213,15 @@ def has_foreign_callers(policy: AccessPolicy, name: str) -> bool:
         if _is_http(rule)
         for source in rule.sources
     )
+
+
+def foreign_tcp_ports(policy: AccessPolicy, name: str) -> set[int]:
+    """Return the `tcp` ports for which a rule names an identity of another trust domain."""
+    return {
+        rule.tcp
+        for rule in policy.services[name].accepts
+        if rule.tcp and any(one.trust_domain != policy.trust_domain for one in rule.sources)
+    }
 
 
 def _is_http(rule: Rule) -> bool:

@@ -3,6 +3,8 @@
 - `inbound`: mutual TLS, then the compiled policy, then the service. Nothing passes that no rule
   allows; a filter that has not arrived yet keeps the listener shut.
 - `inbound/<port>`: the same for connections.
+- `federated`, `federated/<port>`: the same for callers of other trust domains, whose certificates
+  their own bundles verify.
 - `outbound`: the service's own requests, as to an HTTP proxy: by service name over mutual TLS, or
   to a listed outside host (also by CONNECT, end to end). Any other host is refused here.
 - `outbound/<service>/<port>`: the service's own connections.
@@ -59,14 +61,16 @@ from meshwarden.adapters.envoy.containment import (
     outbound_filter,
     peer_filter,
 )
-from meshwarden.adapters.envoy.model import Callee, Filters, Outside, Sidecar, TcpInbound
+from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
 from meshwarden.adapters.envoy.redirected import NOT_LISTED, build_redirected
 from meshwarden.adapters.envoy.tls import (
+    BUNDLE,
     FEDERATED_BUNDLES,
     ads_source,
     callee_socket,
     callers_name,
     packed,
+    partners_name,
 )
 from meshwarden.kernel import EXTERNAL
 
@@ -112,7 +116,8 @@ def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
     log = str(sidecar.access_log)
     found = [_outbound(sidecar, log)]
     found += [_outbound_tcp(callee, log) for callee in sidecar.callees if callee.port]
-    found += [_inbound_tcp(inbound, log) for inbound in sidecar.tcp]
+    found += [_inbound_tcp(inbound, log) for inbound in sidecar.tcp if inbound.callers]
+    found += [_federated_tcp(inbound, log) for inbound in sidecar.tcp if inbound.federated]
     if sidecar.inbound:
         found.append(_inbound(sidecar, log))
     if sidecar.federated:
@@ -140,48 +145,53 @@ def build_routes(sidecar: Sidecar) -> dict[str, RouteConfiguration]:
 
 def _inbound(sidecar: Sidecar, log: str) -> Listener:
     assert sidecar.inbound  # noqa: S101  # the caller checked
-    manager = _manager(
-        INBOUND,
-        accesslog.inbound_http(log),
-        filters=[peer_filter(), _discovered_http(CONTAINMENT), _discovered_http(AUTHORIZATION)],
-        common_http_protocol_options=HttpProtocolOptions(
-            max_connection_duration=_CONNECTION_LIMIT, max_stream_duration=_STREAM_LIMIT
-        ),
-        route_config=_to_application(INBOUND),
-        forward_client_cert_details=_Manager.SANITIZE_SET,
-        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(
-            uri=True, cert=sidecar.shows_certificate
-        ),
-    )
-    return Listener(
-        name=INBOUND,
-        address=address_of(sidecar.inbound),
-        access_log=[accesslog.refused_handshakes(log)],
-        filter_chains=[_chain([_http(manager)], callee_socket())],
-    )
+    return _mutual(INBOUND, sidecar.inbound, BUNDLE, log, shows=sidecar.shows_certificate)
 
 
 def _federated(sidecar: Sidecar, log: str) -> Listener:
     """Return the listener of other trust domains: the same policy, other bundles."""
     assert sidecar.federated  # noqa: S101  # the caller checked
+    return _mutual(FEDERATED, sidecar.federated, FEDERATED_BUNDLES, log)
+
+
+def _mutual(
+    name: str, listen: Endpoint, validation: str, log: str, *, shows: bool = False
+) -> Listener:
+    """Return a listener of requests; `shows`: tell the service the caller's certificate."""
     manager = _manager(
-        FEDERATED,
+        name,
         accesslog.inbound_http(log),
-        filters=[_discovered_http(AUTHORIZATION)],
-        route_config=_to_application(FEDERATED),
+        filters=[peer_filter(), _discovered_http(CONTAINMENT), _discovered_http(AUTHORIZATION)],
+        common_http_protocol_options=HttpProtocolOptions(
+            max_connection_duration=_CONNECTION_LIMIT, max_stream_duration=_STREAM_LIMIT
+        ),
+        route_config=_to_application(name),
         forward_client_cert_details=_Manager.SANITIZE_SET,
-        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(uri=True),
+        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(uri=True, cert=shows),
     )
     return Listener(
-        name=FEDERATED,
-        address=address_of(sidecar.federated),
+        name=name,
+        address=address_of(listen),
         access_log=[accesslog.refused_handshakes(log)],
-        filter_chains=[_chain([_http(manager)], callee_socket(FEDERATED_BUNDLES))],
+        filter_chains=[_chain([_http(manager)], callee_socket(validation))],
     )
 
 
 def _inbound_tcp(inbound: TcpInbound, log: str) -> Listener:
     name = f"{INBOUND}/{inbound.port}"
+    return _mutual_tcp(name, inbound, inbound.listen, callers_name(inbound.port), log)
+
+
+def _federated_tcp(inbound: TcpInbound, log: str) -> Listener:
+    assert inbound.federated  # noqa: S101  # the caller checked
+    name = f"{FEDERATED}/{inbound.port}"
+    return _mutual_tcp(name, inbound, inbound.federated, partners_name(inbound.port), log)
+
+
+def _mutual_tcp(
+    name: str, inbound: TcpInbound, listen: Endpoint, validation: str, log: str
+) -> Listener:
+    """Return a listener of connections to one port."""
     authorization = Filter(
         name=f"{AUTHORIZATION}/{inbound.port}",
         config_discovery=ExtensionConfigSource(
@@ -192,13 +202,8 @@ def _inbound_tcp(inbound: TcpInbound, log: str) -> Listener:
     proxy = _tcp(name, application_cluster(inbound.port), record, proven=True)
     return Listener(
         name=name,
-        address=address_of(inbound.listen),
-        filter_chains=[
-            _chain(
-                [inbound_filter(), authorization, proxy],
-                callee_socket(callers_name(inbound.port)),
-            )
-        ],
+        address=address_of(listen),
+        filter_chains=[_chain([inbound_filter(), authorization, proxy], callee_socket(validation))],
     )
 
 

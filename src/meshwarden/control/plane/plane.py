@@ -162,6 +162,7 @@ class ControlPlane:
             withheld=self._is_withheld,
             lifetime_s=self.certificates.lifetime_s,
         )
+        self.revoker.federated = self.workload.federation.bundles
         if self.tokens is not None:
             self.tokens.join(self)
 

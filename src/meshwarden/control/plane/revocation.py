@@ -32,10 +32,10 @@ from meshwarden.adapters.envoy.tls import BUNDLE, SVID, bundle_secret, svid_secr
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.severing import FINISH_S, Severed, Severing
-from meshwarden.identity import Kind, Record, issuer_name, parse_certificates
+from meshwarden.identity import Bundle, Kind, Record, issuer_name, parse_certificates
 from meshwarden.identity.model import fingerprint_of
 from meshwarden.identity.registration import WORKLOAD_HOLDER
-from meshwarden.identity.verify import verify_leaf
+from meshwarden.identity.verify import verify_leaf, verify_svid
 from meshwarden.kernel import Clock, InputError, MeshwardenError, VerificationError
 
 REPLACING_S: Final = 0.3
@@ -89,6 +89,7 @@ class Revoker:
         clock: the time of day.
         severing: cuts connections in the network.
         show_workloads: shows holders of the Workload API what they may have now.
+        federated: bundles of other trust domains, whose certificates can be cut off here too.
     """
 
     server: DiscoveryServer
@@ -98,6 +99,7 @@ class Revoker:
     clock: Clock
     severing: Severing
     show_workloads: Callable[[], None] = lambda: None
+    federated: Callable[[], Mapping[str, Bundle]] = dict
     _contained: Containment | None = field(init=False, default=None)
     _trusted: tuple[str, str] | None = field(init=False, default=None)
 
@@ -106,7 +108,8 @@ class Revoker:
 
         Args:
             target: a service (all its live certificates), a SPIFFE ID (all that name it), a SHA-256
-                or serial number in hexadecimal, or the certificate itself as PEM.
+                or serial number in hexadecimal, or the certificate itself as PEM. As PEM it may be
+                one of a federated trust domain, with its chain.
             reason: kept in the record.
             replace: give services and processes whose own certificate is revoked a fresh one.
 
@@ -367,8 +370,9 @@ class Revoker:
         return True
 
     def _presented(self, unverified: bytes) -> Record:
-        """Return the record of a certificate that is presented, once it is one of ours."""
-        certificate = parse_certificates(unverified, where="certificate")[0]
+        """Return the record of a certificate that is presented, once it is known whose it is."""
+        chain = parse_certificates(unverified, where="certificate")
+        certificate = chain[0]
         for authority in self.identities.trust.authorities:
             if _signed(certificate, authority.issuer):
                 identity = verify_leaf(certificate)
@@ -381,9 +385,30 @@ class Revoker:
                     issuer=issuer_name(authority),
                     not_after=certificate.not_valid_after_utc,
                 )
-        raise VerificationError(
-            "identity.untrusted",
-            "none of this mesh's authorities signed that certificate: it is refused anyway",
+        return self._presented_by_other(chain)
+
+    def _presented_by_other(self, chain: tuple[x509.Certificate, ...]) -> Record:
+        """Return the record of a certificate of a federated trust domain.
+
+        Its issuer is that domain: a serial number of theirs must never get on a list of ours.
+        """
+        domain = verify_leaf(chain[0]).trust_domain
+        bundle = self.federated().get(domain)
+        if bundle is None:
+            raise VerificationError(
+                "identity.untrusted",
+                "no authority that this mesh knows signed that certificate: it is refused anyway",
+            )
+        now = self.clock.now()
+        identity = verify_svid(chain, bundle.roots, now=now)
+        return Record(
+            time=now,
+            kind=Kind.ISSUED,
+            identity=str(identity),
+            serial=chain[0].serial_number,
+            sha256=fingerprint_of(chain[0]),
+            issuer=domain,
+            not_after=chain[0].not_valid_after_utc,
         )
 
 
