@@ -149,6 +149,20 @@ async def test_a_callee_whose_own_certificate_is_revoked_gets_another_and_fails_
     assert set(load.statuses) == {200}
 
 
+@pytest.mark.parametrize("service", ["front", "back"])
+async def test_a_certificate_that_its_service_has_renewed_is_revoked_and_no_call_fails(
+    mesh: Running, service: str
+) -> None:
+    before = await current(mesh, service)
+    async with steady_load(mesh.layout.proxy("front")) as load:
+        await load.reached(50)
+        await ask(mesh, "POST", "/v1/identity/rotate", {"service": service})
+        revoked = await revoke(mesh, before)
+        await load.reached(100)
+    assert revoked["replaced"] == []
+    assert set(load.statuses) == {200}
+
+
 async def test_a_callee_that_is_not_to_go_on_gets_no_calls_until_it_is_restored(
     mesh: Running,
 ) -> None:

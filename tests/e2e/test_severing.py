@@ -151,6 +151,20 @@ def cut_once(mesh: Mesh, revoked: str) -> float:
     return float(max(stream.now()["last"] for stream in cut) - began)
 
 
+@pytest.mark.parametrize("renewed", ["first", "feed"])
+def test_streams_from_before_a_renewal_end_with_the_old_certificate_and_no_later_ones(
+    mesh: Mesh, renewed: str
+) -> None:
+    old = mesh.ask("rotate", {"service": renewed})["sha256"]
+    begun = [mesh.stream("first", port) for port in (80, 5432)]
+    mesh.ask("rotate", {"service": renewed})
+    later = [mesh.stream("first", port) for port in (80, 5432)]
+    answer = mesh.ask("revoke", {"target": old})
+    assert answer["replaced"] == answer["unsevered"] == []
+    await_that(lambda: all(stream.now()["why"] for stream in begun))
+    assert all(stream.flows() for stream in later)
+
+
 def test_streams_of_others_flow_on_throughout(mesh: Mesh) -> None:
     others = [mesh.stream("second", port) for port in (80, 5432)]
     cut = mesh.stream("first", 5432)

@@ -23,8 +23,9 @@ from typing import Final
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
-from meshwarden.adapters.envoy.ads import DiscoveryServer
-from meshwarden.adapters.envoy.tls import federated_secret
+from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
+from meshwarden.adapters.envoy.delta import Acknowledgement
+from meshwarden.adapters.envoy.tls import SVID, federated_secret
 from meshwarden.adapters.process import accepts
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
@@ -40,6 +41,7 @@ from meshwarden.control.plane.revocation import Revoker
 from meshwarden.control.plane.rotation import Rotation
 from meshwarden.control.plane.severing import Severing
 from meshwarden.control.plane.status import SidecarStatus, Status
+from meshwarden.control.plane.superseded import Superseded
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.plane.tokens import MeshTokens
 from meshwarden.control.recording import LogSource, Recorder
@@ -102,7 +104,7 @@ class ControlPlane:
         self._alarms = Alarms(
             teller=self.teller, clock=self.clock, trust_domain=self.first.policy.trust_domain
         )
-        self._server = DiscoveryServer(self._alarms.refused_by_sidecar)
+        self._server = DiscoveryServer(self._answered)
         self.enforcement = Enforcement(
             published=lambda: self.published,
             answers=self._server.answers,
@@ -113,13 +115,15 @@ class ControlPlane:
         self.certificates.issued = self._issued
         self.certificates.withheld = self._is_withheld
         self.identities.unrecorded = self._alarms.unrecorded
+        severing = Severing(layout=self.layout)
         self.revoker = Revoker(
             server=self._server,
             identities=self.identities,
             certificates=self.certificates,
             sidecars=lambda: self.published.sidecars,
             clock=self.clock,
-            severing=Severing(layout=self.layout),
+            severing=severing,
+            superseded=Superseded(mark=severing.mark),
             show_workloads=self._show_workloads,
         )
         self.publisher = Publisher(
@@ -240,6 +244,11 @@ class ControlPlane:
         self.recorder.rename(naming_of(published.policy))
         if self.tokens is not None:
             self.tokens.reload()
+
+    def _answered(self, answer: Acknowledgement) -> None:
+        self._alarms.refused_by_sidecar(answer)
+        if (answer.type_url, answer.name, answer.error) == (SECRETS, SVID, None):
+            self.revoker.presents(answer.node)
 
     def _follow_logs(self) -> None:
         for name in self.mesh.services:

@@ -2,15 +2,16 @@
 
 Steps, in the order of `Revoker.revoke`:
 
-1. Where a service's own certificate is revoked and it shall go on, its sidecar gets a fresh one and
-   leaves its pooled connections, so that none of its own calls is refused by what follows.
+1. Where a service's own certificate is revoked and it shall go on, its sidecar gets a fresh one. It
+   leaves its pooled connections, so that none of its own calls is refused by what follows; so does
+   one that has had a fresh one since.
 2. The revocation is appended to the register: from here on a killed control plane knows it again.
 3. Sidecars are told: containment and endpoints first, which cut off open connections and refuse
    every request; then revocation lists, which refuse new handshakes.
 4. The register is synced to the disk, and the sidecars' confirmations are awaited, both bounded: a
    sidecar that is not connected gets it when it comes back, before anything else.
-5. Beside that, in an isolated mesh, what a service's own revoked certificate still carries is cut
-   in its network (`severing`).
+5. Beside that, in an isolated mesh, what a service's own revoked certificate still carries, or one
+   that it has presented before (`superseded`), is cut in its network (`severing`).
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from meshwarden.adapters.envoy.tls import BUNDLE, SVID, bundle_secret, svid_secr
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.severing import FINISH_S, Severed, Severing
+from meshwarden.control.plane.superseded import Superseded
 from meshwarden.identity import Bundle, Kind, Record, issuer_name, parse_certificates
 from meshwarden.identity.model import fingerprint_of
 from meshwarden.identity.registration import WORKLOAD_HOLDER
@@ -88,6 +90,7 @@ class Revoker:
         sidecars: what each sidecar is to do now.
         clock: the time of day.
         severing: cuts connections in the network.
+        superseded: knows which of them were begun under earlier certificates.
         show_workloads: shows holders of the Workload API what they may have now.
         federated: bundles of other trust domains, whose certificates can be cut off here too.
     """
@@ -98,6 +101,7 @@ class Revoker:
     sidecars: Callable[[], Mapping[str, Sidecar]]
     clock: Clock
     severing: Severing
+    superseded: Superseded
     show_workloads: Callable[[], None] = lambda: None
     federated: Callable[[], Mapping[str, Bundle]] = dict
     _contained: Containment | None = field(init=False, default=None)
@@ -126,11 +130,12 @@ class Revoker:
             for name in self.sidecars()
             if (held := self.certificates.held(name)) is not None and held.sha256 in digests
         )
-        replaced = await self._replace(own, found) if replace else []
+        replaced = self._replace(own) if replace else []
+        await self._leave_pools(replaced, self._left_behind(found) - set(own), found)
         withheld = [] if replace else own + _workloads(found)
         recorded = self.identities.note(self._records(found, withheld, reason, now))
         self.show_workloads()
-        cutting = asyncio.create_task(self._sever(own))
+        cutting = asyncio.create_task(self._sever(own, digests))
         synced, pending = await asyncio.gather(self._synced(), self._enforced())
         enforced_ms = (loop.time() - start) * 1000
         severed = await cutting
@@ -253,11 +258,30 @@ class Revoker:
             told[name] |= lists
         return await self._confirmed(told)
 
-    async def _sever(self, services: list[str]) -> Severed:
-        """Cut what is open now, except for what ends by itself meanwhile."""
-        marked = self.severing.mark(services)
+    def presents(self, service: str) -> None:
+        """Take note of which certificate the sidecar of `service` has confirmed."""
+        held = self.certificates.held(service)
+        if held is None or self.server.awaits(service, {(SECRETS, SVID)}):
+            return
+        live = self.identities.register.held_by(service, now=self.clock.now())
+        self.superseded.presents(service, held.sha256, known=(one.sha256 for one in live))
+
+    def _left_behind(self, found: Iterable[Record]) -> set[str]:
+        """Return the services that have presented one of these."""
+        return {record.instance for record in found} & set(self.sidecars())
+
+    async def _sever(self, own: list[str], digests: set[str]) -> Severed:
+        """Cut what is open under these certificates, except for what ends by itself meanwhile.
+
+        Args:
+            own: the services that presented one of them until now.
+            digests: the certificates.
+        """
+        marked = dict(self.superseded.begun(digests))
+        for name, connections in self.severing.mark(own).items():
+            marked[name] = connections - self.superseded.spared(name, digests)
         await asyncio.sleep(FINISH_S if marked else 0)
-        return await self.severing.cut(services, marked)
+        return await self.severing.cut(sorted({*own, *marked}), marked)
 
     def _push_containment(self) -> dict[str, set[_Resource]]:
         before, containment = self._contained, self.identities.containment()
@@ -291,8 +315,8 @@ class Revoker:
         self.server.update_all(verifying, SECRETS, BUNDLE, bundle_secret(roots, crls))
         return told
 
-    async def _replace(self, services: Iterable[str], found: Iterable[Record]) -> list[str]:
-        """Give services a fresh certificate and have them leave their pooled connections."""
+    def _replace(self, services: Iterable[str]) -> list[str]:
+        """Give services a fresh certificate; return those for which there was one."""
         replaced: list[str] = []
         for name in services:
             try:
@@ -302,21 +326,26 @@ class Revoker:
                 self.certificates.expedite(name)
                 continue
             replaced.append(name)
+        return replaced
+
+    async def _leave_pools(
+        self, replaced: Iterable[str], others: Iterable[str], found: Iterable[Record]
+    ) -> None:
+        """Have services leave connections that may show one of these; `replaced` with the new."""
         await self._confirmed({name: {(SECRETS, SVID)} for name in replaced}, REPLACING_S / 2)
         containment = self.identities.containment()
         revoked = {record.sha256: record.identity for record in found}
         soon = Containment(
             certificates={**containment.certificates, **revoked}, withheld=containment.withheld
         )
-        told: dict[str, set[_Resource]] = {name: set() for name in replaced}
-        for name in replaced:
+        told: dict[str, set[_Resource]] = {name: set() for name in (*replaced, *others)}
+        for name, endings in told.items():
             sidecar = self.sidecars()[name]
             endpoints = build_endpoints(sidecar, soon)
             for cluster in {callee.cluster for callee in sidecar.callees}:
                 self.server.update(name, ENDPOINTS, cluster, endpoints[cluster])
-                told[name].add((ENDPOINTS, cluster))
+                endings.add((ENDPOINTS, cluster))
         await self._confirmed(told, REPLACING_S / 2)
-        return replaced
 
     def _hand_out(self, service: str) -> None:
         svid = self.certificates.replace(service)
