@@ -46,6 +46,7 @@ services:
   feed: {{command: ["{python}", -I, -S, "{services}/feed.py"], socket: true}}
 """
 ROUNDS = 8
+BUSY_S = 10  # on a machine that is overloaded
 RECEIVER = """
 import json, os, socket, sys, time
 name, port = sys.argv[1], int(sys.argv[2])
@@ -136,6 +137,7 @@ def test_streams_of_a_revoked_holder_end_and_its_new_ones_flow(mesh: Mesh, revok
     while min(took) > 1:  # a second is promised; a busy machine may hold up a round, not all
         assert len(took) < ROUNDS, took
         took.append(cut_once(mesh, revoked))
+    assert max(took) < BUSY_S
 
 
 def cut_once(mesh: Mesh, revoked: str) -> float:
