@@ -271,6 +271,10 @@ class Layout:
         """Where an isolated sidecar takes what the border brings in."""
         return self.own_dir(name) / "edge"
 
+    def partners_socket(self, name: str, port: int | None) -> Path:
+        """Where an isolated sidecar takes partners' requests (None) or connections to `port`."""
+        return self.own_dir(name) / ("p" if port is None else f"p{port}")
+
     def out_dir(self, name: str) -> Path:
         """Where the border listens for this sidecar."""
         return self.service_run_dir(name) / "out"

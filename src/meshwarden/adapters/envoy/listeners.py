@@ -59,6 +59,8 @@ from meshwarden.adapters.envoy.containment import (
     containment_resource,
     inbound_filter,
     outbound_filter,
+    partners_containment,
+    partners_resource,
     peer_filter,
 )
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
@@ -95,8 +97,19 @@ def build_filters(
     sidecar: Sidecar, filters: Filters, containment: Containment = NOTHING
 ) -> dict[str, TypedExtensionConfig]:
     """Return containment and compiled policy as the inbound listeners ask for them by name."""
-    found = build_policy_filters(sidecar, filters)
+    found = build_policy_filters(sidecar, filters) | build_partner_filters(sidecar, containment)
     return found | ({CONTAINMENT: containment_resource(containment)} if sidecar.inbound else {})
+
+
+def build_partner_filters(
+    sidecar: Sidecar, containment: Containment
+) -> dict[str, TypedExtensionConfig]:
+    """Return what is contained of partners' connections, as their listeners ask for it by name."""
+    return {
+        partners_containment(one.port): partners_resource(one.port, containment.of(*one.partners))
+        for one in sidecar.tcp
+        if one.federated
+    }
 
 
 def build_policy_filters(sidecar: Sidecar, filters: Filters) -> dict[str, TypedExtensionConfig]:
@@ -171,7 +184,8 @@ def _mutual(
     )
     return Listener(
         name=name,
-        address=address_of(listen),
+        address=listening_at(listen),
+        listener_filters=_announcement(listen),
         access_log=[accesslog.refused_handshakes(log)],
         filter_chains=[_chain([_http(manager)], callee_socket(validation))],
     )
@@ -179,31 +193,37 @@ def _mutual(
 
 def _inbound_tcp(inbound: TcpInbound, log: str) -> Listener:
     name = f"{INBOUND}/{inbound.port}"
-    return _mutual_tcp(name, inbound, inbound.listen, callers_name(inbound.port), log)
+    return _mutual_tcp(name, inbound, inbound.listen, callers_name(inbound.port), log, [])
 
 
 def _federated_tcp(inbound: TcpInbound, log: str) -> Listener:
     assert inbound.federated  # noqa: S101  # the caller checked
     name = f"{FEDERATED}/{inbound.port}"
-    return _mutual_tcp(name, inbound, inbound.federated, partners_name(inbound.port), log)
+    contained = [_discovered_network(partners_containment(inbound.port))]
+    return _mutual_tcp(
+        name, inbound, inbound.federated, partners_name(inbound.port), log, contained
+    )
 
 
 def _mutual_tcp(
-    name: str, inbound: TcpInbound, listen: Endpoint, validation: str, log: str
+    name: str,
+    inbound: TcpInbound,
+    listen: Endpoint,
+    validation: str,
+    log: str,
+    contained: list[Filter],
 ) -> Listener:
-    """Return a listener of connections to one port."""
-    authorization = Filter(
-        name=f"{AUTHORIZATION}/{inbound.port}",
-        config_discovery=ExtensionConfigSource(
-            config_source=ads_source(), type_urls=[_NETWORK_RBAC]
-        ),
-    )
+    """Return a listener of connections to one port; `contained` filters come before the others."""
+    authorization = _discovered_network(f"{AUTHORIZATION}/{inbound.port}")
     record = accesslog.inbound_tcp(log, port=inbound.port)
     proxy = _tcp(name, application_cluster(inbound.port), record, proven=True)
     return Listener(
         name=name,
-        address=address_of(listen),
-        filter_chains=[_chain([inbound_filter(), authorization, proxy], callee_socket(validation))],
+        address=listening_at(listen),
+        listener_filters=_announcement(listen),
+        filter_chains=[
+            _chain([*contained, inbound_filter(), authorization, proxy], callee_socket(validation))
+        ],
     )
 
 
@@ -245,16 +265,20 @@ def _edge(sidecar: Sidecar, log: str) -> Listener:
     return Listener(
         name=EDGE,
         address=listening_at(sidecar.edge),
-        listener_filters=[] if sidecar.edge.port else [_announced()],
+        listener_filters=_announcement(sidecar.edge),
         filter_chains=[_chain([_http(manager)])],
     )
 
 
-def _announced() -> ListenerFilter:
-    """Return the filter that takes the client's address from the border."""
-    return ListenerFilter(
-        name="envoy.filters.listener.proxy_protocol", typed_config=packed(ProxyProtocol())
-    )
+def _announcement(listen: Endpoint) -> list[ListenerFilter]:
+    """Return what takes the client's address from the border, who comes by a Unix socket."""
+    if listen.port:
+        return []
+    return [
+        ListenerFilter(
+            name="envoy.filters.listener.proxy_protocol", typed_config=packed(ProxyProtocol())
+        )
+    ]
 
 
 def _manager(
@@ -285,6 +309,11 @@ def _router() -> hcm.HttpFilter:
 def _discovered_http(name: str) -> hcm.HttpFilter:
     source = ExtensionConfigSource(config_source=ads_source(), type_urls=[_HTTP_RBAC])
     return hcm.HttpFilter(name=name, config_discovery=source)
+
+
+def _discovered_network(name: str) -> Filter:
+    source = ExtensionConfigSource(config_source=ads_source(), type_urls=[_NETWORK_RBAC])
+    return Filter(name=name, config_discovery=source)
 
 
 def _http(manager: Message) -> Filter:

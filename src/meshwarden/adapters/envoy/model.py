@@ -120,9 +120,8 @@ class Sidecar:
 
     @property
     def meets_others(self) -> bool:
-        """Whether it verifies workloads of other trust domains, as callers or as callees."""
-        called = self.federated is not None or any(inbound.partners for inbound in self.tcp)
-        return called or any(host.identity for host in self.outside)
+        """Whether requests lead it to or bring it workloads of other trust domains."""
+        return self.federated is not None or any(host.identity for host in self.outside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

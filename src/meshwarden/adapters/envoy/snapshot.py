@@ -54,5 +54,5 @@ def build_federated(sidecar: Sidecar, federated: Secret) -> list[Secret]:
     """Return what one sidecar verifies workloads of other trust domains with, if it meets any."""
     found = [federated] if sidecar.meets_others else []
     return found + [
-        partners_secret(federated, one.port, one.partners) for one in sidecar.tcp if one.partners
+        partners_secret(federated, one.port, one.partners) for one in sidecar.tcp if one.federated
     ]

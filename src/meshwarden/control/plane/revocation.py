@@ -27,6 +27,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from meshwarden.adapters.envoy.ads import ENDPOINTS, FILTERS, SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.clusters import build_endpoints
 from meshwarden.adapters.envoy.containment import CONTAINMENT, Containment, containment_resource
+from meshwarden.adapters.envoy.listeners import build_partner_filters
 from meshwarden.adapters.envoy.model import Sidecar
 from meshwarden.adapters.envoy.snapshot import build_trust
 from meshwarden.adapters.envoy.tls import BUNDLE, SVID, bundle_secret, svid_secret
@@ -293,6 +294,9 @@ class Revoker:
         for name in listening:
             told[name].add((FILTERS, CONTAINMENT))
         for name, sidecar in sidecars.items():
+            for resource, config in build_partner_filters(sidecar, containment).items():
+                self.server.update(name, FILTERS, resource, config)
+                told[name].add((FILTERS, resource))
             if not _concerns(sidecar, before, containment):
                 continue
             for cluster, assignment in build_endpoints(sidecar, containment).items():

@@ -9,12 +9,10 @@ from pathlib import Path
 from meshwarden.adapters.envoy.bootstrap import envoy_command, render_bootstrap
 from meshwarden.adapters.process import answers
 from meshwarden.adapters.storage.tail import end_last_line
-from meshwarden.control.fabric import foreign_tcp_ports, has_foreign_callers, tcp_destinations
+from meshwarden.control.fabric import foreign_ends, tcp_destinations
 from meshwarden.control.layout import (
     BORDER,
-    FEDERATED_PORT,
     Layout,
-    federated_tcp_ports,
     inbound_tcp_ports,
     service_environment,
     sidecar_name,
@@ -94,9 +92,7 @@ def _tcp_claims(mesh: Mesh, policy: AccessPolicy, layout: Layout) -> list[Claim]
         ports = inbound_tcp_ports(policy.services[name].tcp_ports)
         taken = [Address(host=host, port=port) for port in ports.values()]
         taken += [address for _, _, address in tcp_destinations(policy, mesh, layout, name)]
-        others = federated_tcp_ports(foreign_tcp_ports(policy, name))
-        taken += [Address(host=host, port=port) for port in others.values()]
-        if has_foreign_callers(policy, name):
-            taken.append(Address(host=host, port=FEDERATED_PORT))
+        others = foreign_ends(policy, mesh.services[name], layout)
+        taken += [Address(host=end.address, port=end.port) for end in others.values() if end.port]
         claims += [Claim(address=address, who=who) for address in taken]
     return claims
