@@ -1,6 +1,8 @@
 """The Workload API against callers that mean harm: by hand-made HTTP/2, in great number, too slow."""
 
 import asyncio
+import errno
+import os
 import socket
 import struct
 import subprocess
@@ -130,6 +132,27 @@ async def test_streams_of_one_process_are_bounded_over_all_its_connections(world
     assert len(world.issued) == 1  # one process, one SVID
 
 
+async def test_thousands_of_streams_of_one_process_keep_nobody_else_out(tmp_path: Path) -> None:
+    async with workload_world(tmp_path) as world:
+
+        def _flood() -> tuple[int, int]:
+            clients = [RawClient(world.path) for _ in range(30)]
+            opened = [(client, client.call()) for client in clients for _ in range(100)]
+            served, refused = opened[: Bounds().streams], opened[Bounds().streams :]
+            assert all(client.message(number) for client, number in served)
+            return len(served), sum(c.status(n) == UNAVAILABLE for c, n in refused)
+
+        assert await in_thread(_flood) == (256, 2744)
+        other = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", ASKING, str(world.path), cwd=Path(__file__).parents[2],
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(other.communicate(b"message\n"), 40)
+        assert int(said) > 0
+        RawClient.close_all()
+        await eventually(_none_of(world))
+
+
 async def test_connections_of_one_process_and_of_one_user_are_bounded(world: World) -> None:
     def _ask() -> int:
         clients = [RawClient(world.path) for _ in range(9)]
@@ -227,6 +250,43 @@ def test_a_process_that_ended_between_connect_and_check_gets_nothing(tmp_path: P
     connection.close()
     listening.close()
     child.communicate(b"\n")
+
+
+class Answering:
+    """A connection of this process, from a kernel that answers for a handle as it is told."""
+
+    def __init__(self, connection: socket.socket, number: int, uid: int) -> None:
+        self._connection, self._errno, self._uid = connection, number, uid
+
+    def getsockopt(self, level: int, option: int, *size: int) -> int | bytes:
+        if option == attestation.SO_PEERPIDFD:
+            raise OSError(self._errno, "as told")
+        if option == socket.SO_PEERCRED:
+            return struct.pack("3i", os.getpid(), self._uid, os.getgid())
+        return self._connection.getsockopt(level, option, *size)
+
+
+@pytest.mark.parametrize(
+    ("number", "more", "known"),
+    [
+        pytest.param(errno.ENOPROTOOPT, 0, True, id="an old kernel, the same user"),
+        pytest.param(errno.ENOPROTOOPT, 1, False, id="an old kernel, the number is another user's"),
+        pytest.param(errno.EINVAL, 0, False, id="it is gone, whoever has its number now"),
+        pytest.param(errno.ESRCH, 0, False, id="it is gone"),
+    ],
+)
+def test_a_number_that_passed_to_another_process_is_not_taken_for_the_caller(
+    number: int, more: int, known: bool
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        asked: Any = Answering(ours, number, os.geteuid() + more)
+        if known:
+            os.close(attest(asked).pidfd)
+            return
+        with pytest.raises(VerificationError) as refused:
+            attest(asked)
+    assert refused.value.code == "attestation.gone"
 
 
 async def test_facts_of_two_processes_are_never_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
