@@ -11,7 +11,9 @@ Each round visits every variant, in an order that turns from round to round, wit
 1. a closed loop on 100 connections: throughput, and Envoy's processor time for each request;
 2. an open loop at half of what the first bare run carried: p99, from when each request was due.
 
-Ratios are to the bare run of the same round; shown are median, least and greatest. Envoy has one
+Next to each run, before it in one round and after it in the next, is a bare one; ratios are to
+that. A machine that gets slower and faster within seconds would otherwise be what is measured.
+Envoy has one
 core to itself; load and application are one process on another; remote authorizers get a third
 core where there is one, else they share the second.
 Before anything is measured, every variant that enforces rules has to allow what they allow and
@@ -124,9 +126,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is cleaned up
     options = _arguments()
     settings = Settings(
-        rounds=options.rounds or (1 if options.quick else 7),
-        seconds=options.seconds or (1.0 if options.quick else 3.0),
-        warm_up_s=0.3 if options.quick else 0.5,
+        rounds=options.rounds or (1 if options.quick else 12),
+        seconds=options.seconds or (0.5 if options.quick else 1.0),
+        warm_up_s=0.3,
         forward=not options.answer,
     )
     try:
@@ -168,11 +170,16 @@ def run(settings: Settings) -> Report:
         bare = _load(stage, variants[0], settings, rate_per_s=0)
         rate_per_s = bare.requests / bare.seconds / 2
         rounds: dict[str, list[Measured]] = {variant.name: [] for variant in variants}
+        beside: dict[str, list[Measured]] = {variant.name: [] for variant in variants}
         for number in range(settings.rounds):
             turn = number % len(variants)
             for variant in variants[turn:] + variants[:turn]:
                 _progress(f"round {number + 1} of {settings.rounds}: {variant.name}")
-                rounds[variant.name].append(_measure(stage, variant, settings, rate_per_s))
+                pair = [(beside, variants[0]), (rounds, variant)]
+                order = pair if number % 2 else pair[::-1]
+                both = _measure(stage, [one for _, one in order], settings, rate_per_s)
+                for (kept, _), measured in zip(order, both, strict=True):
+                    kept[variant.name].append(measured)
     return Report(
         machine=machine,
         connections=CONNECTIONS,
@@ -181,6 +188,7 @@ def run(settings: Settings) -> Report:
         forward=settings.forward,
         bare=BARE,
         rounds=rounds,
+        beside=beside,
         not_measured=not_measured,
     )
 
@@ -274,20 +282,30 @@ def _require_enforcement(stage: Stage, variant: Variant, grants: list[Grant]) ->
             )
 
 
-def _measure(stage: Stage, variant: Variant, settings: Settings, rate_per_s: float) -> Measured:
-    closed = _load(stage, variant, settings, rate_per_s=0)
-    if not closed.requests:
-        raise DependencyError(
-            "benchmark.load",
-            f"{variant.name}: no request was answered in {settings.seconds:g} s",
-            hint="measure longer: --seconds",
-        )
-    throughput = closed.requests / closed.seconds
-    carries = throughput > rate_per_s
-    latency = _load(stage, variant, settings, rate_per_s=rate_per_s).latency_ms if carries else {}
+def _measure(
+    stage: Stage, variants: list[Variant], settings: Settings, rate_per_s: float
+) -> list[Measured]:
+    """Return what was measured of each: first the closed loops of all, then the open ones."""
+    closed = [_load(stage, variant, settings, rate_per_s=0) for variant in variants]
+    for variant, outcome in zip(variants, closed, strict=True):
+        if not outcome.requests:
+            raise DependencyError(
+                "benchmark.load",
+                f"{variant.name}: no request was answered in {settings.seconds:g} s",
+                hint="measure longer: --seconds",
+            )
+    carries = min(outcome.requests / outcome.seconds for outcome in closed) > rate_per_s
+    latencies = [
+        _load(stage, variant, settings, rate_per_s=rate_per_s).latency_ms if carries else {}
+        for variant in variants
+    ]
+    return [_measured(*both) for both in zip(closed, latencies, strict=True)]
+
+
+def _measured(closed: Outcome, latency: Mapping[str, float]) -> Measured:
     asked = closed.processor_s.get("authorizer")
     return Measured(
-        throughput_per_s=throughput,
+        throughput_per_s=closed.requests / closed.seconds,
         envoy_us=closed.processor_s["envoy"] / closed.requests * 1e6,
         envoy_busy=closed.processor_s["envoy"] / closed.seconds,
         authorizer_us=None if asked is None else asked / closed.requests * 1e6,
@@ -340,8 +358,8 @@ def _arguments() -> argparse.Namespace:
         description="What authorization costs behind one Envoy worker, beside its peers.",
     )
     parser.add_argument("--quick", action="store_true", help="one short round: does it work")
-    parser.add_argument("--rounds", type=int, help="default 7")
-    parser.add_argument("--seconds", type=float, help="of each load; default 3")
+    parser.add_argument("--rounds", type=int, help="default 12")
+    parser.add_argument("--seconds", type=float, help="of each load; default 1")
     parser.add_argument(
         "--answer", action="store_true", help="the proxy answers by itself, no application"
     )

@@ -1,12 +1,13 @@
 """Figures of all rounds, what they come to, and how they are shown.
 
-A ratio compares with the bare run of the same round. Shown is the median over the rounds with the
-least and the greatest, because one figure would hide how much they differ.
+A ratio compares with a bare run right before or after. Shown is the median over the rounds with the
+quartiles, because one figure would hide how much they differ; the ratio of bare to bare is what the
+machine alone makes of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import Final
 
 TARGET_THROUGHPUT: Final = 0.93
@@ -49,6 +50,7 @@ class Report:
         forward: whether an application answered, or the proxy itself.
         bare: the variant that the others are compared with.
         rounds: by variant, one entry for each round.
+        beside: by variant, the bare run next to each of them.
         not_measured: variants that could not be, and why.
     """
 
@@ -59,6 +61,7 @@ class Report:
     forward: bool
     bare: str
     rounds: Mapping[str, Sequence[Measured]]
+    beside: Mapping[str, Sequence[Measured]]
     not_measured: Mapping[str, str]
 
 
@@ -104,8 +107,8 @@ def render_markdown(report: Report) -> str:
 
 
 def ratios(report: Report, variant: str, figure: Callable[[Measured], float | None]) -> list[float]:
-    """Return the figure of `variant` as a ratio to bare, round by round, where both have one."""
-    pairs = zip(report.rounds[variant], report.rounds[report.bare], strict=True)
+    """Return the figure of `variant` as a ratio to the bare run beside it, where both have one."""
+    pairs = zip(report.rounds[variant], report.beside[variant], strict=True)
     found = [(figure(one), figure(bare)) for one, bare in pairs]
     return [mine / base for mine, base in found if mine is not None and base]
 
@@ -122,13 +125,20 @@ def _rows(report: Report) -> list[list[str]]:
 
 def _cell(report: Report, variant: str, column: Column) -> str:
     if column.ratio:
-        if variant == report.bare:
-            return "1"
-        found = ratios(report, variant, column.figure)
-        return f"{median(found):.3f} ({min(found):.3f} to {max(found):.3f})" if found else "-"
+        return _spread(ratios(report, variant, column.figure))
     figures = [column.figure(measured) for measured in report.rounds[variant]]
     known = [figure for figure in figures if figure is not None]
     return format(median(known), column.form) if known else "-"
+
+
+def _spread(found: Sequence[float]) -> str:
+    """Return the median with the quartiles."""
+    if not found:
+        return "-"
+    if len(found) == 1:
+        return f"{found[0]:.3f}"
+    low, middle, high = quantiles(found, method="inclusive")
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _facts(report: Report) -> list[str]:
@@ -136,8 +146,8 @@ def _facts(report: Report) -> list[str]:
     others = [one.others_busy for measured in report.rounds.values() for one in measured]
     machine = "; ".join(f"{name} {value}" for name, value in report.machine.items())
     facts = [
-        f"Medians of {rounds} rounds, in brackets the least and the greatest ratio to the bare run"
-        " of the same round.",
+        f"Medians of {rounds} rounds, in brackets the quartiles; ratios are to a bare run right"
+        " before or after, also for bare itself.",
         f"Closed loop on {report.connections} connections for {report.seconds:g} s; open loop at"
         f" {report.rate_per_s:,.0f} requests/s, half of what bare carried.",
         "The proxy forwards to an application, which the load generator plays as well."

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import structlog
+import uvloop
 
 from meshwarden.adapters.chance import SystemChance
 from meshwarden.adapters.clock import SystemClock
@@ -68,4 +69,4 @@ async def main(state: Path, socket: Path, issuer: str, core: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
+    uvloop.run(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import structlog
+import uvloop
 from cyclopts import App, Parameter
 
 from meshwarden.adapters.chance import SystemChance
@@ -62,7 +63,7 @@ def serve(
     layout = layout_of(parsed, state, first_uid=first_uid)
     plane = open_plane(parsed, layout, clock=SystemClock(), chance=SystemChance())
     gc.freeze()  # modules and messages stay for good: each full collection would walk them again
-    asyncio.run(_serve(plane, layout, outputs))
+    uvloop.run(_serve(plane, layout, outputs))
     return 0
 
 

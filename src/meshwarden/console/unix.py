@@ -39,6 +39,7 @@ async def served(app: ASGIApp, socket: Path, *, mode: int) -> AsyncIterator[None
         lifespan="off",
         server_header=False,
         proxy_headers=False,
+        http="httptools",
         ws="none",
     )
     server = _Server(config)

@@ -31,18 +31,24 @@ REPORT = Report(
         "ours": [measured(90, 1.0), measured(190, 2.2), measured(291, 1.2)],
         "slow": [measured(10, None), measured(10, None), measured(10, None)],
     },
+    beside={
+        "bare": [measured(100, 1.0), measured(100, 2.0), measured(300, 1.0)],
+        "ours": [measured(100, 1.0), measured(200, 2.0), measured(300, 1.0)],
+        "slow": [measured(100, 1.0), measured(200, 2.0), measured(300, 1.0)],
+    },
     not_measured={"opa": "no opa"},
 )
 
 
-def test_a_ratio_is_to_the_bare_run_of_the_same_round() -> None:
+def test_a_ratio_is_to_the_bare_run_beside_it() -> None:
     assert ratios(REPORT, "ours", lambda one: one.throughput_per_s) == [0.9, 0.95, 0.97]
+    assert ratios(REPORT, "bare", lambda one: one.throughput_per_s) == [1.0, 2.0, 1.0]
     assert ratios(REPORT, "slow", lambda one: one.p99_ms) == []
 
 
 def test_the_table_shows_medians_spread_and_what_was_not_measured() -> None:
     text, page = render_text(REPORT), render_markdown(REPORT)
-    assert "0.950 (0.900 to 0.970)" in text
+    assert "0.950 (0.925 to 0.960)" in text
     assert "| slow | 10 |" in page
     assert "opa: not measured, no opa" in page
     assert "95.0% of bare throughput" in verdict(REPORT, "ours")

@@ -29,8 +29,8 @@ MOST_BLAMED: Final = 2
 """After so many objects on which a rule was too slow it is not asked again in this run."""
 
 MAX_BYTES: Final = 1024 * 1024 * 1024
-"""Resident memory of a worker, looked at while it evaluates. The engine reserves far more address
-space than it uses, so that no limit of the system can hold it."""
+"""Resident memory that a worker adds to what it was forked with, looked at while it evaluates. The
+engine reserves far more address space than it uses, so that no limit of the system can hold it."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _FORK = multiprocessing.get_context("fork")  # the program is handed over as it is in memory
@@ -50,6 +50,7 @@ class _Worker:
 
     def __init__(self, program: Program) -> None:
         self.progress: Any = _FORK.Array("q", 2, lock=False)
+        self._inherited = _resident("self")
         self.pipe, theirs = _FORK.Pipe()
         self.process = _FORK.Process(target=run, args=(theirs, program, self.progress), daemon=True)
         self.process.start()
@@ -67,19 +68,22 @@ class _Worker:
         limit_s = limit_s if self.ready else COMPILE_S
         if now - self.since > limit_s:
             return f"took over {limit_s:g} s"
-        return "took too much memory" if self._resident() > MAX_BYTES else ""
-
-    def _resident(self) -> int:
-        try:
-            pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        except (OSError, IndexError):  # it has just ended: its pipe says so
-            return 0
-        return int(pages) * _PAGE
+        own = _resident(self.process.pid) - self._inherited
+        return "took too much memory" if own > MAX_BYTES else ""
 
     def end(self) -> None:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+def _resident(process: int | str | None) -> int:
+    """Return the octets of resident memory of a process; 0 where it has just ended."""
+    try:
+        pages = Path(f"/proc/{process}/statm").read_text().split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * _PAGE
 
 
 class Pool:

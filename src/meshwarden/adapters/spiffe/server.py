@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -29,6 +29,9 @@ BACKLOG: Final = 1024
 LOOK_S: Final = 1.0
 _SHARE: Final = 32  # connections refreshed in one go; others' requests come in between
 _READ_BYTES: Final = 16 * 1024
+_MAX_EARLY: Final = 64 * 1024
+"""Octets that a caller may send before it is known who it is."""
+
 _CREDENTIALS = struct.Struct("3i")
 _log = structlog.get_logger()
 
@@ -188,38 +191,42 @@ class _Connection(asyncio.BufferedProtocol):
 
     def __init__(self, server: WorkloadServer) -> None:
         self._server = server
-        self._buffer = bytearray(0)
+        self._early = bytearray()
         self._grpc: GrpcConnection | None = None
         self._transport: asyncio.Transport | None = None
         self._pidfd = -1
         self._instance: Instance = (0, 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # of a stream socket
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # of a stream socket
         try:
-            self._identify(transport.get_extra_info("socket"))
+            self._identify(self._transport.get_extra_info("socket"))
         except (VerificationError, OSError) as error:
             _log.info("workload_not_attested", error=str(error))
-            transport.abort()
+            self._transport.abort()
             return
         if not self._server.enter(self):
             _log.warning("workload_connections_exceeded", pid=self.peer.facts.pid)
-            transport.abort()
+            self._transport.abort()
             return
         admitted = self._server.admit(self.peer)
         if isinstance(admitted, ProcessFacts):
             self._start(admitted)
         else:
-            transport.pause_reading()
+            self._transport.pause_reading()
             self._server.spawn(self._admit(admitted))
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  # ours is of one size
         return _shared_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(memoryview(_shared_buffer)[:nbytes])
         if self._grpc is not None:
-            self._grpc.receive(bytes(memoryview(_shared_buffer)[:nbytes]))
+            self._grpc.receive(data)
+        elif len(self._early) + nbytes <= _MAX_EARLY:  # a pause may take hold after a first read
+            self._early += data
+        else:
+            self._abort()
 
     def pause_writing(self) -> None:
         if self._grpc is not None:
@@ -288,6 +295,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._api = WorkloadApi(self._server.issuing, facts)
         loop = asyncio.get_running_loop()
         self._grpc = GrpcConnection(self._transport, self, loop.time)
+        early, self._early = bytes(self._early), bytearray()
+        if early:
+            self._grpc.receive(early)
 
     def _process_ended(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)

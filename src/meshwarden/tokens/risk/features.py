@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from meshwarden.tokens.risk.model import Observation, RiskSettings
@@ -23,6 +24,7 @@ _SYSTEMS: Final = (
     ("android", "Android"), ("ios", "iPhone"), ("ios", "iPad"), ("windows", "Windows"),
     ("mac", "Mac OS X"), ("chromeos", "CrOS"), ("linux", "Linux"),
 )  # fmt: skip
+_MAX_ADDRESS: Final = 64  # characters, with a scope
 _HINT: Final = re.compile(r'[\w .";=,/?-]{1,200}')
 _JA4: Final = re.compile(r"[a-z0-9]{10}_[a-f0-9]{12}_[a-f0-9]{12}")
 
@@ -55,8 +57,14 @@ class Namer:
 
 def address_of(context: Mapping[str, Any]) -> str | None:
     """Return the client's address; None where the context has none that is one."""
+    text = str(context.get("req_ip", ""))
+    return _address(text) if len(text) <= _MAX_ADDRESS else None
+
+
+@lru_cache(1024)
+def _address(text: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(str(context.get("req_ip", ""))))
+        return str(ipaddress.ip_address(text))
     except ValueError:
         return None
 
@@ -117,6 +125,7 @@ def agent_family(user_agent: object) -> str | None:
     return f"{browser}/{system}"
 
 
+@lru_cache(1024)
 def prefix_of(address: str | None) -> str | None:
     """Return the /16 (IPv4) or /32 (IPv6) that stands for the network where no database does."""
     if address is None:
