@@ -31,7 +31,8 @@ from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.alarms import Alarms
 from meshwarden.control.plane.certificates import Certificates
-from meshwarden.control.plane.enforcement import Enforcement
+from meshwarden.control.plane.drift import Enforcement
+from meshwarden.control.plane.enforcing import Enforcer
 from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.losses import watch_losses
 from meshwarden.control.plane.naming import naming_of
@@ -42,6 +43,7 @@ from meshwarden.control.plane.rotation import Rotation
 from meshwarden.control.plane.severing import Severing
 from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.superseded import Superseded
+from meshwarden.control.plane.targets import Targets
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.plane.tokens import MeshTokens
 from meshwarden.control.recording import LogSource, Recorder
@@ -75,6 +77,7 @@ class ControlPlane:
         tokens: the token service; None where the mesh has none.
         watch: scores the recorded calls; None where nothing is watched.
         publisher: keeps the sidecars on the policy in force.
+        enforcer: tells the sidecars what is cut off, and whom to trust.
         revoker: revokes certificates.
         rotation: replaces authorities.
         workload: the SPIFFE Workload API.
@@ -93,6 +96,7 @@ class ControlPlane:
     tokens: MeshTokens | None = None
     watch: Watch | None = None
     publisher: Publisher = field(init=False)
+    enforcer: Enforcer = field(init=False)
     revoker: Revoker = field(init=False)
     rotation: Rotation = field(init=False)
     workload: Workload = field(init=False)
@@ -116,8 +120,17 @@ class ControlPlane:
         self.certificates.withheld = self._is_withheld
         self.identities.unrecorded = self._alarms.unrecorded
         severing = Severing(layout=self.layout)
-        self.revoker = Revoker(
+        self.enforcer = Enforcer(
             server=self._server,
+            identities=self.identities,
+            sidecars=lambda: self.published.sidecars,
+        )
+        targets = Targets(
+            identities=self.identities, services=tuple(self.mesh.services), clock=self.clock
+        )
+        self.revoker = Revoker(
+            enforcer=self.enforcer,
+            targets=targets,
             identities=self.identities,
             certificates=self.certificates,
             sidecars=lambda: self.published.sidecars,
@@ -145,7 +158,7 @@ class ControlPlane:
             identities=self.identities,
             certificates=self.certificates,
             sidecars=tuple(self.mesh.services),
-            push=self.revoker.push,
+            push=self.enforcer.push,
             renewed=self.publisher.renewed,
             clock=self.clock,
             chance=self.chance,
@@ -166,7 +179,7 @@ class ControlPlane:
             withheld=self._is_withheld,
             lifetime_s=self.certificates.lifetime_s,
         )
-        self.revoker.federated = self.workload.federation.bundles
+        targets.federated = self.workload.federation.bundles
         if self.tokens is not None:
             self.tokens.join(self)
 
@@ -269,7 +282,7 @@ class ControlPlane:
             self.teller.retry()
             self.identities.look()
             await self.rotation.look()
-            self.revoker.look()
+            self.enforcer.look()
 
     async def _sidecars_ended(self) -> bool:
         """Return whether all sidecars have ended, at once or in the second that this takes."""
