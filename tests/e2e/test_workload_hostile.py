@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -113,36 +114,31 @@ async def test_garbage_ends_the_connection_and_nothing_else(world: World) -> Non
 
 
 async def test_streams_of_one_process_are_bounded_over_all_its_connections(world: World) -> None:
-    def _ask() -> tuple[int, int]:
+    def _ask() -> Counter[int]:
         clients = [RawClient(world.path) for _ in range(3)]
         opened = [(client, client.call()) for client in clients for _ in range(20)]
-        refused = 0
-        for client, number in opened[40:]:
-            refused += client.status(number) == UNAVAILABLE
-        for client, number in opened[:40]:
-            assert client.message(number)
-        for client in clients:
-            client.close()
-        again = RawClient(world.path)
-        return refused, len(again.message(again.call()))
+        return Counter(client.outcome(number) for client, number in opened)
 
-    refused, fetched = await in_thread(_ask)
-    assert refused == 20
-    assert fetched > 0
+    def _again() -> int:
+        again = RawClient(world.path)
+        return len(again.message(again.call()))
+
+    assert await in_thread(_ask) == {OK: 40, UNAVAILABLE: 20}
+    RawClient.close_all()
+    await eventually(_none_of(world))
+    assert await in_thread(_again) > 0
     assert len(world.issued) == 1  # one process, one SVID
 
 
 async def test_thousands_of_streams_of_one_process_keep_nobody_else_out(tmp_path: Path) -> None:
     async with workload_world(tmp_path) as world:
 
-        def _flood() -> tuple[int, int]:
+        def _flood() -> Counter[int]:
             clients = [RawClient(world.path) for _ in range(30)]
             opened = [(client, client.call()) for client in clients for _ in range(100)]
-            served, refused = opened[: Bounds().streams], opened[Bounds().streams :]
-            assert all(client.message(number) for client, number in served)
-            return len(served), sum(c.status(n) == UNAVAILABLE for c, n in refused)
+            return Counter(client.outcome(number) for client, number in opened)
 
-        assert await in_thread(_flood) == (256, 2744)
+        assert await in_thread(_flood) == {OK: Bounds().streams, UNAVAILABLE: 2744}
         other = await asyncio.create_subprocess_exec(
             sys.executable, "-c", ASKING, str(world.path), cwd=Path(__file__).parents[2],
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
