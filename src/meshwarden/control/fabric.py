@@ -248,6 +248,15 @@ def foreign_ends(
     }
 
 
+def closed_to_partners(policy: AccessPolicy, mesh: Mesh, layout: Layout) -> list[str]:
+    """Return the services whose rules name partners that have no way to them all the same."""
+    return [
+        name
+        for name, service in mesh.services.items()
+        if foreign_ports(policy, name) - set(foreign_ends(policy, service, layout))
+    ]
+
+
 def _is_http(rule: Rule) -> bool:
     return rule.tcp is None
 
