@@ -18,9 +18,13 @@ from meshwarden.adapters.envoy.tls import BUNDLE, SVID, bundle_secret
 from meshwarden.control.plane.identities import Identities
 from meshwarden.identity import Record
 
-REPLACING_S: Final = 0.3
+REPLACING_S: Final = 0.5
 """How long a revocation waits for the sidecar that gets a fresh certificate. Longer leaves the
 revoked one in force; shorter refuses calls of the service on its old connections."""
+
+WORKERS_S: Final = 0.02
+"""How long a sidecar's workers have to leave their pools once it has confirmed that they are to. Zero
+has a call refused now and then that was sent in between."""
 
 LISTS_AFTER_S: Final = 0.2
 """How long lists wait for containment to be confirmed everywhere. Zero sends both at once: with
@@ -99,6 +103,7 @@ class Enforcer:
                 self.server.update(name, ENDPOINTS, cluster, endpoints[cluster])
                 endings.add((ENDPOINTS, cluster))
         await self.confirmed(told, REPLACING_S / 2)
+        await asyncio.sleep(WORKERS_S if told else 0)
 
     async def confirmed(self, told: Told, within_s: float = CONFIRMING_S) -> list[str]:
         """Wait for the sidecars that are connected; return those that have not confirmed."""
