@@ -23,8 +23,8 @@ REPLACING_S: Final = 0.5
 revoked one in force; shorter refuses calls of the service on its old connections."""
 
 WORKERS_S: Final = 0.02
-"""How long a sidecar's workers have to leave their pools once it has confirmed that they are to. Zero
-has a call refused now and then that was sent in between."""
+"""How long a sidecar's workers have to leave their pools once it has confirmed that they are to.
+Zero has a call refused now and then that was sent in between."""
 
 LISTS_AFTER_S: Final = 0.2
 """How long lists wait for containment to be confirmed everywhere. Zero sends both at once: with
