@@ -88,27 +88,44 @@ class RawClient:
 
     def status(self, number: int) -> int:
         """Return the call's status once it has ended."""
-        while True:
-            for event in self.events:
-                if isinstance(event, ResponseReceived | TrailersReceived):
-                    found = dict(event.headers or [])
-                    if event.stream_id == number and b"grpc-status" in found:
-                        return int(found[b"grpc-status"])
-            if not self.read():
-                raise AssertionError(f"the connection ended: {self.events[-3:]}")
+        while (found := self._status(number)) is None:
+            self._read_on()
+        return found
 
     def message(self, number: int) -> bytes:
         """Return the first message of a stream."""
-        while True:
-            data = b"".join(
-                event.data or b""
-                for event in self.events
-                if isinstance(event, DataReceived) and event.stream_id == number
-            )
-            if len(data) >= 5 and len(data) >= 5 + struct.unpack(">I", data[1:5])[0]:
-                return data[5:]
-            if not self.read():
-                raise AssertionError(f"the connection ended: {self.events[-3:]}")
+        while (found := self._message(number)) is None:
+            self._read_on()
+        return found
+
+    def outcome(self, number: int) -> int:
+        """Return 0 once the first message of a stream is there, or else its status."""
+        while self._message(number) is None:
+            if found := self._status(number):
+                return found
+            self._read_on()
+        return 0
+
+    def _status(self, number: int) -> int | None:
+        for event in self.events:
+            if isinstance(event, ResponseReceived | TrailersReceived):
+                found = dict(event.headers or [])
+                if event.stream_id == number and b"grpc-status" in found:
+                    return int(found[b"grpc-status"])
+        return None
+
+    def _message(self, number: int) -> bytes | None:
+        data = b"".join(
+            event.data or b""
+            for event in self.events
+            if isinstance(event, DataReceived) and event.stream_id == number
+        )
+        whole = len(data) >= 5 and len(data) >= 5 + struct.unpack(">I", data[1:5])[0]
+        return data[5:] if whole else None
+
+    def _read_on(self) -> None:
+        if not self.read():
+            raise AssertionError(f"the connection ended: {self.events[-3:]}")
 
     def wait_for_end(self) -> None:
         """Return once the server has ended the connection."""

@@ -150,8 +150,9 @@ def test_the_model_and_the_real_run_agree_in_distribution(performance: Performan
     postgres = performance.outcome["services"] == 10
     written = synthesize(timeline, start=START, seed=1, speed=SPEED, postgres=postgres)
     agreement = compare(performance.calls, written)
-    # How late the demo's load was is not known; times are compared in test_bank_services.
-    assert agrees(agreement, on_time=False), agreement.render()
+    customers = performance.outcome["customers"]
+    assert isinstance(customers, dict)
+    assert agrees(agreement, late_s=customers["late_s"]), agreement.render()
 
 
 def test_nothing_runs_any_more_and_only_the_record_is_left(performance: Performance) -> None:

@@ -236,6 +236,23 @@ async def test_a_proxy_that_claims_to_be_another_node_is_cut_off(world: World) -
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_what_a_proxy_says_it_holds_is_kept_only_of_what_is_published(world: World) -> None:
+    await world.settled()
+    before = {(answer.type_url, answer.name) for answer in world.server.answers(NODE)}
+    assert (ads.SECRETS, "svid") in before
+    async with grpc.aio.insecure_channel(f"unix:{world.directory / 'xds.sock'}") as channel:
+        stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
+        for number in range(3):
+            request = DeltaDiscoveryRequest(type_url=ads.SECRETS, resource_names_subscribe=["svid"])
+            for made_up in range(1000):
+                request.initial_resource_versions[f"{number}/{made_up}"] = "x"
+            stream = stub.DeltaAggregatedResources()
+            await stream.write(request)
+            await anext(aiter(stream))
+            stream.cancel()
+    assert {(answer.type_url, answer.name) for answer in world.server.answers(NODE)} == before
+
+
 @pytest.mark.parametrize(("presents", "status"), [("back", 200), ("stranger", 503)])
 async def test_a_callee_must_prove_the_one_identity_that_was_meant(
     world: World, presents: str, status: int

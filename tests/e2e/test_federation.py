@@ -19,6 +19,7 @@ import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.e2e.small_mesh import MESH, POLICY, SERVICES, eventually
+from tests.e2e.thief import Holder, holder_of
 from tests.unit.identity.forge import forge, uri, usage
 
 from meshwarden.adapters.chance import SystemChance
@@ -28,7 +29,14 @@ from meshwarden.adapters.spiffe.bundle_endpoint import BundleEndpoint
 from meshwarden.adapters.storage.authority import load_or_create_authority
 from meshwarden.adapters.yaml import load_document
 from meshwarden.control.federation import FederatedDomain, Profile
-from meshwarden.control.layout import FEDERATED_PORT, INBOUND_PORT, Layout, layout_of
+from meshwarden.control.layout import (
+    FEDERATED_PORT,
+    INBOUND_PORT,
+    Layout,
+    federated_tcp_ports,
+    inbound_tcp_ports,
+    layout_of,
+)
 from meshwarden.control.mesh import parse_mesh
 from meshwarden.control.supervision import Supervisor
 from meshwarden.control.supervision.wiring import wire
@@ -138,6 +146,21 @@ class Two:
         async with httpx.AsyncClient(verify=context, trust_env=False, timeout=40) as client:
             return (await client.get(f"https://{host}:{port}{path}")).status_code
 
+    def holder(self, authority: Authority, identity: str) -> Holder:
+        return holder_of(self.credentials(authority, identity))
+
+    def back(self) -> tuple[str, int]:
+        return self.layout.host("back"), FEDERATED_PORT
+
+    def store(self, *, federated: bool = True) -> tuple[str, int]:
+        ports = federated_tcp_ports([5432]) if federated else inbound_tcp_ports([5432])
+        return self.layout.host("store"), ports[5432]
+
+    async def revoke(self, target: str) -> httpx.Response:
+        transport = httpx.AsyncHTTPTransport(uds=str(self.layout.api_socket))
+        async with httpx.AsyncClient(transport=transport, timeout=40) as client:
+            return await client.post("http://api/v1/identity/revoke", json={"target": target})
+
     def credentials(self, authority: Authority, identity: str) -> Path:
         return credentials(authority, identity, self.directory)
 
@@ -155,7 +178,7 @@ async def two(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Two]:
     ours = free_port()
     policy = POLICY.replace(
         "from: [front]\n        methods", f"from: [front, spiffe://{PARTNER}/shop]\n        methods"
-    )
+    ).replace("from: [front], tcp: 5432", f"from: [front, 'spiffe://{PARTNER}/shop'], tcp: 5432")
     (directory / "access.yaml").write_text(policy)
     more = f"""
 federation:
@@ -216,6 +239,64 @@ async def test_each_port_refuses_the_others_identities(two: Two) -> None:
     shop = two.credentials(two.partner.authority, f"spiffe://{PARTNER}/shop")
     with pytest.raises(REFUSED):
         await two.call(shop, INBOUND_PORT)
+
+
+async def heard(holder: Holder, address: tuple[str, int]) -> bytes:
+    """Return what is answered on a new connection; nothing where that is refused."""
+    try:
+        async with holder.line(*address) as line:
+            return await line.say(b"abc")
+    except OSError:
+        return b""
+
+
+async def test_a_partners_workload_connects_to_the_port_that_names_it(two: Two) -> None:
+    shop = two.holder(two.partner.authority, f"spiffe://{PARTNER}/shop")
+    assert await heard(shop, two.store()) == b"ABC"
+    assert await heard(shop, two.store(federated=False)) == b""
+    for authority, identity in [
+        (two.partner.authority, f"spiffe://{PARTNER}/other"),
+        (two.partner.authority, "spiffe://test.example/front"),  # not theirs to vouch for
+        (unconstrained(PARTNER), f"spiffe://{PARTNER}/shop"),  # nobody's root
+        (two.own_authority(), "spiffe://test.example/front"),  # would go around the list
+    ]:
+        assert await heard(two.holder(authority, identity), two.store()) == b""
+    own = two.holder(two.own_authority(), "spiffe://test.example/front")
+    assert await heard(own, two.store(federated=False)) == b"ABC"
+
+
+async def test_a_partners_certificate_is_cut_off_here_and_its_namesake_is_not(two: Two) -> None:
+    stolen, clean = (
+        two.holder(two.partner.authority, f"spiffe://{PARTNER}/shop") for _ in range(2)
+    )
+    async with (
+        stolen.line(*two.back()) as requests,
+        stolen.line(*two.store()) as octets,
+        clean.line(*two.back()) as clean_requests,
+        clean.line(*two.store()) as clean_octets,
+    ):
+        assert await requests.get() == await clean_requests.get() == 200
+        assert await octets.say(b"abc") == await clean_octets.say(b"abc") == b"ABC"
+        answer = await two.revoke(stolen.pem)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["recorded"] is True
+        assert await requests.get() == await stolen.get_anew(*two.back()) == 403
+        assert await octets.say(b"abc") == await heard(stolen, two.store()) == b""
+        assert await clean_requests.get() == await clean.get_anew(*two.back()) == 200
+        assert await clean_octets.say(b"def") == b"DEF"
+
+
+async def test_a_certificate_that_no_known_authority_signed_is_not_taken_for_a_partners(
+    two: Two,
+) -> None:
+    for authority, identity in [
+        (unconstrained(PARTNER), f"spiffe://{PARTNER}/shop"),
+        (unconstrained("other.example"), "spiffe://other.example/shop"),
+        (two.partner.authority, "spiffe://test.example/front"),
+    ]:
+        answer = await two.revoke(two.holder(authority, identity).pem)
+        assert answer.status_code == 422
+        assert answer.json()["title"] in {"identity.untrusted", "identity.signature"}
 
 
 async def test_our_bundle_is_fetched_by_the_spiffe_profile(two: Two) -> None:

@@ -1,11 +1,13 @@
 """Revoking one certificate, in a whole mesh under load: refused everywhere, and nobody else is."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from meshwarden.control.layout import CONTROL_PLANE, inbound_tcp_ports, outbound
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 A_SECOND_MS = 1000
+BUSY_MS = 10 * A_SECOND_MS  # on a machine that is overloaded; the control plane's own clock
 ROUNDS = 10
 
 
@@ -57,6 +60,7 @@ async def revoke(mesh: Running, target: str, **more: object) -> dict[str, Any]:
     """Return what a revocation did, once it is in force everywhere."""
     revoked = await ask(mesh, "POST", "/v1/identity/revoke", {"target": target, **more})
     assert revoked["recorded"] is True
+    assert 0 < revoked["enforced_ms"] < BUSY_MS
     if revoked["pending"]:  # a busy machine: the command does not wait for longer
         await mesh.settled()
     return revoked
@@ -106,6 +110,49 @@ async def test_it_is_enforced_everywhere_within_a_second(mesh: Running, tmp_path
         took.append(A_SECOND_MS if revoked["pending"] else revoked["enforced_ms"])
 
 
+async def test_a_thief_who_never_stops_asking_gets_nothing_from_the_answer_on(
+    mesh: Running, tmp_path: Path
+) -> None:
+    thief = stolen_svid(mesh.layout, "front", tmp_path)
+    asked: list[tuple[float, int | str]] = []
+    clock = asyncio.get_running_loop().time
+
+    async def _steal(line: Line) -> None:
+        while not asked or asked[-1][1] != REFUSED:
+            began = clock()
+            asked.append((began, await line.get()))
+
+    async with thief.line(*back(mesh)) as first, thief.line(*back(mesh)) as second:
+        stealing = [asyncio.create_task(_steal(line)) for line in (first, second)]
+        await eventually(_has(asked, 20), what="the thief is served")
+        assert {status for _, status in asked} == {200}
+        await revoke(mesh, thief.pem)
+        enforced, before = clock(), len(asked)
+        await eventually(_has(asked, before + 20), what="the thief goes on")
+        for task in stealing:
+            task.cancel()
+        await asyncio.gather(*stealing, return_exceptions=True)
+    assert {status for began, status in asked if began > enforced} == {403}
+    served = await mesh.rows(source_certificate=thief.sha256, denied=False)
+    cut = await mesh.rows(source_certificate=thief.sha256, denied=True)
+    assert max(int(str(row["time"])) for row in served) < max(int(str(row["time"])) for row in cut)
+    [revoked] = [
+        one
+        for one in map(json.loads, mesh.layout.identity_register.read_text().splitlines())
+        if (one["kind"], one.get("sha256")) == ("revoked", thief.sha256)
+    ]
+    recorded_ns = datetime.fromisoformat(revoked["time"]).timestamp() * 1e9
+    last_ns = max(int(str(row["time"])) for row in served)
+    assert last_ns < recorded_ns + BUSY_MS * 1e6
+
+
+def _has(asked: list[tuple[float, int | str]], count: int) -> Callable[[], Awaitable[bool]]:
+    async def _enough() -> bool:
+        return len(asked) >= count
+
+    return _enough
+
+
 async def test_an_open_tcp_connection_of_a_revoked_caller_is_closed_and_no_other(
     mesh: Running, tmp_path: Path
 ) -> None:
@@ -146,6 +193,20 @@ async def test_a_callee_whose_own_certificate_is_revoked_gets_another_and_fails_
         await revoke(mesh, before)
         await load.reached(100)
     assert await current(mesh, "back") != before
+    assert set(load.statuses) == {200}
+
+
+@pytest.mark.parametrize("service", ["front", "back"])
+async def test_a_certificate_that_its_service_has_renewed_is_revoked_and_no_call_fails(
+    mesh: Running, service: str
+) -> None:
+    before = await current(mesh, service)
+    async with steady_load(mesh.layout.proxy("front")) as load:
+        await load.reached(50)
+        await ask(mesh, "POST", "/v1/identity/rotate", {"service": service})
+        revoked = await revoke(mesh, before)
+        await load.reached(100)
+    assert revoked["replaced"] == []
     assert set(load.statuses) == {200}
 
 

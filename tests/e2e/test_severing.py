@@ -46,6 +46,7 @@ services:
   feed: {{command: ["{python}", -I, -S, "{services}/feed.py"], socket: true}}
 """
 ROUNDS = 8
+BUSY_S = 10  # on a machine that is overloaded
 RECEIVER = """
 import json, os, socket, sys, time
 name, port = sys.argv[1], int(sys.argv[2])
@@ -136,6 +137,7 @@ def test_streams_of_a_revoked_holder_end_and_its_new_ones_flow(mesh: Mesh, revok
     while min(took) > 1:  # a second is promised; a busy machine may hold up a round, not all
         assert len(took) < ROUNDS, took
         took.append(cut_once(mesh, revoked))
+    assert max(took) < BUSY_S
 
 
 def cut_once(mesh: Mesh, revoked: str) -> float:
@@ -149,6 +151,20 @@ def cut_once(mesh: Mesh, revoked: str) -> float:
     await_that(lambda: all(stream.now()["why"] for stream in cut))
     assert all(mesh.stream("first", port).flows() for port in (80, 5432))
     return float(max(stream.now()["last"] for stream in cut) - began)
+
+
+@pytest.mark.parametrize("renewed", ["first", "feed"])
+def test_streams_from_before_a_renewal_end_with_the_old_certificate_and_no_later_ones(
+    mesh: Mesh, renewed: str
+) -> None:
+    old = mesh.ask("rotate", {"service": renewed})["sha256"]
+    begun = [mesh.stream("first", port) for port in (80, 5432)]
+    mesh.ask("rotate", {"service": renewed})
+    later = [mesh.stream("first", port) for port in (80, 5432)]
+    answer = mesh.ask("revoke", {"target": old})
+    assert answer["replaced"] == answer["unsevered"] == []
+    await_that(lambda: all(stream.now()["why"] for stream in begun))
+    assert all(stream.flows() for stream in later)
 
 
 def test_streams_of_others_flow_on_throughout(mesh: Mesh) -> None:

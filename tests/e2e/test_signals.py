@@ -103,6 +103,7 @@ async def test_a_changed_credential_ends_what_the_user_proved_before(world: Toke
 async def test_what_is_no_event_for_us_is_refused(
     world: TokenMesh, changes: dict[str, Any], err: str
 ) -> None:
+    changes = {name: value() if callable(value) else value for name, value in changes.items()}
     answer = await push(world, event(world, changes.pop("sub_id", session(world, "x")), **changes))
     assert (answer.status_code, answer.json()["err"]) == (400, err)
     assert answer.headers["content-language"] == "en"

@@ -1,10 +1,13 @@
 """The Workload API against callers that mean harm: by hand-made HTTP/2, in great number, too slow."""
 
 import asyncio
+import errno
+import os
 import socket
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -111,23 +114,39 @@ async def test_garbage_ends_the_connection_and_nothing_else(world: World) -> Non
 
 
 async def test_streams_of_one_process_are_bounded_over_all_its_connections(world: World) -> None:
-    def _ask() -> tuple[int, int]:
+    def _ask() -> Counter[int]:
         clients = [RawClient(world.path) for _ in range(3)]
         opened = [(client, client.call()) for client in clients for _ in range(20)]
-        refused = 0
-        for client, number in opened[40:]:
-            refused += client.status(number) == UNAVAILABLE
-        for client, number in opened[:40]:
-            assert client.message(number)
-        for client in clients:
-            client.close()
-        again = RawClient(world.path)
-        return refused, len(again.message(again.call()))
+        return Counter(client.outcome(number) for client, number in opened)
 
-    refused, fetched = await in_thread(_ask)
-    assert refused == 20
-    assert fetched > 0
+    def _again() -> int:
+        again = RawClient(world.path)
+        return len(again.message(again.call()))
+
+    assert await in_thread(_ask) == {OK: 40, UNAVAILABLE: 20}
+    RawClient.close_all()
+    await eventually(_none_of(world))
+    assert await in_thread(_again) > 0
     assert len(world.issued) == 1  # one process, one SVID
+
+
+async def test_thousands_of_streams_of_one_process_keep_nobody_else_out(tmp_path: Path) -> None:
+    async with workload_world(tmp_path) as world:
+
+        def _flood() -> Counter[int]:
+            clients = [RawClient(world.path) for _ in range(30)]
+            opened = [(client, client.call()) for client in clients for _ in range(100)]
+            return Counter(client.outcome(number) for client, number in opened)
+
+        assert await in_thread(_flood) == {OK: Bounds().streams, UNAVAILABLE: 2744}
+        other = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", ASKING, str(world.path), cwd=Path(__file__).parents[2],
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(other.communicate(b"message\n"), 40)
+        assert int(said) > 0
+        RawClient.close_all()
+        await eventually(_none_of(world))
 
 
 async def test_connections_of_one_process_and_of_one_user_are_bounded(world: World) -> None:
@@ -227,6 +246,43 @@ def test_a_process_that_ended_between_connect_and_check_gets_nothing(tmp_path: P
     connection.close()
     listening.close()
     child.communicate(b"\n")
+
+
+class Answering:
+    """A connection of this process, from a kernel that answers for a handle as it is told."""
+
+    def __init__(self, connection: socket.socket, number: int, uid: int) -> None:
+        self._connection, self._errno, self._uid = connection, number, uid
+
+    def getsockopt(self, level: int, option: int, *size: int) -> int | bytes:
+        if option == attestation.SO_PEERPIDFD:
+            raise OSError(self._errno, "as told")
+        if option == socket.SO_PEERCRED:
+            return struct.pack("3i", os.getpid(), self._uid, os.getgid())
+        return self._connection.getsockopt(level, option, *size)
+
+
+@pytest.mark.parametrize(
+    ("number", "more", "known"),
+    [
+        pytest.param(errno.ENOPROTOOPT, 0, True, id="an old kernel, the same user"),
+        pytest.param(errno.ENOPROTOOPT, 1, False, id="an old kernel, the number is another user's"),
+        pytest.param(errno.EINVAL, 0, False, id="it is gone, whoever has its number now"),
+        pytest.param(errno.ESRCH, 0, False, id="it is gone"),
+    ],
+)
+def test_a_number_that_passed_to_another_process_is_not_taken_for_the_caller(
+    number: int, more: int, known: bool
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        asked: Any = Answering(ours, number, os.geteuid() + more)
+        if known:
+            os.close(attest(asked).pidfd)
+            return
+        with pytest.raises(VerificationError) as refused:
+            attest(asked)
+    assert refused.value.code == "attestation.gone"
 
 
 async def test_facts_of_two_processes_are_never_mixed(monkeypatch: pytest.MonkeyPatch) -> None:

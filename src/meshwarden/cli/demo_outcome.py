@@ -29,7 +29,8 @@ def as_json(outcome: Outcome, history: History) -> dict[str, Any]:
         "revocation_ms": outcome.theft.revocation_ms,
         "revocation": dataclasses.asdict(outcome.theft),
         "ledger_balanced": outcome.ledger_balanced,
-        "customers": dataclasses.asdict(outcome.load.total),
+        "customers": dataclasses.asdict(outcome.load.total)
+        | {"late_s": round(outcome.load.late_s, 3)},
         "history": dataclasses.asdict(history),
         "findings": [finding_object(finding) for finding in outcome.findings],
         "attempt_findings": [finding_object(finding) for finding in outcome.attempt_findings],

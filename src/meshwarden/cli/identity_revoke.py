@@ -1,6 +1,7 @@
 """`meshwarden identity revoke`: take one certificate away, or all of a service."""
 
 import json as jsonlib
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from meshwarden.cli.identity_mesh import HERE, Json, State, ask
-from meshwarden.kernel import ConfigError
+from meshwarden.kernel import ConfigError, InputError
 
 app = App(
     name="revoke",
@@ -18,6 +19,7 @@ app = App(
     result_action="return_value",
 )
 _MAX_BYTES = 48 * 1024
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
 @app.default
@@ -41,7 +43,7 @@ def revoke(
             is cut off until `identity rotate SERVICE`.
         json: print one JSON object.
     """
-    body: dict[str, object] = {"target": _target(target), "reason": reason, "replace": replace}
+    body: dict[str, object] = {"target": target_of(target), "reason": reason, "replace": replace}
     revoked = ask(state, "POST", "/v1/identity/revoke", body)
     if json:
         print(jsonlib.dumps(revoked))
@@ -58,7 +60,13 @@ def revoke(
     return 1 if failed else 0
 
 
-def _target(target: str) -> str:
+def target_of(target: str) -> str:
+    """Return what is sent to the control plane: the target, or the certificates of its file.
+
+    Raises:
+        ConfigError: `file.unreadable`.
+        InputError: `identity.pem` where there is no certificate in it.
+    """
     path = Path(target)
     if path.suffix not in {".pem", ".crt"} and "/" not in target.removeprefix("spiffe://"):
         return target
@@ -70,8 +78,15 @@ def _target(target: str) -> str:
         raise ConfigError(
             "file.unreadable", f"cannot read {path}: {error.strerror}", hint="check the path"
         ) from error
-    begin = raw.find("-----BEGIN CERTIFICATE-----")  # a key in the same file is not sent
-    return raw[begin:] if begin >= 0 else raw
+    certificates = _CERTIFICATE.findall(raw)  # a key in the same file is not sent
+    if not certificates:
+        raise InputError(
+            "identity.pem",
+            "no certificate is in it",
+            where=str(path),
+            hint="a PEM file, the certificate to revoke first",
+        )
+    return "\n".join(certificates)
 
 
 def _text(revoked: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ import contextlib
 import json as jsonlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -39,6 +40,12 @@ LOOPBACK_NOTE: Final = (
 )
 
 
+PARTNERS_NOTE: Final = (
+    "rules name workloads of other trust domains that have no way in: add `partners` in the mesh"
+    " file to {}"
+)
+
+
 @app.default
 def up(
     mesh: Path,
@@ -57,6 +64,7 @@ def up(
         outputs: where findings go.
         json: print one JSON object once all services are healthy.
     """
+    from meshwarden.control.fabric import closed_to_partners  # noqa: PLC0415
     from meshwarden.control.supervision.isolation import lay_out, why_not_isolated  # noqa: PLC0415
     from meshwarden.control.supervision.wiring import wire  # noqa: PLC0415
     from meshwarden.policy import parse_policy  # noqa: PLC0415
@@ -67,6 +75,8 @@ def up(
     why = why_not_isolated(loopback=loopback)
     layout = lay_out(parsed, state, isolated=why is None)
     wiring = wire(mesh, parsed, policy, layout)
+    if closed := closed_to_partners(policy, parsed, layout):
+        print(f"meshwarden: note: {PARTNERS_NOTE.format(', '.join(closed))}", file=sys.stderr)
     return run_mesh(parsed, layout, wiring, json=json, why=why, outputs=outputs)
 
 

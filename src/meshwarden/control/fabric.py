@@ -13,6 +13,7 @@ from meshwarden.control.layout import (
     FEDERATED_PORT,
     REDIRECTED_PORT,
     Layout,
+    federated_tcp_ports,
     inbound_tcp_ports,
     outbound_tcp_ports,
 )
@@ -47,6 +48,16 @@ def plan_border(policy: AccessPolicy, mesh: Mesh, layout: Layout) -> tuple[Passa
                     announce=True,
                 )
             )
+        found += [
+            Passage(
+                name=f"partners/{name}" + (f"/{port}" if port else ""),
+                listen=Endpoint(address=listen.host, port=listen.port),
+                to=Endpoint(address=str(layout.partners_socket(name, port))),
+                announce=True,
+            )
+            for port, listen in service.partners.items()
+            if port in foreign_ports(policy, name)
+        ]
         for egress in policy.services[name].egress:
             target = mesh.outside.get(egress.host)
             socket = layout.out_socket(name, egress.host, egress.port)
@@ -92,7 +103,6 @@ def _sidecar(
     host = layout.host(name)
     proxy = layout.proxy(name)
     application = _application(service, layout)
-    inbound_ports = inbound_tcp_ports(policy.services[name].tcp_ports)
     only_tcp = (
         all(rule.tcp for rule in policy.services[name].accepts) and policy.services[name].tcp_ports
     )
@@ -104,32 +114,44 @@ def _sidecar(
         outbound=Endpoint(address=proxy.host, port=proxy.port),
         edge=_edge(service, layout),
         application=application,
-        tcp=tuple(
-            TcpInbound(
-                port=port,
-                callers=_callers(policy.services[name], port),
-                listen=Endpoint(address=host, port=inbound_ports[port]),
-                application=application,
-            )
-            for port in policy.services[name].tcp_ports
-            if application
-        ),
+        tcp=_tcp(policy, service, layout, application) if application else (),
         callees=tuple(_callees(name, policy, layout, accepting)),
         outside=tuple(_outsides(name, policy, mesh, layout)),
         access_log=layout.access_log(name),
         source=host,
         shows_certificate=service.builtin,
         redirected=Endpoint(address=proxy.host, port=REDIRECTED_PORT) if layout.isolated else None,
-        federated=Endpoint(address=host, port=FEDERATED_PORT)
-        if takes_requests and has_foreign_callers(policy, name)
-        else None,
+        federated=foreign_ends(policy, service, layout).get(None) if takes_requests else None,
         verifies_tokens=bool(takes_requests and mesh.tokens),
     )
 
 
-def _callers(service: Service, port: int) -> tuple[SpiffeId, ...]:
+def _tcp(
+    policy: AccessPolicy, program: MeshService, layout: Layout, application: Endpoint
+) -> tuple[TcpInbound, ...]:
+    service, host = policy.services[program.name], layout.host(program.name)
+    own = inbound_tcp_ports(service.tcp_ports)
+    others = foreign_ends(policy, program, layout)
+    found = []
+    for port in service.tcp_ports:
+        callers = _callers(service, port)
+        domain = policy.trust_domain
+        found.append(
+            TcpInbound(
+                port=port,
+                callers=tuple(one for one in callers if one.trust_domain == domain),
+                listen=Endpoint(address=host, port=own[port]),
+                application=application,
+                partners=tuple(one for one in callers if one.trust_domain != domain),
+                federated=others.get(port),
+            )
+        )
+    return tuple(found)
+
+
+def _callers(service: Service, port: int) -> list[SpiffeId]:
     found = {source for rule in service.accepts if rule.tcp == port for source in rule.sources}
-    return tuple(sorted(found))
+    return sorted(found)
 
 
 def _edge(service: MeshService, layout: Layout) -> Endpoint | None:
@@ -192,14 +214,48 @@ def _callees(
     return found
 
 
-def has_foreign_callers(policy: AccessPolicy, name: str) -> bool:
-    """Return whether a rule for requests names an identity of another trust domain."""
-    return any(
-        source.trust_domain != policy.trust_domain
+def foreign_ports(policy: AccessPolicy, name: str) -> set[int | None]:
+    """Return what rules open to identities of other trust domains: `tcp` ports; None: requests."""
+    return {
+        rule.tcp
         for rule in policy.services[name].accepts
-        if _is_http(rule)
-        for source in rule.sources
-    )
+        if any(source.trust_domain != policy.trust_domain for source in rule.sources)
+    }
+
+
+def foreign_ends(
+    policy: AccessPolicy, service: MeshService, layout: Layout
+) -> dict[int | None, Endpoint]:
+    """Return where the sidecar of `service` takes callers of other trust domains, by what is open.
+
+    Isolated, that is where the border brings them in, and nowhere for what the mesh file does not
+    name under `partners`: its own network is one that no partner is in.
+    """
+    opened = foreign_ports(policy, service.name)
+    if layout.isolated:
+        return {
+            port: Endpoint(address=str(layout.partners_socket(service.name, port)))
+            for port in opened & set(service.partners)
+        }
+    host = layout.host(service.name)
+    places = federated_tcp_ports(port for port in opened if port is not None)
+    own = {
+        port: Address(host=host, port=places[port] if port else FEDERATED_PORT) for port in opened
+    }
+    return {
+        port: Endpoint(address=address.host, port=address.port)
+        for port, address in (own | dict(service.partners)).items()
+        if port in opened
+    }
+
+
+def closed_to_partners(policy: AccessPolicy, mesh: Mesh, layout: Layout) -> list[str]:
+    """Return the services whose rules name partners that have no way to them all the same."""
+    return [
+        name
+        for name, service in mesh.services.items()
+        if foreign_ports(policy, name) - set(foreign_ends(policy, service, layout))
+    ]
 
 
 def _is_http(rule: Rule) -> bool:

@@ -102,6 +102,20 @@ def parse_endpoint(
     )
 
 
+def parse_partners(
+    node: Node | None, address: Callable[[str, Node], tuple[str, int]]
+) -> dict[int | None, tuple[str, int]]:
+    """Return where callers of other trust domains arrive, by `tcp` port; None: their requests."""
+    found: dict[int | None, tuple[str, int]] = {}
+    for item in node.items() if node else ():
+        fields = item.fields(required=["listen"], optional=["tcp"])
+        port = fields["tcp"].integer(1, 65535) if "tcp" in fields else None
+        if port in found:
+            item.refuse("mesh.partners", f"{item.path} says again what stands above it")
+        found[port] = address("listen", fields["listen"])
+    return found
+
+
 def _domain(node: Node, directory: Path) -> FederatedDomain:
     fields = node.fields(
         required=["trust_domain", "url", "profile"],

@@ -26,6 +26,8 @@ FEDERATED_PORT: Final = 15444  # mutual TLS, HTTP, for callers of other trust do
 OUTBOUND_PORT: Final = 15001  # the service's HTTP proxy
 FIRST_INBOUND_TCP_PORT: Final = 20000  # mutual TLS, connections
 INBOUND_TCP_PORTS: Final = 40000  # the clear ports below lie within, and are left out
+FIRST_FEDERATED_TCP_PORT: Final = 61000  # the same, for callers of other trust domains
+FEDERATED_TCP_PORTS: Final = 4000  # above those that Linux takes of its own choice
 FIRST_OUTBOUND_TCP_PORT: Final = 30000  # the service's own connections, in the clear
 OUTBOUND_TCP_PORTS: Final = 2700  # up to the range that Linux takes ports of its own choice from
 MAX_SOCKET_PATH_BYTES: Final = 107  # sun_path of unix(7), without its final NUL
@@ -63,6 +65,24 @@ def inbound_tcp_ports(ports: Iterable[int]) -> dict[int, int]:
             )
         found[port] = place
         taken.add(place)
+    return found
+
+
+def federated_tcp_ports(ports: Iterable[int]) -> dict[int, int]:
+    """Return for each `tcp` port that other trust domains may use the one that takes them.
+
+    Otherwise as `inbound_tcp_ports`.
+    """
+    found: dict[int, int] = {}
+    for port in sorted(ports):
+        if len(found) == FEDERATED_TCP_PORTS:
+            raise ConfigError(
+                "mesh.too_many_tcp", f"one service accepts over {len(found)} tcp ports of partners"
+            )
+        place = port % FEDERATED_TCP_PORTS
+        while FIRST_FEDERATED_TCP_PORT + place in found.values():
+            place = (place + 1) % FEDERATED_TCP_PORTS
+        found[port] = FIRST_FEDERATED_TCP_PORT + place
     return found
 
 
@@ -250,6 +270,10 @@ class Layout:
     def edge_socket(self, name: str) -> Path:
         """Where an isolated sidecar takes what the border brings in."""
         return self.own_dir(name) / "edge"
+
+    def partners_socket(self, name: str, port: int | None) -> Path:
+        """Where an isolated sidecar takes partners' requests (None) or connections to `port`."""
+        return self.own_dir(name) / ("p" if port is None else f"p{port}")
 
     def out_dir(self, name: str) -> Path:
         """Where the border listens for this sidecar."""

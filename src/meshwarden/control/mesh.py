@@ -20,6 +20,7 @@ from meshwarden.control.federation import (
     FederatedDomain,
     parse_endpoint,
     parse_federation,
+    parse_partners,
 )
 from meshwarden.control.tokens.settings import TokenSettings, parse_tokens
 from meshwarden.control.watching.settings import BehaviourSettings, parse_behaviour
@@ -87,6 +88,7 @@ class MeshService:
         directory: its working directory, absolute.
         user: the account it runs as; None: the one that runs meshwarden.
         edge: port of 127.0.0.1 on which its sidecar takes traffic from outside, plain HTTP.
+        partners: where callers of other trust domains arrive, by `tcp` port; None: their requests.
         start_timeout_s: seconds from its start by which it must be healthy.
         limits: what it may use, where the mesh is isolated.
         where: `file:line` of its entry, for errors.
@@ -103,6 +105,7 @@ class MeshService:
     directory: Path
     user: str | None = None
     edge: int | None = None
+    partners: Mapping[int | None, Address] = field(default_factory=dict)
     start_timeout_s: float = DEFAULT_START_TIMEOUT_S
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     where: str = "mesh"
@@ -262,7 +265,7 @@ def _check_egress(mesh: Mesh, service: Service) -> None:
 
 _KEYS = (
     "socket", "port", "health", "after", "environment", "directory", "user", "edge",
-    "start_timeout_s", "limits",
+    "start_timeout_s", "limits", "partners",
 )  # fmt: skip
 
 
@@ -282,10 +285,11 @@ def _service(name: str, node: Node, directory: Path) -> MeshService:
     timeout = fields.get("start_timeout_s")
     user = fields.get("user")
     below = fields.get("directory")
-    if not socket and port is None and (edge or health):
-        (edge or health or node).refuse(
+    partners = fields.get("partners")
+    if not socket and port is None and (given := edge or health or partners):
+        given.refuse(
             "mesh.listens_nowhere",
-            f"{name!r} listens nowhere, so it can have neither health nor edge",
+            f"{name!r} listens nowhere, so it can have neither health nor edge nor partners",
             hint="add `socket: true` or `port: N`",
         )
     return MeshService(
@@ -299,6 +303,10 @@ def _service(name: str, node: Node, directory: Path) -> MeshService:
         directory=directory / _plain(below) if below else directory,
         user=None if user is None else _plain(user),
         edge=None if edge is None else edge.integer(1, 65535),
+        partners={
+            port: Address(host=host, port=number)
+            for port, (host, number) in parse_partners(partners, _host_and_port).items()
+        },
         start_timeout_s=timeout.number(0.1, 3600) if timeout else DEFAULT_START_TIMEOUT_S,
         limits=_limits(fields.get("limits")),
         where=node.where,
@@ -416,6 +424,20 @@ def _check_ports(nodes: Mapping[str, Node], services: Mapping[str, MeshService])
                     hint=f"{taken[port].path} has it at {taken[port].where}",
                 )  # fmt: skip
             taken[port] = node
+    _check_partners(nodes, services)
+
+
+def _check_partners(nodes: Mapping[str, Node], services: Mapping[str, MeshService]) -> None:
+    taken: dict[Address, str] = {}
+    for name, service in services.items():
+        for address in service.partners.values():
+            if address in taken:
+                nodes[name].mapping()["partners"].refuse(
+                    "mesh.port_twice",
+                    f"{address} is wanted twice",
+                    hint=f"{taken[address]!r} has it",
+                )
+            taken[address] = name
 
 
 def _authority(node: Node | None, directory: Path) -> AuthoritySettings:

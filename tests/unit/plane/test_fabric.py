@@ -7,7 +7,13 @@ import pytest
 
 from meshwarden.adapters.envoy.model import Endpoint, Sidecar
 from meshwarden.adapters.yaml import parse_document
-from meshwarden.control.fabric import compile_filters, plan_sidecars, tcp_destinations
+from meshwarden.control.fabric import (
+    closed_to_partners,
+    compile_filters,
+    plan_border,
+    plan_sidecars,
+    tcp_destinations,
+)
 from meshwarden.control.layout import Layout, layout_of
 from meshwarden.control.mesh import Mesh, parse_mesh
 from meshwarden.policy import AccessPolicy, parse_policy
@@ -129,3 +135,30 @@ def test_a_rule_more_does_not_move_the_connections_that_a_service_was_told_of(
     after = tcp_destinations(more, mesh, layout, "ledger")
     assert len(after) == 3
     assert set(before) < set(after)
+
+
+PARTNER = "spiffe://partner.example/shop"
+
+
+def test_partners_get_into_an_isolated_mesh_where_the_file_says_and_nowhere_else(
+    tmp_path: Path,
+) -> None:
+    text = POLICY.decode().replace("from: [gateway]", f'from: [gateway, "{PARTNER}"]')
+    text = text.replace("from: [ledger], tcp: 5432", f'from: [ledger, "{PARTNER}"], tcp: 5432')
+    policy = parse_policy(parse_document(text.encode(), name="access.yaml"))
+    end = b'ledger: {command: [x], socket: true, partners: [{listen: "192.0.2.7:9443"}]'
+    document = MESH.replace(b"ledger: {command: [x], socket: true", end)
+    mesh = parse_mesh(parse_document(document, name="mesh.yaml"), tmp_path)
+    layout = layout_of(mesh, tmp_path / "s", first_uid=61184)
+    sidecars = plan_sidecars(policy, mesh, layout)
+    own_end = Endpoint(address=str(layout.partners_socket("ledger", None)))
+    assert sidecars["ledger"].federated == own_end
+    assert [(tcp.port, tcp.federated) for tcp in sidecars["database"].tcp] == [
+        (5432, None), (5433, None),
+    ]  # fmt: skip
+    ways = {
+        (one.listen.address, one.listen.port): one.to for one in plan_border(policy, mesh, layout)
+    }
+    assert ways["192.0.2.7", 9443] == own_end
+    assert closed_to_partners(policy, mesh, layout) == ["database"]
+    assert closed_to_partners(policy, mesh, layout_of(mesh, tmp_path / "s")) == []

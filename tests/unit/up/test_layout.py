@@ -4,6 +4,7 @@ import pytest
 
 from meshwarden.control.layout import (
     Layout,
+    federated_tcp_ports,
     inbound_tcp_ports,
     layout_of,
     outbound_tcp_ports,
@@ -90,3 +91,11 @@ def test_tcp_ports_of_one_service_never_share_the_port_that_takes_them() -> None
     assert set(found.values()) <= set(range(20_000, 60_000))
     with pytest.raises(ConfigError, match="accepts 40000 tcp ports"):
         inbound_tcp_ports(range(1, 40_001))
+
+
+def test_tcp_ports_for_partners_are_apart_from_all_others() -> None:
+    assert federated_tcp_ports([5432, 9432, 80]) == {80: 61080, 5432: 62432, 9432: 62433}
+    many = federated_tcp_ports(range(1, 4001))
+    assert set(many.values()) == set(range(61_000, 65_000))
+    with pytest.raises(ConfigError, match="over 4000 tcp ports"):
+        federated_tcp_ports(range(1, 4002))

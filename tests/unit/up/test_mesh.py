@@ -45,6 +45,15 @@ def test_all_keys_of_a_service_are_read() -> None:
     assert str(mesh.outside["v6.example"]) == "[::1]:443"
 
 
+def test_partners_arrive_where_the_file_says() -> None:
+    ends = "[{listen: '0.0.0.0:15444'}, {listen: '[::1]:8000', tcp: 5432}]"
+    mesh = parse(f"  a: {{command: [a], port: 1, partners: {ends}}}\n")
+    assert mesh.services["a"].partners == {
+        None: Address(host="0.0.0.0", port=15444),  # noqa: S104  # as it is meant
+        5432: Address(host="::1", port=8000),
+    }
+
+
 def test_health_tcp_means_that_it_accepts_connections() -> None:
     assert parse("  a: {command: [a], port: 1, health: tcp}\n").services["a"].health is None
 
@@ -61,6 +70,17 @@ def test_health_tcp_means_that_it_accepts_connections() -> None:
         ("  A_1: {command: [a]}\n", "mesh.name", 4, "A_1"),
         ("  control-plane: {command: [a]}\n", "mesh.name", 4, "taken"),
         ("  a: {command: [a], port: 0}\n", "document.type", 4, "65535"),
+        ("  a: {command: [a], partners: [{listen: '127.0.0.1:1'}]}\n",
+         "mesh.listens_nowhere", 4, "partners"),
+        ("  a: {command: [a], port: 1, partners: [{listen: somewhere:1}]}\n",
+         "mesh.outside", 4, "IP:port"),
+        ("  a: {command: [a], port: 1, partners: [{listen: '127.0.0.1:1', tcp: 0}]}\n",
+         "document.type", 4, "65535"),
+        ("  a: {command: [a], port: 1, partners: [{listen: '127.0.0.1:1'}, {listen: '[::1]:1'}]}\n",
+         "mesh.partners", 4, "again"),
+        ("  a: {command: [a], port: 1, partners: [{listen: '127.0.0.1:1'}]}\n"
+         "  b: {command: [b], port: 2, partners: [{listen: '127.0.0.1:1', tcp: 5}]}\n",
+         "mesh.port_twice", 5, "127.0.0.1:1"),
         ("  a: {command: [a], port: 65536}\n", "document.type", 4, "65535"),
         ("  a: {command: [a], port: 1, socket: true}\n", "mesh.socket_and_port", 4, "keep one"),
         ("  a: {command: [a], port: 80}\n  b: {command: [b], port: 80}\n", "mesh.port_twice", 5,

@@ -1,6 +1,6 @@
 """What a process is handed when clock, disk or authority fail: what it has, or nothing; never more."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pytest
 from tests.unit.plane.bench import START, FakeChance, FakeClock, new_authority
 
 from meshwarden.adapters.storage.register import FileRegister
+from meshwarden.control.workload import issuance
 from meshwarden.control.workload.issuance import Issued, WorkloadIssuing
 from meshwarden.identity import (
     Authority,
@@ -130,3 +131,15 @@ def test_a_process_that_is_cut_off_meets_no_registration_and_another_does() -> N
     assert [one.identity for one in world.issuing.registrations(OTHER)] == [IDENTITY]
     successor = ProcessFacts(pid=7, start_ticks=71, uid=1000, gid=1000)  # of the same number
     assert world.issuing.registrations(successor)
+
+
+def test_of_too_many_processes_those_that_are_away_are_forgotten_and_nobody_connected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(issuance, "MAX_INSTANCES", 2)
+    world, connected = World(), {FACTS.instance}
+    world.issuing.connected = connected.__contains__
+    there, away = world.ask(FACTS), world.ask(OTHER)
+    world.ask(replace(FACTS, pid=9))
+    assert world.ask(FACTS) is there
+    assert world.ask(OTHER) is not away

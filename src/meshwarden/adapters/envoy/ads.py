@@ -125,6 +125,11 @@ class DiscoveryServer:
             type_url: {name: versioned(message) for name, message in resources.items()}
             for type_url, resources in snapshot.items()
         }
+        state.answers = {
+            (type_url, name): answer
+            for (type_url, name), answer in state.answers.items()
+            if name in state.available.get(type_url, {})
+        }
         for type_url in ORDER:
             state.changed(type_url)
 
@@ -190,8 +195,12 @@ class DiscoveryServer:
         return self._nodes.setdefault(name, _Node(name))
 
     def record(self, node: _Node, answer: Acknowledgement) -> None:
-        """Take note of one answer and wake who waits for it."""
-        node.answers[(answer.type_url, answer.name)] = answer
+        """Take note of one answer and wake who waits for it.
+
+        What is not published is not kept: a proxy may name what it likes, again and again.
+        """
+        if answer.name in node.available.get(answer.type_url, {}):
+            node.answers[(answer.type_url, answer.name)] = answer
         node.answered.set()
         self._report(answer)
 

@@ -10,6 +10,8 @@ was open before is cut by this (each was tried on Envoy 1.40):
   filter that judges whenever octets arrive (CONTINUOUS) reads the metadata of the endpoint that the
   connection leads to, and EDS replaces the metadata of an endpoint in its place. So one single
   connection is closed with the next octets that the caller sends, and no other.
+- New connections of other trust domains, for whose certificates no list of ours speaks: an ECDS
+  filter for each of their ports, which decides on the caller's first octet.
 - A caller's pooled connections to a callee: every change of an endpoint drains the pools that lead
   to it (`close_connections_on_host_set_change`): idle connections are closed, busy ones after their
   response. The same metadata is what changes.
@@ -176,24 +178,45 @@ def endpoint_metadata(certificates: Mapping[str, str]) -> Metadata:
     return metadata
 
 
+def partners_containment(port: int) -> str:
+    """Return the name of the filter in front of connections of other trust domains to `port`."""
+    return f"{CONTAINMENT}/{port}"
+
+
+def partners_resource(port: int, certificates: Collection[str]) -> TypedExtensionConfig:
+    """Return that filter: it closes new connections that show one of `certificates` (SHA-256)."""
+    listed = {"list_expr": {"elements": [_text(sha256) for sha256 in sorted(certificates)]}}
+    digest = _select("connection", "sha256_peer_certificate_digest")
+    rules = {"action": "DENY", "policies": {REVOKED: _where(_call("@in", digest, listed))}}
+    config = network_rbac.RBAC()
+    ParseDict({"stat_prefix": "containment.", "rules": rules}, config)
+    return TypedExtensionConfig(name=partners_containment(port), typed_config=packed(config))
+
+
 def _connection_filter(digest: _Json) -> Filter:
     metadata = _select("xds", "upstream_host_metadata")
     chosen = _call("_[_]", _select(metadata, "filter_metadata"), _text(_METADATA))
-    policy = {
-        "permissions": [{"any": True}],
-        "principals": [{"any": True}],
-        "condition": _call("@in", digest, chosen),
-    }
     config = network_rbac.RBAC()
     ParseDict(
         {
             "stat_prefix": "containment.",
             "enforcement_type": "CONTINUOUS",
-            "rules": {"action": "DENY", "policies": {REVOKED: policy}},
+            "rules": {
+                "action": "DENY",
+                "policies": {REVOKED: _where(_call("@in", digest, chosen))},
+            },
         },
         config,
     )
     return Filter(name="envoy.filters.network.rbac", typed_config=packed(config))
+
+
+def _where(condition: _Json) -> _Json:
+    return {
+        "permissions": [{"any": True}],
+        "principals": [{"any": True}],
+        "condition": condition,
+    }
 
 
 def _select(operand: str | _Json, name: str) -> _Json:

@@ -4,6 +4,8 @@
   service. Nothing passes that no rule allows; a filter that has not arrived yet keeps the listener
   shut.
 - `inbound/<port>`: the same for connections.
+- `federated`, `federated/<port>`: the same for callers of other trust domains, whose certificates
+  their own bundles verify.
 - `outbound`: the service's own requests, as to an HTTP proxy: by service name over mutual TLS, or
   to a listed outside host (also by CONNECT, end to end). Any other host is refused here.
 - `outbound/<service>/<port>`: the service's own connections.
@@ -58,16 +60,20 @@ from meshwarden.adapters.envoy.containment import (
     containment_resource,
     inbound_filter,
     outbound_filter,
+    partners_containment,
+    partners_resource,
     peer_filter,
 )
-from meshwarden.adapters.envoy.model import Callee, Filters, Outside, Sidecar, TcpInbound
+from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
 from meshwarden.adapters.envoy.redirected import NOT_LISTED, build_redirected
 from meshwarden.adapters.envoy.tls import (
+    BUNDLE,
     FEDERATED_BUNDLES,
     ads_source,
     callee_socket,
     callers_name,
     packed,
+    partners_name,
 )
 from meshwarden.adapters.envoy.verification import (
     HEADER,
@@ -102,12 +108,23 @@ def build_filters(
     verification: Verification | None = None,
 ) -> dict[str, TypedExtensionConfig]:
     """Return what the inbound listeners ask for by name: compiled policy, and what goes before."""
-    found = build_policy_filters(sidecar, filters)
+    found = build_policy_filters(sidecar, filters) | build_partner_filters(sidecar, containment)
     if sidecar.inbound:
         found[CONTAINMENT] = containment_resource(containment)
     if sidecar.verifies_tokens and verification is not None:
         found[TOKENS] = verification_resource(verification)
     return found
+
+
+def build_partner_filters(
+    sidecar: Sidecar, containment: Containment
+) -> dict[str, TypedExtensionConfig]:
+    """Return what is contained of partners' connections, as their listeners ask for it by name."""
+    return {
+        partners_containment(one.port): partners_resource(one.port, containment.of(*one.partners))
+        for one in sidecar.tcp
+        if one.federated
+    }
 
 
 def build_policy_filters(sidecar: Sidecar, filters: Filters) -> dict[str, TypedExtensionConfig]:
@@ -127,11 +144,12 @@ def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
     log = str(sidecar.access_log)
     found = [_outbound(sidecar, log)]
     found += [_outbound_tcp(callee, log) for callee in sidecar.callees if callee.port]
-    found += [_inbound_tcp(inbound, log) for inbound in sidecar.tcp]
+    found += [_inbound_tcp(inbound, log) for inbound in sidecar.tcp if inbound.callers]
+    found += [_federated_tcp(inbound, log) for inbound in sidecar.tcp if inbound.federated]
     if sidecar.inbound:
-        found.append(_inbound(sidecar, log))
+        found.append(_inbound(sidecar))
     if sidecar.federated:
-        found.append(_federated(sidecar, log))
+        found.append(_federated(sidecar))
     if sidecar.edge:
         found.append(_edge(sidecar, log))
     if sidecar.redirected:
@@ -153,10 +171,24 @@ def build_routes(sidecar: Sidecar) -> dict[str, RouteConfiguration]:
     }
 
 
-def _inbound(sidecar: Sidecar, log: str) -> Listener:
+def _inbound(sidecar: Sidecar) -> Listener:
     assert sidecar.inbound  # noqa: S101  # the caller checked
+    return _mutual(INBOUND, sidecar, sidecar.inbound, BUNDLE, shows=sidecar.shows_certificate)
+
+
+def _federated(sidecar: Sidecar) -> Listener:
+    """Return the listener of other trust domains: the same policy, other bundles."""
+    assert sidecar.federated  # noqa: S101  # the caller checked
+    return _mutual(FEDERATED, sidecar, sidecar.federated, FEDERATED_BUNDLES)
+
+
+def _mutual(
+    name: str, sidecar: Sidecar, listen: Endpoint, validation: str, *, shows: bool = False
+) -> Listener:
+    """Return a listener of requests; `shows`: tell the service the caller's certificate."""
+    log = str(sidecar.access_log)
     manager = _manager(
-        INBOUND,
+        name,
         accesslog.inbound_http(log),
         filters=[
             *([verification_filter()] if sidecar.verifies_tokens else []),
@@ -167,57 +199,51 @@ def _inbound(sidecar: Sidecar, log: str) -> Listener:
         common_http_protocol_options=HttpProtocolOptions(
             max_connection_duration=_CONNECTION_LIMIT, max_stream_duration=_STREAM_LIMIT
         ),
-        route_config=_to_application(INBOUND),
+        route_config=_to_application(name),
         forward_client_cert_details=_Manager.SANITIZE_SET,
-        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(
-            uri=True, cert=sidecar.shows_certificate
-        ),
+        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(uri=True, cert=shows),
     )
     return Listener(
-        name=INBOUND,
-        address=address_of(sidecar.inbound),
+        name=name,
+        address=listening_at(listen),
+        listener_filters=_announcement(listen),
         access_log=[accesslog.refused_handshakes(log)],
-        filter_chains=[_chain([_http(manager)], callee_socket())],
-    )
-
-
-def _federated(sidecar: Sidecar, log: str) -> Listener:
-    """Return the listener of other trust domains: the same policy, other bundles."""
-    assert sidecar.federated  # noqa: S101  # the caller checked
-    manager = _manager(
-        FEDERATED,
-        accesslog.inbound_http(log),
-        filters=[_discovered_http(AUTHORIZATION)],
-        route_config=_to_application(FEDERATED),
-        forward_client_cert_details=_Manager.SANITIZE_SET,
-        set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(uri=True),
-    )
-    return Listener(
-        name=FEDERATED,
-        address=address_of(sidecar.federated),
-        access_log=[accesslog.refused_handshakes(log)],
-        filter_chains=[_chain([_http(manager)], callee_socket(FEDERATED_BUNDLES))],
+        filter_chains=[_chain([_http(manager)], callee_socket(validation))],
     )
 
 
 def _inbound_tcp(inbound: TcpInbound, log: str) -> Listener:
     name = f"{INBOUND}/{inbound.port}"
-    authorization = Filter(
-        name=f"{AUTHORIZATION}/{inbound.port}",
-        config_discovery=ExtensionConfigSource(
-            config_source=ads_source(), type_urls=[_NETWORK_RBAC]
-        ),
+    return _mutual_tcp(name, inbound, inbound.listen, callers_name(inbound.port), log, [])
+
+
+def _federated_tcp(inbound: TcpInbound, log: str) -> Listener:
+    assert inbound.federated  # noqa: S101  # the caller checked
+    name = f"{FEDERATED}/{inbound.port}"
+    contained = [_discovered_network(partners_containment(inbound.port))]
+    return _mutual_tcp(
+        name, inbound, inbound.federated, partners_name(inbound.port), log, contained
     )
+
+
+def _mutual_tcp(
+    name: str,
+    inbound: TcpInbound,
+    listen: Endpoint,
+    validation: str,
+    log: str,
+    contained: list[Filter],
+) -> Listener:
+    """Return a listener of connections to one port; `contained` filters come before the others."""
+    authorization = _discovered_network(f"{AUTHORIZATION}/{inbound.port}")
     record = accesslog.inbound_tcp(log, port=inbound.port)
     proxy = _tcp(name, application_cluster(inbound.port), record, proven=True)
     return Listener(
         name=name,
-        address=address_of(inbound.listen),
+        address=listening_at(listen),
+        listener_filters=_announcement(listen),
         filter_chains=[
-            _chain(
-                [inbound_filter(), authorization, proxy],
-                callee_socket(callers_name(inbound.port)),
-            )
+            _chain([*contained, inbound_filter(), authorization, proxy], callee_socket(validation))
         ],
     )
 
@@ -260,16 +286,20 @@ def _edge(sidecar: Sidecar, log: str) -> Listener:
     return Listener(
         name=EDGE,
         address=listening_at(sidecar.edge),
-        listener_filters=[] if sidecar.edge.port else [_announced()],
+        listener_filters=_announcement(sidecar.edge),
         filter_chains=[_chain([_http(manager)])],
     )
 
 
-def _announced() -> ListenerFilter:
-    """Return the filter that takes the client's address from the border."""
-    return ListenerFilter(
-        name="envoy.filters.listener.proxy_protocol", typed_config=packed(ProxyProtocol())
-    )
+def _announcement(listen: Endpoint) -> list[ListenerFilter]:
+    """Return what takes the client's address from the border, who comes by a Unix socket."""
+    if listen.port:
+        return []
+    return [
+        ListenerFilter(
+            name="envoy.filters.listener.proxy_protocol", typed_config=packed(ProxyProtocol())
+        )
+    ]
 
 
 def _manager(
@@ -300,6 +330,11 @@ def _router() -> hcm.HttpFilter:
 def _discovered_http(name: str) -> hcm.HttpFilter:
     source = ExtensionConfigSource(config_source=ads_source(), type_urls=[_HTTP_RBAC])
     return hcm.HttpFilter(name=name, config_discovery=source)
+
+
+def _discovered_network(name: str) -> Filter:
+    source = ExtensionConfigSource(config_source=ads_source(), type_urls=[_NETWORK_RBAC])
+    return Filter(name=name, config_discovery=source)
 
 
 def _http(manager: Message) -> Filter:

@@ -26,15 +26,19 @@ class TcpInbound:
 
     Attributes:
         port: as the policy names it.
-        callers: who may connect; at least one.
+        callers: who may connect; none where only others' workloads may.
         listen: where callers arrive with mutual TLS.
         application: where the service listens.
+        partners: workloads of other trust domains that may connect.
+        federated: where those arrive; None where there are none.
     """
 
     port: int
     callers: tuple[SpiffeId, ...]
     listen: Endpoint
     application: Endpoint
+    partners: tuple[SpiffeId, ...] = ()
+    federated: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +122,7 @@ class Sidecar:
 
     @property
     def meets_others(self) -> bool:
-        """Whether it verifies workloads of other trust domains, as callers or as callees."""
+        """Whether requests lead it to or bring it workloads of other trust domains."""
         return self.federated is not None or any(host.identity for host in self.outside)
 
 

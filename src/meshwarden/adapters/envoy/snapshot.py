@@ -5,7 +5,7 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from meshwarden.adapters.envoy import ads, clusters, listeners
 from meshwarden.adapters.envoy.containment import Containment
 from meshwarden.adapters.envoy.model import Filters, Sidecar
-from meshwarden.adapters.envoy.tls import bundle_secret, callers_secret
+from meshwarden.adapters.envoy.tls import bundle_secret, callers_secret, partners_secret
 from meshwarden.adapters.envoy.verification import Verification
 
 
@@ -33,8 +33,8 @@ def build_snapshot(
         verification: what tokens are verified with; needed where the sidecar verifies any.
     """
     secrets = [svid, *build_trust(sidecar, bundle, crls)]
-    if sidecar.meets_others and federated is not None:
-        secrets.append(federated)
+    if federated is not None:
+        secrets += build_federated(sidecar, federated)
     return {
         ads.CLUSTERS: clusters.build_clusters(sidecar),
         ads.ENDPOINTS: clusters.build_endpoints(sidecar, containment),
@@ -48,4 +48,14 @@ def build_snapshot(
 def build_trust(sidecar: Sidecar, bundle: str, crls: str) -> list[Secret]:
     """Return what one sidecar verifies its peers with; arguments as for `build_snapshot`."""
     found = [bundle_secret(bundle, crls)] if sidecar.inbound or sidecar.callees else []
-    return found + [callers_secret(bundle, one.port, one.callers, crls) for one in sidecar.tcp]
+    return found + [
+        callers_secret(bundle, one.port, one.callers, crls) for one in sidecar.tcp if one.callers
+    ]
+
+
+def build_federated(sidecar: Sidecar, federated: Secret) -> list[Secret]:
+    """Return what one sidecar verifies workloads of other trust domains with, if it meets any."""
+    found = [federated] if sidecar.meets_others else []
+    return found + [
+        partners_secret(federated, one.port, one.partners) for one in sidecar.tcp if one.federated
+    ]

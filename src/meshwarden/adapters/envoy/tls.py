@@ -96,6 +96,19 @@ def federated_secret(bundles: Mapping[str, str]) -> Secret:
     )
 
 
+def partners_secret(federated: Secret, port: int, partners: Iterable[SpiffeId]) -> Secret:
+    """Return `federated` (`federated_secret`) for those of other domains who may use `port`."""
+    secret = Secret(name=partners_name(port), validation_context=federated.validation_context)
+    names = [_named(partner) for partner in partners]
+    secret.validation_context.match_typed_subject_alt_names.extend(names)
+    return secret
+
+
+def partners_name(port: int) -> str:
+    """Return the name of the secret that says who of other trust domains may use `port`."""
+    return f"partners/{port}"
+
+
 def callers_name(port: int) -> str:
     """Return the name of the secret that says who may connect to `port`."""
     return f"callers/{port}"

@@ -3,8 +3,8 @@
 Steps:
 
 1. SO_PEERCRED, SO_PEERGROUPS: pid, user and groups at the time of `connect`; SO_PEERPIDFD (Linux
-   6.5): a handle on that very process. On older kernels the handle is opened by number: between
-   `connect` and here the number could have passed to another process; user and groups could not.
+   6.5): a handle on that very process. On older kernels the handle is opened by number, which could
+   have passed to another process since `connect`: it must at least belong to the same user.
 2. Facts from /proc/<pid>, its start before and after them.
 3. The handle must still name a living process. As long as it lives its number is its own, so the
    facts are about it and nobody else.
@@ -15,6 +15,7 @@ runs other code by then (`exec`); both belong to the same user.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import select
@@ -65,7 +66,7 @@ def attest(connection: socket.socket, *, proc: str = "/proc") -> Peer:
     pid, uid, gid = _CREDENTIALS.unpack(raw)
     if pid <= 0:
         raise _gone(pid)
-    pidfd = _handle(connection, pid)  # 1
+    pidfd = _handle(connection, pid, uid, proc)  # 1
     try:
         groups = _peer_groups(connection)
         facts = _facts(f"{proc}/{pid}", pid=pid, uid=uid, gid=gid, groups=groups)  # 2
@@ -122,15 +123,20 @@ def age_s(facts: ProcessFacts) -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - facts.start_ticks / _TICKS_PER_S
 
 
-def _handle(connection: socket.socket, pid: int) -> int:
+def _handle(connection: socket.socket, pid: int, uid: int, proc: str) -> int:
     try:
         return connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
-    except OSError:
-        pass  # before Linux 6.5, or the process is gone: the next call tells
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:  # its number may be another's by now
+            raise _gone(pid) from error
     try:
-        return os.pidfd_open(pid)
+        pidfd = os.pidfd_open(pid)  # before Linux 6.5
     except OSError as error:
         raise _gone(pid) from error
+    if _user(f"{proc}/{pid}") != uid:
+        os.close(pidfd)
+        raise _gone(pid)
+    return pidfd
 
 
 def _lives(pidfd: int) -> bool:
@@ -186,6 +192,15 @@ def _stat(folder: str) -> tuple[int, int]:
     """Return session and start: fields 6 and 22 of proc(5), after a name that may hold anything."""
     fields = _read(f"{folder}/stat").rpartition(b")")[2].split()
     return int(fields[3]), int(fields[19])
+
+
+def _user(folder: str) -> int | None:
+    """Return the effective user of a process; None where there is none."""
+    with contextlib.suppress(OSError):
+        for line in _read(f"{folder}/status").splitlines():
+            if line.startswith(b"Uid:"):
+                return int(line.split()[2])
+    return None
 
 
 def _groups(folder: str) -> frozenset[int]:

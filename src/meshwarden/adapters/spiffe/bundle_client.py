@@ -47,7 +47,10 @@ async def fetch_bundle_spiffe(url: str, endpoint: SpiffeId, trusted: Bundle) -> 
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False  # an SVID names no host
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=trusted.roots.pem)
+    try:
+        context.load_verify_locations(cadata=trusted.roots.pem)
+    except ssl.SSLError as error:  # it parses these more strictly than we do
+        raise _failed(url, error) from error
     return await _fetch(url, context, endpoint)
 
 
@@ -79,7 +82,11 @@ async def _fetch(url: str, context: ssl.SSLContext, endpoint: SpiffeId | None) -
 def _require_endpoint(response: httpx.Response, endpoint: SpiffeId) -> None:
     stream: Any = response.extensions["network_stream"]
     raw: bytes = stream.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    found = verify_leaf(x509.load_der_x509_certificate(raw))
+    try:
+        certificate = x509.load_der_x509_certificate(raw)
+    except ValueError as error:
+        raise VerificationError("identity.malformed", f"its certificate: {error}") from error
+    found = verify_leaf(certificate)
     if found != endpoint:
         raise VerificationError("identity.untrusted", f"the endpoint is {found}, not {endpoint}")
 

@@ -1,7 +1,9 @@
 """The control plane: policy, certificates and recorded calls of one running mesh.
 
 `plane` owns them, `certificates` keeps every sidecar's SVID fresh, `published` is the policy that
-sidecars run, `status` is what the plane says about itself.
+sidecars run and `drift` whether they do, `status` is what the plane says about itself. `revocation`
+takes a certificate back: `targets` says which, `enforcing` tells the sidecars, `severing` cuts in
+the network what they leave, `superseded` knows which connections that concerns.
 """
 
 from meshwarden.control.plane.opening import open_plane

@@ -23,15 +23,17 @@ from typing import Final
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy.accesslog_reopen import reopen_logs
-from meshwarden.adapters.envoy.ads import DiscoveryServer
-from meshwarden.adapters.envoy.tls import federated_secret
+from meshwarden.adapters.envoy.ads import SECRETS, DiscoveryServer
+from meshwarden.adapters.envoy.delta import Acknowledgement
+from meshwarden.adapters.envoy.tls import SVID, federated_secret
 from meshwarden.adapters.envoy.verification import Verification
 from meshwarden.adapters.process import accepts
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.alarms import Alarms
 from meshwarden.control.plane.certificates import Certificates
-from meshwarden.control.plane.enforcement import Enforcement
+from meshwarden.control.plane.drift import Enforcement
+from meshwarden.control.plane.enforcing import Enforcer
 from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.losses import watch_losses
 from meshwarden.control.plane.naming import naming_of
@@ -41,6 +43,8 @@ from meshwarden.control.plane.revocation import Revoker
 from meshwarden.control.plane.rotation import Rotation
 from meshwarden.control.plane.severing import Severing
 from meshwarden.control.plane.status import SidecarStatus, Status
+from meshwarden.control.plane.superseded import Superseded
+from meshwarden.control.plane.targets import Targets
 from meshwarden.control.plane.telling import Teller
 from meshwarden.control.plane.tokens import MeshTokens
 from meshwarden.control.recording import LogSource, Recorder
@@ -74,6 +78,7 @@ class ControlPlane:
         tokens: the token service; None where the mesh has none.
         watch: scores the recorded calls; None where nothing is watched.
         publisher: keeps the sidecars on the policy in force.
+        enforcer: tells the sidecars what is cut off, and whom to trust.
         revoker: revokes certificates.
         rotation: replaces authorities.
         workload: the SPIFFE Workload API.
@@ -92,6 +97,7 @@ class ControlPlane:
     tokens: MeshTokens | None = None
     watch: Watch | None = None
     publisher: Publisher = field(init=False)
+    enforcer: Enforcer = field(init=False)
     revoker: Revoker = field(init=False)
     rotation: Rotation = field(init=False)
     workload: Workload = field(init=False)
@@ -103,7 +109,7 @@ class ControlPlane:
         self._alarms = Alarms(
             teller=self.teller, clock=self.clock, trust_domain=self.first.policy.trust_domain
         )
-        self._server = DiscoveryServer(self._alarms.refused_by_sidecar)
+        self._server = DiscoveryServer(self._answered)
         self.enforcement = Enforcement(
             published=lambda: self.published,
             answers=self._server.answers,
@@ -114,13 +120,24 @@ class ControlPlane:
         self.certificates.issued = self._issued
         self.certificates.withheld = self._is_withheld
         self.identities.unrecorded = self._alarms.unrecorded
-        self.revoker = Revoker(
+        severing = Severing(layout=self.layout)
+        self.enforcer = Enforcer(
             server=self._server,
+            identities=self.identities,
+            sidecars=lambda: self.published.sidecars,
+        )
+        targets = Targets(
+            identities=self.identities, services=tuple(self.mesh.services), clock=self.clock
+        )
+        self.revoker = Revoker(
+            enforcer=self.enforcer,
+            targets=targets,
             identities=self.identities,
             certificates=self.certificates,
             sidecars=lambda: self.published.sidecars,
             clock=self.clock,
-            severing=Severing(layout=self.layout),
+            severing=severing,
+            superseded=Superseded(mark=severing.mark),
             show_workloads=self._show_workloads,
         )
         self.publisher = Publisher(
@@ -143,7 +160,7 @@ class ControlPlane:
             identities=self.identities,
             certificates=self.certificates,
             sidecars=tuple(self.mesh.services),
-            push=self.revoker.push,
+            push=self.enforcer.push,
             renewed=self.publisher.renewed,
             clock=self.clock,
             chance=self.chance,
@@ -164,6 +181,7 @@ class ControlPlane:
             withheld=self._is_withheld,
             lifetime_s=self.certificates.lifetime_s,
         )
+        targets.federated = self.workload.federation.bundles
         if self.tokens is not None:
             self.tokens.join(self)
 
@@ -242,6 +260,11 @@ class ControlPlane:
         if self.tokens is not None:
             self.tokens.reload()
 
+    def _answered(self, answer: Acknowledgement) -> None:
+        self._alarms.refused_by_sidecar(answer)
+        if (answer.type_url, answer.name, answer.error) == (SECRETS, SVID, None):
+            self.revoker.presents(answer.node)
+
     def _follow_logs(self) -> None:
         for name in self.mesh.services:
             admin = self.layout.admin_socket(name)
@@ -261,7 +284,7 @@ class ControlPlane:
             self.teller.retry()
             self.identities.look()
             await self.rotation.look()
-            self.revoker.look()
+            self.enforcer.look()
 
     async def _sidecars_ended(self) -> bool:
         """Return whether all sidecars have ended, at once or in the second that this takes."""

@@ -16,7 +16,7 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from meshwarden.adapters.envoy.ads import FILTERS, SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.border import build_border
 from meshwarden.adapters.envoy.listeners import build_policy_filters
-from meshwarden.adapters.envoy.snapshot import build_snapshot
+from meshwarden.adapters.envoy.snapshot import build_federated, build_snapshot
 from meshwarden.adapters.envoy.tls import svid_secret
 from meshwarden.adapters.envoy.verification import Verification, verification_resource
 from meshwarden.control.fabric import plan_border
@@ -119,8 +119,8 @@ class Publisher:
         """Tell the sidecars that meet workloads of other trust domains those domains' roots."""
         secret = self.federated()
         for name in self.mesh.services:
-            if self.published.sidecars[name].meets_others:
-                self.server.update(name, SECRETS, secret.name, secret)
+            for one in build_federated(self.published.sidecars[name], secret):
+                self.server.update(name, SECRETS, one.name, one)
 
     def verify(self) -> None:
         """Tell every sidecar what tokens are verified with now."""

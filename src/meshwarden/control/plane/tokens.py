@@ -94,7 +94,7 @@ class MeshTokens:
         plane.identities.contained_tokens = self.contained
         plane.teller.heard = self._hear
         self.service.keeping.changed = plane.publisher.verify
-        self.receiver = Receiver(service=self.service, contain=plane.revoker.enforce_containment)
+        self.receiver = Receiver(service=self.service, contain=plane.enforcer.enforce_containment)
         self.service.suspicion = self.suspicion.of
         self.service.failed = self._failed
         self.service.subjects.workload_keys = self._workload_keys
@@ -132,7 +132,7 @@ class MeshTokens:
         found = revocation(kind, value, time=self.service.clock.now(), reason=reason)
         recording = asyncio.create_task(self.service.keeping.revoke([found]))
         await asyncio.sleep(0)  # it is in force here before anybody is told
-        pending = await self._plane.revoker.enforce_containment()
+        pending = await self._plane.enforcer.enforce_containment()
         enforced_ms = (loop.time() - start) * 1000
         recorded = True
         try:

@@ -142,8 +142,10 @@ def claims_of(mesh: Mesh, layout: Layout) -> Iterator[Claim]:
             if port is not None and not (layout.isolated and key == "port"):
                 who = f"services.{name}.{key} ({service.where})"
                 yield Claim(address=Address(host="127.0.0.1", port=port), who=who)
-        if layout.isolated:
-            continue  # only an edge is in the machine's own network
+        if layout.isolated:  # only edges and partners' ends are in the machine's own network
+            for address in service.partners.values():
+                yield Claim(address=address, who=f"services.{name}.partners ({service.where})")
+            continue
         for address in (layout.address(name), layout.proxy(name)):
             yield Claim(address=address, who=f"the sidecar of {name!r}")
 

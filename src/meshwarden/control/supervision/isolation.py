@@ -154,8 +154,10 @@ class Isolation:
 
     def border(self, program: Program) -> Program:
         """Return the program of the border, shut in, in the machine's own network."""
-        edges = [service.edge for service in self._mesh.services.values() if service.edge]
-        low = min(edges, default=FIRST_HIGH_PORT) < FIRST_HIGH_PORT
+        services = self._mesh.services.values()
+        ports = [service.edge for service in services if service.edge]
+        ports += [end.port for service in services for end in service.partners.values()]
+        low = min(ports, default=FIRST_HIGH_PORT) < FIRST_HIGH_PORT
         account = _nobody(self._layout.border_uid, capability=BIND_LOW_PORTS if low else None)
         room = Room(
             view=self._own_view(account, [self._layout.run_dir]), processes=SIDECAR_PROCESSES

@@ -9,10 +9,9 @@ from pathlib import Path
 from meshwarden.adapters.envoy.bootstrap import envoy_command, render_bootstrap
 from meshwarden.adapters.process import answers
 from meshwarden.adapters.storage.tail import end_last_line
-from meshwarden.control.fabric import has_foreign_callers, tcp_destinations
+from meshwarden.control.fabric import foreign_ends, tcp_destinations
 from meshwarden.control.layout import (
     BORDER,
-    FEDERATED_PORT,
     Layout,
     inbound_tcp_ports,
     service_environment,
@@ -93,7 +92,7 @@ def _tcp_claims(mesh: Mesh, policy: AccessPolicy, layout: Layout) -> list[Claim]
         ports = inbound_tcp_ports(policy.services[name].tcp_ports)
         taken = [Address(host=host, port=port) for port in ports.values()]
         taken += [address for _, _, address in tcp_destinations(policy, mesh, layout, name)]
-        if has_foreign_callers(policy, name):
-            taken.append(Address(host=host, port=FEDERATED_PORT))
+        others = foreign_ends(policy, mesh.services[name], layout)
+        taken += [Address(host=end.address, port=end.port) for end in others.values() if end.port]
         claims += [Claim(address=address, who=who) for address in taken]
     return claims

@@ -30,7 +30,8 @@ from meshwarden.identity import (
 from meshwarden.kernel import Chance, Clock, MeshwardenError, SpiffeId
 
 MAX_INSTANCES: Final = 8192
-"""Processes whose SVIDs are kept; beyond, those that asked longest ago get new ones next time."""
+"""Processes whose SVIDs are kept; beyond, of those that are not connected the ones that asked
+longest ago get new ones next time. What connects is bounded by the server."""
 
 RETRY: Final = timedelta(seconds=5)
 SET_BACK: Final = timedelta(seconds=30)
@@ -201,9 +202,14 @@ class WorkloadIssuing:
         self.issued(Issued(svid=svid, facts=facts, renewed=renewed))
         held.svids[identity] = svid
         self._schedule(held, identity, renewal_time(svid, uniform=self.chance.uniform()))
-        while len(self._held) > MAX_INSTANCES:
-            self._held.popitem(last=False)
+        if len(self._held) > MAX_INSTANCES:
+            self._forget_one(facts.instance)
         return svid
+
+    def _forget_one(self, latest: Instance) -> None:
+        away = (one for one in self._held if one != latest and not self.connected(one))
+        if (oldest := next(away, None)) is not None:
+            del self._held[oldest]
 
     def _schedule(self, held: _Held, identity: SpiffeId, moment: datetime) -> None:
         held.renew_at[identity] = moment

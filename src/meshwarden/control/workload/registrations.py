@@ -69,15 +69,20 @@ class Registrations:
 
     def _services(self, policy: AccessPolicy) -> list[Registration]:
         sessions = load_started(self.layout.processes)
-        return [
+        found = (
             _service(policy.services[name].identity, sessions[name], service.user)
             for name, service in self.mesh.services.items()
             if name in sessions and name in policy.services
-        ]
+        )
+        return [one for one in found if one is not None]
 
 
-def _service(identity: SpiffeId, session: Session, user: str | None) -> Registration:
-    uid = pwd.getpwnam(user).pw_uid if user else None
+def _service(identity: SpiffeId, session: Session, user: str | None) -> Registration | None:
+    """Return a service's registration; None where its account is gone: nobody can be it."""
+    try:
+        uid = pwd.getpwnam(user).pw_uid if user else None
+    except KeyError:
+        return None
     return Registration(identity=identity, selectors=Selectors(session=session, uid=uid))
 
 

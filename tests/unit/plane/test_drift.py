@@ -8,7 +8,7 @@ from tests.unit.plane.bench import Bench
 
 from meshwarden.adapters.envoy.ads import FILTERS
 from meshwarden.adapters.envoy.delta import Acknowledgement
-from meshwarden.control.plane.enforcement import Enforcement, compiled_versions
+from meshwarden.control.plane.drift import Enforcement, compiled_versions
 from meshwarden.control.plane.published import Published
 
 
