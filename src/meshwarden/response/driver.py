@@ -4,10 +4,11 @@ Rules for every driver; one suite of tests holds for all of them:
 
 - Each method may be called again after a crash: what has been done already is not done twice, and
   what is gone already is no error.
-- An instance is one start of one program: what its service is started as afterwards has another
-  name. What is asked of an instance never touches its successor.
+- An instance lasts until `replace`. Where the place starts it again by itself after it ended, that
+  is the same one: a suspect that ends is none the cleaner. Its replacement has another name, and
+  what is asked of an instance never touches its replacement.
 - They raise DependencyError where the place does not do it, StateError `driver.gone` where the
-  instance does not run any more and the question makes no sense without it. Who calls bounds their
+  instance was replaced already and the question makes no sense without it. Who calls bounds their
   time.
 """
 
@@ -23,7 +24,7 @@ class Instance:
 
     Attributes:
         service: its name in the mesh.
-        name: how the driver knows it: a process by number and start, a container by its id.
+        name: how the driver knows it; a container's id. Never given twice.
     """
 
     service: str
@@ -55,7 +56,7 @@ class Driver(Protocol):
     """One kind of place."""
 
     async def running(self, service: str) -> Instance | None:
-        """Return the instance of `service` that runs now; None where none does."""
+        """Return the instance of `service` that is there now; None where none is."""
         ...
 
     async def freeze(self, instance: Instance) -> int:
