@@ -36,6 +36,7 @@ from meshwarden.control.plane.losses import watch_losses
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.published import Published
 from meshwarden.control.plane.publishing import Publisher
+from meshwarden.control.plane.quarantine import Quarantine
 from meshwarden.control.plane.revocation import Revoker
 from meshwarden.control.plane.rotation import Rotation
 from meshwarden.control.plane.severing import Severing
@@ -74,6 +75,7 @@ class ControlPlane:
         watch: scores the recorded calls; None where nothing is watched.
         publisher: keeps the sidecars on the policy in force.
         revoker: revokes certificates.
+        quarantine: cuts services off.
         rotation: replaces authorities.
         workload: the SPIFFE Workload API.
     """
@@ -92,6 +94,7 @@ class ControlPlane:
     watch: Watch | None = None
     publisher: Publisher = field(init=False)
     revoker: Revoker = field(init=False)
+    quarantine: Quarantine = field(init=False)
     rotation: Rotation = field(init=False)
     workload: Workload = field(init=False)
     enforcement: Enforcement = field(init=False)
@@ -113,6 +116,16 @@ class ControlPlane:
         self.certificates.issued = self._issued
         self.certificates.withheld = self._is_withheld
         self.identities.unrecorded = self._alarms.unrecorded
+        self.quarantine = Quarantine(
+            layout=self.layout,
+            publisher=lambda: self.publisher,
+            revoker=lambda: self.revoker,
+            identities=self.identities,
+            clock=self.clock,
+            show_workloads=self._show_workloads,
+        )
+        self.identities.quarantined = self.quarantine.held
+        self.enforcement.isolated = self.quarantine.services
         self.revoker = Revoker(
             server=self._server,
             identities=self.identities,
@@ -133,6 +146,7 @@ class ControlPlane:
             federated=self._federated,
             certified=self.revoker.keep_withheld,
             replaced=self._replaced,
+            isolated=self.quarantine.services,
         )
         self.rotation = Rotation(
             directory=self.layout.authority_dir,
@@ -278,7 +292,7 @@ class ControlPlane:
         self._issued(issued.facts.holder, issued.svid, issued.renewed)
 
     def _is_withheld(self, holder: str) -> bool:
-        return holder in self.identities.register.withheld
+        return holder in self.identities.register.withheld or self.quarantine.withholds(holder)
 
     def _show_workloads(self) -> None:
         self.workload.refresh()

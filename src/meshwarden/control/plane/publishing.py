@@ -16,9 +16,10 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from meshwarden.adapters.envoy.ads import FILTERS, SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.border import build_border
 from meshwarden.adapters.envoy.listeners import build_policy_filters
+from meshwarden.adapters.envoy.model import Filters
 from meshwarden.adapters.envoy.snapshot import build_snapshot
 from meshwarden.adapters.envoy.tls import svid_secret
-from meshwarden.control.fabric import plan_border
+from meshwarden.control.fabric import compile_filters, plan_border
 from meshwarden.control.hosts import store_hosts
 from meshwarden.control.layout import BORDER, Layout
 from meshwarden.control.mesh import Mesh
@@ -52,6 +53,7 @@ class Publisher:
         federated: the roots of other trust domains now.
         certified: told when every service of a new policy has a certificate.
         replaced: told each policy that has come into force.
+        isolated: the services in quarantine.
         error: why the policy file as it stands is not in force; None where it is.
     """
 
@@ -65,6 +67,7 @@ class Publisher:
     federated: Callable[[], Secret]
     certified: Callable[[], None]
     replaced: Callable[[Published], None]
+    isolated: Callable[[], frozenset[str]] = frozenset
     error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
     _changing: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
@@ -119,6 +122,17 @@ class Publisher:
             if self.published.sidecars[name].meets_others:
                 self.server.update(name, SECRETS, secret.name, secret)
 
+    def isolate(self, service: str) -> dict[str, set[tuple[str, str]]]:
+        """Tell those that `service` may call of a change of `isolated`; return what each was told.
+
+        Call it when `isolated` has changed. The service itself and all that it may call are meant.
+        """
+        callees = self.published.sidecars[service].callees
+        return {
+            name: self._push_filters(name)
+            for name in {service, *(callee.service for callee in callees)}
+        }
+
     async def _reload(self) -> str | None:
         self._seen = digest_of(self.mesh.policy_path)
         try:
@@ -166,7 +180,7 @@ class Publisher:
     def _publish(self, name: str) -> None:
         snapshot = build_snapshot(
             self.published.sidecars[name],
-            self.published.filters[name],
+            self._filters(name),
             svid=self._svid(name),
             bundle=self.identities.trust.bundle.pem,
             crls=self.identities.crls,
@@ -180,8 +194,18 @@ class Publisher:
         if sidecar != before.sidecars[name]:
             self._publish(name)
         elif filters != before.filters[name]:
-            for resource, config in build_policy_filters(sidecar, filters).items():
-                self.server.update(name, FILTERS, resource, config)
+            self._push_filters(name)
+
+    def _push_filters(self, name: str) -> set[tuple[str, str]]:
+        found = build_policy_filters(self.published.sidecars[name], self._filters(name))
+        for resource, config in found.items():
+            self.server.update(name, FILTERS, resource, config)
+        return {(FILTERS, resource) for resource in found}
+
+    def _filters(self, name: str) -> Filters:
+        if not (isolated := self.isolated()):
+            return self.published.filters[name]
+        return compile_filters(self.published.policy, name, isolated=isolated)
 
     def _svid(self, name: str) -> Secret:
         svid = self.certificates.current(name)

@@ -234,9 +234,17 @@ class Revoker:
             told[name] |= lists
         return told
 
-    async def enforce_containment(self) -> list[str]:
-        """Tell every sidecar what is contained; return those that have not confirmed."""
-        return await self._confirmed(self._push_containment())
+    async def enforce_containment(
+        self, also: Mapping[str, set[_Resource]] | None = None
+    ) -> list[str]:
+        """Tell every sidecar what is contained; return those that have not confirmed.
+
+        `also` is what they have been told already and have to confirm with it.
+        """
+        told = self._push_containment()
+        for name, resources in (also or {}).items():
+            told[name] |= resources
+        return await self._confirmed(told)
 
     async def _enforced(self) -> list[str]:
         """Tell every sidecar, and return those that have not confirmed all of it.
