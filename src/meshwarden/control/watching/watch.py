@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Final
 
 from meshwarden.control.watching.detector import Detector
+from meshwarden.control.watching.evidence import first_call_of
 from meshwarden.control.watching.inbox import SAMPLE, Inbox
 from meshwarden.control.watching.pace import Pace
 from meshwarden.kernel import (
@@ -101,6 +102,11 @@ class Watch:
     def holds(self) -> bool:
         """Whether it waits for `set_pace`."""
         return self._holds
+
+    def began(self, finding: Finding) -> int | None:
+        """Return when the first call behind `finding` began, by the clock; None: unknown."""
+        first = first_call_of(finding)
+        return first if first is None or self._pace is None else self._pace.clock_time(first)
 
     def figures(self) -> WatchFigures:
         """Return the figures of this moment."""
