@@ -16,12 +16,19 @@ from meshwarden.adapters.forensics import verify_archive
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("nft") is None, reason="networks of their own need root"
 )
+RESPONSE = "response: {playbooks: [quarantine, observe, ./cut.yaml]}\n"
+CUT = """\
+apiVersion: meshwarden.dev/v1
+playbook: cut
+time_box: 1h
+steps: [quarantine]
+"""
 PING = "curl -s -m 5 -o /dev/null -w %{http_code} http://back/v1/ping"
 
 
 @pytest.fixture(scope="module")
 def mesh() -> Iterator[Isolated]:
-    with isolated_mesh() as one:
+    with isolated_mesh(more=RESPONSE, files={"cut.yaml": CUT}) as one:
         yield one
 
 
@@ -36,7 +43,7 @@ def api(mesh: Isolated, method: str, path: str, **body: object) -> dict[str, Any
 
 def test_a_quarantined_instance_is_proved_to_be_cut_off_and_let_back_in(mesh: Isolated) -> None:
     assert mesh.shell(PING) == (0, "200")
-    found = api(mesh, "POST", "/v1/incidents/contain", service="shell", who="ada")
+    found = api(mesh, "POST", "/v1/incidents/contain", service="shell", playbook="cut", who="ada")
     steps = {step["action"]: step for step in found["steps"]}
     assert found["state"] == "contained", found
     assert steps["quarantine"]["state"] == "verified"

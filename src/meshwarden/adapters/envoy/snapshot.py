@@ -1,5 +1,7 @@
 """All xDS resources of one sidecar, from what it is to do, its compiled policy and its secrets."""
 
+from collections.abc import Collection
+
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy import ads, clusters, listeners
@@ -17,6 +19,7 @@ def build_snapshot(
     crls: str = "",
     containment: Containment = clusters.NOTHING,
     federated: Secret | None = None,
+    awaited: Collection[str] = (),
 ) -> ads.Snapshot:
     """Return all resources of one sidecar.
 
@@ -27,6 +30,7 @@ def build_snapshot(
         bundle: the trust domain's roots (PEM).
         crls: the revocation list of each of its issuers (PEM); none where nobody shall look.
         containment: what is cut off in spite of policy.
+        awaited: callees that are just being replaced.
         federated: the roots of other trust domains; needed where the sidecar meets any of theirs.
     """
     secrets = [svid, *build_trust(sidecar, bundle, crls)]
@@ -38,7 +42,7 @@ def build_snapshot(
         ads.SECRETS: {secret.name: secret for secret in secrets},
         ads.FILTERS: listeners.build_filters(sidecar, filters, containment),
         ads.LISTENERS: listeners.build_listeners(sidecar),
-        ads.ROUTES: listeners.build_routes(sidecar),
+        ads.ROUTES: listeners.build_routes(sidecar, awaited),
     }
 
 

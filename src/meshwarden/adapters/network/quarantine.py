@@ -34,6 +34,16 @@ RULES: Final = f"""\
 }}
 """
 
+CALLING: Final = f"""\
+{_ABSENT}table {TABLE} {{
+  chain input {{
+    type filter hook input priority -150; policy accept;
+    iifname eth0 ct state new meta l4proto tcp reject with tcp reset
+  }}
+}}
+"""
+"""A program that is starting calls others and is not called yet."""
+
 
 def cut_off(namespace: int) -> None:
     """Refuse every packet in `namespace` (a descriptor); also where that is so already.
@@ -44,6 +54,11 @@ def cut_off(namespace: int) -> None:
     _nft(namespace, ["-f", "-"], RULES)
 
 
+def let_out(namespace: int) -> None:
+    """Refuse only those who would connect to it from outside. DependencyError as `cut_off`."""
+    _nft(namespace, ["-f", "-"], CALLING)
+
+
 def let_in(namespace: int) -> None:
     """Undo `cut_off`; also where that was done already. DependencyError as there."""
     _nft(namespace, ["-f", "-"], _ABSENT)
@@ -51,7 +66,7 @@ def let_in(namespace: int) -> None:
 
 def is_cut_off(namespace: int) -> bool:
     """Return whether `cut_off` holds in `namespace`."""
-    return _run(namespace, ["list", "table", *TABLE.split()], "").returncode == 0
+    return "chain output" in _run(namespace, ["list", "table", *TABLE.split()], "").stdout
 
 
 def _nft(namespace: int, arguments: list[str], text: str) -> None:

@@ -62,6 +62,8 @@ class Identities:
         contained_tokens: sessions, subjects and transactions whose tokens are refused.
         quarantined: services in quarantine; of each the certificates that are refused with it, by
             SHA-256, and the identity that they name.
+        unsent: those of them to whom nobody is sent.
+        awaited: those of them for whom callers wait.
     """
 
     store: FileRegister
@@ -71,6 +73,8 @@ class Identities:
     unrecorded: Callable[[DependencyError], None] = lambda _: None
     contained_tokens: Callable[[], Mapping[RevokedKind, frozenset[str]]] = dict
     quarantined: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+    unsent: Callable[[], frozenset[str]] = frozenset
+    awaited: Callable[[], frozenset[str]] = frozenset
     register: Register = field(init=False)
     _lists: dict[str, _List] = field(init=False, default_factory=dict)
     _unsaved: list[Record] = field(init=False, default_factory=list)
@@ -132,7 +136,7 @@ class Identities:
             subjects=tokens.get(RevokedKind.SUBJECT, none),
             transactions=tokens.get(RevokedKind.TRANSACTION, none),
             certificates=certificates,
-            withheld=frozenset(self.register.withheld) | frozenset(quarantined),
+            withheld=frozenset(self.register.withheld) - self.awaited() | self.unsent(),
         )
 
     def look(self) -> None:

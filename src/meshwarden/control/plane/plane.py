@@ -125,6 +125,8 @@ class ControlPlane:
             show_workloads=self._show_workloads,
         )
         self.identities.quarantined = self.quarantine.held
+        self.identities.unsent = self.quarantine.withheld
+        self.identities.awaited = self.quarantine.awaited
         self.enforcement.isolated = self.quarantine.services
         self.revoker = Revoker(
             server=self._server,
@@ -147,6 +149,7 @@ class ControlPlane:
             certified=self.revoker.keep_withheld,
             replaced=self._replaced,
             isolated=self.quarantine.services,
+            awaited=self.quarantine.awaited,
         )
         self.rotation = Rotation(
             directory=self.layout.authority_dir,

@@ -13,9 +13,9 @@ from typing import Final
 import structlog
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
-from meshwarden.adapters.envoy.ads import FILTERS, SECRETS, DiscoveryServer
+from meshwarden.adapters.envoy.ads import FILTERS, ROUTES, SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.border import build_border
-from meshwarden.adapters.envoy.listeners import build_policy_filters
+from meshwarden.adapters.envoy.listeners import build_policy_filters, build_routes
 from meshwarden.adapters.envoy.model import Filters
 from meshwarden.adapters.envoy.snapshot import build_snapshot
 from meshwarden.adapters.envoy.tls import svid_secret
@@ -54,6 +54,7 @@ class Publisher:
         certified: told when every service of a new policy has a certificate.
         replaced: told each policy that has come into force.
         isolated: the services in quarantine.
+        awaited: those of them that are just being replaced.
         error: why the policy file as it stands is not in force; None where it is.
     """
 
@@ -68,6 +69,7 @@ class Publisher:
     certified: Callable[[], None]
     replaced: Callable[[Published], None]
     isolated: Callable[[], frozenset[str]] = frozenset
+    awaited: Callable[[], frozenset[str]] = frozenset
     error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
     _changing: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
@@ -123,15 +125,23 @@ class Publisher:
                 self.server.update(name, SECRETS, secret.name, secret)
 
     def isolate(self, service: str) -> dict[str, set[tuple[str, str]]]:
-        """Tell those that `service` may call of a change of `isolated`; return what each was told.
+        """Tell of a change of `isolated` or `awaited`; return what each was told.
 
-        Call it when `isolated` has changed. The service itself and all that it may call are meant.
+        Those that `service` may call are told filters, those that may call it are told routes.
         """
-        callees = self.published.sidecars[service].callees
-        return {
-            name: self._push_filters(name)
-            for name in {service, *(callee.service for callee in callees)}
-        }
+        sidecars = self.published.sidecars
+        callees = {callee.service for callee in sidecars[service].callees}
+        told = {name: self._push_filters(name) for name in {service, *callees}}
+        for name, sidecar in sidecars.items():
+            if any(callee.service == service for callee in sidecar.callees):
+                told[name] = told.get(name, set()) | self._push_routes(name)
+        return told
+
+    def _push_routes(self, name: str) -> set[tuple[str, str]]:
+        found = build_routes(self.published.sidecars[name], self.awaited())
+        for resource, config in found.items():
+            self.server.update(name, ROUTES, resource, config)
+        return {(ROUTES, resource) for resource in found}
 
     async def _reload(self) -> str | None:
         self._seen = digest_of(self.mesh.policy_path)
@@ -186,6 +196,7 @@ class Publisher:
             crls=self.identities.crls,
             containment=self.identities.containment(),
             federated=self.federated(),
+            awaited=self.awaited(),
         )
         self.server.publish(name, snapshot)
 

@@ -38,6 +38,7 @@ class Quarantine:
     clock: Clock
     show_workloads: Callable[[], None]
     _held: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    _awaited: set[str] = field(default_factory=set)
 
     def services(self) -> frozenset[str]:
         """Return who is in quarantine."""
@@ -46,6 +47,10 @@ class Quarantine:
     def held(self) -> Mapping[str, Mapping[str, str]]:
         """Return who is, each with certificates by SHA-256 and the identity that they name."""
         return self._held
+
+    def withheld(self) -> frozenset[str]:
+        """Return to whom nobody is sent."""
+        return self.services() - self._awaited
 
     def withholds(self, holder: str) -> bool:
         """Return whether `holder`, as the register calls it, is to get nothing new."""
@@ -59,8 +64,19 @@ class Quarantine:
         known = self.publisher().published.policy.services
         self._held = {name: self._certificates(name) for name in services if name in known}
 
-    async def put(self, service: str) -> list[str]:
+    def awaited(self) -> frozenset[str]:
+        """Return who is just being replaced: nobody reaches it, and callers wait for the new one.
+
+        All others that are in quarantine are withheld from their callers, who fail at once.
+        """
+        return frozenset(self._awaited)
+
+    async def put(self, service: str, *, awaited: bool = False) -> list[str]:
         """Cut `service` off; return the connected peers that have not confirmed in time.
+
+        Args:
+            service: whom.
+            awaited: whether a clean instance is to follow within seconds.
 
         Raises:
             InputError: `quarantine.unknown`.
@@ -68,11 +84,21 @@ class Quarantine:
         if service not in self.publisher().published.sidecars:
             raise InputError("quarantine.unknown", f"no service is {service!r}", where="quarantine")
         self._held[service] = self._certificates(service)
+        if awaited:
+            self._awaited.add(service)
         return await self._tell(service)
 
     async def lift(self, service: str) -> list[str]:
-        """Let `service` back in; what is revoked stays so. Return as `put`."""
+        """Let `service` back in; what is revoked stays so. Return as `put`.
+
+        Callers wait for it still, where it is being replaced, until `arrived`.
+        """
         self._held.pop(service, None)
+        return await self._tell(service)
+
+    async def arrived(self, service: str) -> list[str]:
+        """Have callers of `service` wait no longer: it serves, or does not. Return as `put`."""
+        self._awaited.discard(service)
         return await self._tell(service)
 
     async def _tell(self, service: str) -> list[str]:

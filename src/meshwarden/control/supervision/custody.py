@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshwarden.adapters.forensics import ProcessSet
-from meshwarden.adapters.network.quarantine import cut_off, is_cut_off, let_in
+from meshwarden.adapters.network.quarantine import cut_off, is_cut_off, let_in, let_out
 from meshwarden.adapters.spiffe.attestation import start_ticks_of
 from meshwarden.control.layout import Layout, sidecar_name
 from meshwarden.control.mesh import Mesh
@@ -96,9 +96,11 @@ class Custody:
         async with self._turn(service, instance):
             await self._end(service)
             await self.keepers[sidecar_name(service)].end()
-            await self._let_in(service)
+            if self.isolation is not None:  # callers wait until it serves
+                await asyncio.to_thread(let_out, self.isolation.namespace(service))
             self._generation[service] = self._generation.get(service, 1) + 1
             await self._resume(service, timeout_s=timeout_s)
+            await self._let_in(service)
             return self.instances()[service]
 
     async def healthy(self, service: str, instance: str) -> bool:

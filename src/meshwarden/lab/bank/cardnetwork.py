@@ -32,17 +32,20 @@ class Received:
         requests: how many requests.
         octets: of their bodies.
         first_s: when the first was there, seconds since the epoch; None: none was.
+        last_s: when the last was.
     """
 
     requests: int = 0
     octets: int = 0
     first_s: float | None = None
+    last_s: float | None = None
 
     def count(self, octets: int) -> None:
         """Count `octets` that are there now."""
         self.octets += octets
+        self.last_s = now_s()
         if self.first_s is None:
-            self.first_s = now_s()
+            self.first_s = self.last_s
 
 
 def build_app() -> Starlette:

@@ -37,7 +37,7 @@ class Quarantine:
         instance = await scene.instance(incident)
         network, late = await asyncio.gather(
             scene.driver.cut_network(instance),
-            scene.plane.quarantine.put(service),
+            scene.plane.quarantine.put(service, awaited=_awaits(incident)),
             return_exceptions=True,
         )
         failed = [one for one in (network, late) if isinstance(one, BaseException)]
@@ -79,6 +79,7 @@ class Quarantine:
         """Let it back in: peers first, so that its first calls are not refused."""
         scene = self.scene
         await scene.plane.quarantine.lift(incident.suspect.service)
+        await scene.plane.quarantine.arrived(incident.suspect.service)
         instance = await scene.instance(incident)
         running = await scene.driver.running(instance.service)
         if running == instance:
@@ -107,3 +108,9 @@ class Quarantine:
         if witness is not None:
             witness.close()
         self.scene.stolen.pop(incident.id, None)
+
+
+def _awaits(incident: Incident) -> bool:
+    """Return whether a clean instance follows by itself, so that callers may wait for it."""
+    number = incident.step_number("replace")
+    return number is not None and incident.steps[number].approvals == 0

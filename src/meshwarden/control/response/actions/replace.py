@@ -46,7 +46,10 @@ class Replace:
             await scene.driver.stop(instance)  # 1
             await plane.revoker.reissue(service)  # 2
         await plane.quarantine.lift(service)  # 3
-        fresh = await scene.driver.replace(instance, timeout_s=HEALTHY_S)  # 4
+        try:
+            fresh = await scene.driver.replace(instance, timeout_s=HEALTHY_S)  # 4
+        finally:
+            await plane.quarantine.arrived(service)
         return Applied(outcome=f"{fresh.name} serves in the place of {instance.name}")
 
     async def probe(self, incident: Incident) -> str:
