@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json as jsonlib
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -41,6 +42,7 @@ app = App(
 )
 
 AttackName = Literal["scan", "lateral", "exfiltration", "slow-exfiltration", "beacon", "flood"]
+PLAYBOOKS = ("full", "observe")
 LOOK_S = 1.0
 PLAIN_LOOK_S = 5.0
 
@@ -81,8 +83,22 @@ def demo(
                 outputs=outputs or Outputs(),
             )
         )
-    print(jsonlib.dumps(as_json(outcome, learned)) if json else as_text(outcome, learned))
+        kept = _keep_evidence(outcome, state)
+    print(
+        jsonlib.dumps(as_json(outcome, learned, kept)) if json else as_text(outcome, learned, kept)
+    )
     return 0 if outcome.passed else 1
+
+
+def _keep_evidence(outcome: Outcome, state: Path | None) -> Path | None:
+    """Return where the archive of evidence is: beside the state, or outlives a temporary one."""
+    evidence = outcome.answer.incident["evidence"] if outcome.answer else None
+    if evidence is None:
+        return None
+    archive = Path(evidence["archive"])
+    if state is not None:
+        return archive
+    return Path(shutil.copy2(archive, tempfile.mkdtemp(prefix="meshwarden-evidence-")))
 
 
 def parse_days(text: str) -> float:
@@ -137,7 +153,12 @@ async def _run(
         environment = os.environ  # noqa: TID251  # entry point
         async with (
             exporting(outputs, state),
-            staged(state, environment=environment, loopback=loopback) as stage,
+            staged(
+                state,
+                environment=environment,
+                loopback=loopback,
+                playbooks=PLAYBOOKS if attack else ("observe",),
+            ) as stage,
         ):
             play = await _play(stage, seconds, console, ATTACKS[attack] if attack else None)
         return await asyncio.to_thread(play.outcome), learned

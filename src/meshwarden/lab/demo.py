@@ -26,6 +26,7 @@ from meshwarden.control.mesh import Address
 from meshwarden.control.watching import Pace
 from meshwarden.identity import Authority, create_authority, create_root, issue_svid
 from meshwarden.kernel import EXTERNAL, UNKNOWN, Clock, Finding, SpiffeId
+from meshwarden.lab.answer import Answer, Fared, follow
 from meshwarden.lab.attacks import Attack
 from meshwarden.lab.attacks.siege import Siege, lay_siege
 from meshwarden.lab.attempts import Attempt, Credentials, Target, try_everything
@@ -64,6 +65,7 @@ class Outcome:
         findings: what was found, but for what is about the attempts; oldest first.
         attempt_findings: what was found about the attempts.
         attack: what became of the attack; None where none was asked for.
+        answer: what the bank did about it; None where it did nothing.
     """
 
     services: int
@@ -77,13 +79,15 @@ class Outcome:
     findings: tuple[Finding, ...]
     attempt_findings: tuple[Finding, ...]
     attack: AttackTimeline | None
+    answer: Answer | None = None
 
     @property
     def passed(self) -> bool:
         """Whether everything is as it must be."""
         refused = all(attempt.refused for attempt in self.attempts)
         found = self.attack is None or self.attack.found is not None
-        safe = refused and found and self.theft.cut_off
+        answered = self.answer is None or not self.answer.acted or self.answer.recovered
+        safe = refused and found and answered and self.theft.cut_off
         return safe and self.mtls_share == 1.0 and self.ledger_balanced
 
 
@@ -111,6 +115,7 @@ class Play:
     _theft: Theft = field(init=False)
     _books: dict[str, Any] = field(init=False, default_factory=dict)
     _siege: Siege | None = field(init=False, default=None)
+    _answer: Answer | None = field(init=False, default=None)
     _attempts_began: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -137,6 +142,7 @@ class Play:
         try:
             await self._until_attempts(loading, on_attack)
             on_attempts()
+            await self.stage.respond(automatically=False)  # they are to be seen through
             self._attempts_began = self._now_ns()
             self._tried = await self._attempts()
             await loading
@@ -157,6 +163,7 @@ class Play:
         await asyncio.wait({loading}, timeout=max(0.0, end - loop.time()))
 
     async def _carry_out(self, attack: Attack) -> None:
+        before, began = Fared.so_far(self._load.report), self._now_ns()
         self._siege = await lay_siege(
             self.stage,
             attack,
@@ -164,6 +171,13 @@ class Play:
             seed=self.seed,
             failed_customers=lambda: self._load.report.total.failed,
             now_ns=self._now_ns,
+        )
+        self._answer = await follow(
+            self.stage,
+            self._siege.suspect,
+            since=began,
+            report=self._load.report,
+            before=before,
         )
 
     def outcome(self) -> Outcome:
@@ -184,6 +198,7 @@ class Play:
             findings=tuple(finding for finding in findings if finding not in attempted),
             attempt_findings=tuple(finding for finding in findings if finding in attempted),
             attack=self._told(findings, calls),
+            answer=self._answer,
         )
 
     def _told(self, findings: tuple[Finding, ...], calls: pa.Table) -> AttackTimeline | None:

@@ -37,6 +37,7 @@ CUSTOMERS: Final = 2000
 SEED: Final = "meshwarden"
 CARD_NETWORK_TIMEOUT_S: Final = 20.0
 WATCH_TIMEOUT_S: Final = 90.0  # a busy machine loads compiled code slowly
+_OPERATOR: Final = "the laboratory"
 _PACED: Final = "behaviour: {paced: true}  # its customers live faster than the clock\n"
 
 
@@ -105,6 +106,25 @@ class Stage:
         """Have the watch go by the bank's own time."""
         await self._ask("POST", "/v1/behaviour/pace", asdict(pace))
 
+    async def incidents(self) -> list[dict[str, Any]]:
+        """Return all incidents, oldest first."""
+        found: list[dict[str, Any]] = (await self._ask("GET", "/v1/incidents"))["incidents"]
+        return found
+
+    async def incident(self, incident_id: str) -> dict[str, Any]:
+        """Return one incident with its record."""
+        return await self._ask("GET", f"/v1/incidents/{incident_id}")
+
+    async def note(self, incident_id: str, text: str, figures: Mapping[str, object]) -> None:
+        """Put on an incident's record what is known here."""
+        body = {"who": _OPERATOR, "text": text, "figures": dict(figures)}
+        await self._ask("POST", f"/v1/incidents/{incident_id}/note", body)
+
+    async def respond(self, *, automatically: bool) -> None:
+        """Have the mesh respond by itself, or only observe."""
+        body = {"on": automatically, "who": _OPERATOR}
+        await self._ask("POST", "/v1/incidents/automatic", body)
+
     async def received(self) -> dict[str, Any]:
         """Return what arrived at the card network for the merchant that is the attacker."""
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
@@ -150,6 +170,7 @@ async def staged(
     on_event: Callable[[Event], None] = lambda _event: None,
     postgresql: bool = True,
     loopback: bool = False,
+    playbooks: tuple[str, ...] = ("observe",),
 ) -> AsyncIterator[Stage]:
     """Run the bank on the directory `state` while the context lasts.
 
@@ -160,6 +181,7 @@ async def staged(
         on_event: takes each start, exit and restart.
         postgresql: keep the ledger in PostgreSQL where its programs are on the machine.
         loopback: do not isolate its services, though that could be done.
+        playbooks: how it responds to what is found, in order of preference.
 
     Raises:
         ConfigError: where something cannot be started.
@@ -178,7 +200,8 @@ async def staged(
         **database,
     )
     mesh_file.touch(mode=0o600)
-    mesh_file.write_text(f"{text}{_PACED}")
+    response = f"response: {{playbooks: [{', '.join(playbooks)}]}}\n"
+    mesh_file.write_text(f"{text}{_PACED}{response}")
     mesh = parse_mesh(load_document(mesh_file), state)
     policy = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, policy)
