@@ -18,6 +18,7 @@ from meshwarden.lab.stage import Stage
 
 OPENS_S: Final = 5.0
 OVER_S: Final = 90.0
+ANSWERED_S: Final = 15.0
 _LOOK_S: Final = 0.1
 _HALTED: Final = {"waiting", "stopped"}
 _OVER: Final = {"recovered", "failed", "closed", "false-alarm"}
@@ -96,7 +97,7 @@ async def follow(
         return None
     await _until(stage, suspect, OVER_S, _is_over)
     found = await stage.incident(incident["id"])
-    fared = Fared.so_far(report).since(before)
+    fared = (await _answered(report)).since(before)
     await stage.note(
         found["id"],
         "customers, from the attack's begin until now",
@@ -109,6 +110,20 @@ async def follow(
         octets_after=await _octets_after(stage, found, since),
         evidence_verifies=await asyncio.to_thread(_verifies, found["evidence"]),
     )
+
+
+async def _answered(report: LoadReport) -> Fared:
+    """Return how customers have fared once all that they had sent by now is answered."""
+    sent, loop = report.total.sent, asyncio.get_running_loop()
+    end = loop.time() + ANSWERED_S
+    while _done(report) < sent and loop.time() < end:  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_S)  # the load tells nobody
+    return Fared(requests=sent, failures=report.total.failed)
+
+
+def _done(report: LoadReport) -> int:
+    total = report.total
+    return total.ok + total.refused + total.failed
 
 
 async def _until(

@@ -13,7 +13,10 @@ from meshwarden.adapters.network.network import SYSTEM_PATHS, entered
 from meshwarden.kernel import DependencyError
 
 TABLE: Final = "inet meshwarden_quarantine"
-_FIRST: Final = -400  # before connection tracking (-200) and whatever looks at raw packets (-300)
+_FIRST: Final = -150
+"""After connection tracking (-200), by which the firewall below knows a RST as an answer and lets
+it out; before address translation (-100) and filters (0). Without it, peers wait for a time-out."""
+
 _TIMEOUT_S: Final = 20.0
 _ABSENT: Final = f"table {TABLE} {{}}\ndelete table {TABLE}\n"  # also where there is none
 RULES: Final = f"""\
@@ -37,7 +40,7 @@ RULES: Final = f"""\
 CALLING: Final = f"""\
 {_ABSENT}table {TABLE} {{
   chain input {{
-    type filter hook input priority -150; policy accept;
+    type filter hook input priority {_FIRST}; policy accept;
     iifname eth0 ct state new meta l4proto tcp reject with tcp reset
   }}
 }}

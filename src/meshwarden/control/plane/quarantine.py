@@ -104,9 +104,9 @@ class Quarantine:
     async def _tell(self, service: str) -> list[str]:
         self.show_workloads()
         told = self.publisher().isolate(service)
-        late = await self.revoker().enforce_containment(told)
+        late = await self.revoker().enforce_containment(told, but=service)
         connected = self.revoker().server.connected
-        return [name for name in late if name != service and connected(name)]
+        return [name for name in late if connected(name)]
 
     def _certificates(self, service: str) -> dict[str, str]:
         identity = str(self.publisher().published.policy.services[service].identity)

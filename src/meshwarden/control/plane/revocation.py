@@ -235,15 +235,18 @@ class Revoker:
         return told
 
     async def enforce_containment(
-        self, also: Mapping[str, set[_Resource]] | None = None
+        self, also: Mapping[str, set[_Resource]] | None = None, *, but: str | None = None
     ) -> list[str]:
         """Tell every sidecar what is contained; return those that have not confirmed.
 
-        `also` is what they have been told already and have to confirm with it.
+        `also` is what they have been told already and have to confirm with it; `but` is one that
+        nobody waits for.
         """
         told = self._push_containment()
         for name, resources in (also or {}).items():
             told[name] |= resources
+        if but is not None:
+            told.pop(but, None)
         return await self._confirmed(told)
 
     async def _enforced(self) -> list[str]:
