@@ -72,7 +72,7 @@ def open_response(plane: ControlPlane, *, chance: Chance) -> Responding:
         recovered=_recovered,
         by_hand=tuple(load_playbook(name) for name in shipped_playbooks()),
     )
-    return Responding(plane=plane, controller=controller, suspecting=suspecting)
+    return Responding(plane=plane, controller=controller, suspecting=suspecting, scene=scene)
 
 
 def actions_of(scene: Scene, records: Records, settings: ResponseSettings) -> Mapping[str, Action]:

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from meshwarden.control.plane import ControlPlane
+from meshwarden.control.response.actions.scene import Scene
 from meshwarden.control.response.controller import Controller
 from meshwarden.control.response.suspecting import Suspecting, isolated_by
 from meshwarden.kernel import Finding, MeshwardenError
@@ -30,12 +31,14 @@ class Responding:
         plane: the control plane.
         controller: who acts.
         suspecting: whom findings are about.
+        scene: what its actions have before them.
         left_out: findings that did not fit since the start.
     """
 
     plane: ControlPlane
     controller: Controller
     suspecting: Suspecting
+    scene: Scene
     left_out: int = 0
     _waiting: deque[Finding] = field(default_factory=deque)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,6 +59,8 @@ class Responding:
                 loop.call_soon_threadsafe(self._offer, finding)
 
         self.plane.teller.heard = _heard
+        if self.plane.watch is not None:
+            self.plane.watch.is_own = self.scene.is_own
         tasks = [asyncio.create_task(self.controller.run()), asyncio.create_task(self._take())]
         try:
             yield

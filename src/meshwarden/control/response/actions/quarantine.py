@@ -6,13 +6,12 @@ packet of its namespace is refused).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from meshwarden.control.response.action import Applied
 from meshwarden.control.response.actions.scene import Scene
-from meshwarden.control.response.probing.certificate import questions_for, verify_refused
 from meshwarden.control.response.probing.network import verify_cut, verify_reached
 from meshwarden.control.response.probing.witness import open_witness
 from meshwarden.kernel import DependencyError, MeshwardenError, VerificationError
@@ -54,26 +53,23 @@ class Quarantine:
 
     async def probe(self, incident: Incident) -> str:
         """Try every way in and out, connections that were open, and its certificate elsewhere."""
-        scene, plane = self.scene, self.scene.plane
-        if not await scene.driver.network_is_cut(await scene.instance(incident)):
+        scene = self.scene
+        instance, witness = await scene.instance(incident), scene.witnesses.get(incident.id)
+        cut, *said = await asyncio.gather(
+            scene.driver.network_is_cut(instance),
+            asyncio.to_thread(verify_cut, scene.plane.layout, scene.around(incident), witness),
+            *self._certificate_refused(incident),
+        )
+        if not cut:
             raise VerificationError("quarantine.leaks", "its network is not cut off")
-        witness = scene.witnesses.get(incident.id)
-        said = [await asyncio.to_thread(verify_cut, plane.layout, scene.around(incident), witness)]
-        if (svid := scene.stolen.get(incident.id)) is not None:
-            asked = questions_for(
-                plane.published.policy, svid.identity, scene.around(incident).callees
-            )
-            said.append(
-                await asyncio.to_thread(
-                    verify_refused,
-                    plane.layout,
-                    svid,
-                    asked,
-                    place=scene.elsewhere(incident),
-                    in_handshake=False,
-                )
-            )
-        return "; ".join(said)
+        return "; ".join(map(str, said))
+
+    def _certificate_refused(self, incident: Incident) -> list[Awaitable[str]]:
+        scene = self.scene
+        if incident.id not in scene.stolen:
+            return []
+        place = scene.elsewhere(incident)
+        return [scene.verify_refused(incident, place=place, in_handshake=False)]
 
     async def undo(self, incident: Incident, undo: Mapping[str, str]) -> str:
         """Let it back in: peers first, so that its first calls are not refused."""

@@ -15,7 +15,6 @@ from typing import ClassVar, Final
 
 from meshwarden.control.response.action import Applied
 from meshwarden.control.response.actions.scene import Scene
-from meshwarden.control.response.probing.certificate import questions_for, verify_refused
 from meshwarden.control.response.probing.network import verify_reached
 from meshwarden.kernel import StateError, VerificationError
 from meshwarden.response import Incident, Instance
@@ -54,23 +53,14 @@ class Replace:
 
     async def probe(self, incident: Incident) -> str:
         """Ask whether the new one serves, and whether the old key is still refused."""
-        scene, plane = self.scene, self.scene.plane
-        fresh = await scene.driver.running(incident.suspect.service)
+        scene, service = self.scene, incident.suspect.service
+        fresh = await scene.driver.running(service)
         if fresh is None or fresh == await scene.instance(incident):
             raise VerificationError("replace.missing", "no other instance is there")
         await verify_serves(scene, incident, fresh)
-        svid = scene.stolen.get(incident.id)
-        if svid is None:
+        if incident.id not in scene.stolen:
             return f"{fresh.name} serves"
-        callees = scene.around(incident).callees
-        refused = await asyncio.to_thread(
-            verify_refused,
-            plane.layout,
-            svid,
-            questions_for(plane.published.policy, svid.identity, callees),
-            place=incident.suspect.service,
-            in_handshake=True,
-        )
+        refused = await scene.verify_refused(incident, place=service, in_handshake=True)
         return f"{fresh.name} serves; the old {refused}"
 
     async def undo(self, incident: Incident, undo: Mapping[str, str]) -> str:

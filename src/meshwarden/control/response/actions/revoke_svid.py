@@ -4,14 +4,12 @@ Where the incident is about a certificate alone (used by a thief, from a place t
 instance's), only that one is revoked, and the service itself goes on with a fresh one.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from meshwarden.control.response.action import Applied
 from meshwarden.control.response.actions.scene import Scene
-from meshwarden.control.response.probing.certificate import questions_for, verify_refused
 from meshwarden.kernel import InputError, VerificationError
 from meshwarden.response import Incident
 
@@ -43,18 +41,11 @@ class RevokeSvid:
 
     async def probe(self, incident: Incident) -> str:
         """Show the certificate that it had to its peers; without its key, look in the register."""
-        scene, plane = self.scene, self.scene.plane
-        svid = scene.stolen.get(incident.id)
-        if svid is None:
+        scene = self.scene
+        if incident.id not in scene.stolen:
             return self._in_register(incident)
-        callees = scene.around(incident).callees
-        return await asyncio.to_thread(
-            verify_refused,
-            plane.layout,
-            svid,
-            questions_for(plane.published.policy, svid.identity, callees),
-            place=scene.elsewhere(incident),
-            in_handshake=True,
+        return await scene.verify_refused(
+            incident, place=scene.elsewhere(incident), in_handshake=True
         )
 
     async def undo(self, incident: Incident, undo: Mapping[str, str]) -> str:

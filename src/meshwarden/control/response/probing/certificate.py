@@ -51,8 +51,9 @@ def verify_refused(
     Raises:
         VerificationError: `certificate.accepted`, naming who took it.
     """
+    context = _context(svid)
     for question in questions:
-        answer = _ask(layout, svid, question, place=place)
+        answer = _ask(layout, context, question, place=place)
         if answer is not None and (in_handshake or answer != 403):
             raise VerificationError(
                 "certificate.accepted", f"{question.callee} answered {answer} to the certificate"
@@ -61,7 +62,7 @@ def verify_refused(
     return f"certificate {svid.sha256[:16]} refused {how} by {len(questions)} peers"
 
 
-def _ask(layout: Layout, svid: Svid, question: Question, *, place: str) -> int | None:
+def _ask(layout: Layout, context: ssl.SSLContext, question: Question, *, place: str) -> int | None:
     """Return the status that is answered; None where the connection was refused."""
     request = (
         f"{question.method} {question.path} HTTP/1.1\r\nhost: {question.callee}\r\n"
@@ -72,7 +73,7 @@ def _ask(layout: Layout, svid: Svid, question: Question, *, place: str) -> int |
     try:
         with end:
             end.connect((layout.host(question.callee), INBOUND_PORT))
-            with _context(svid).wrap_socket(end) as secure:
+            with context.wrap_socket(end) as secure:
                 secure.sendall(request.encode())
                 said = _first_words(secure)
     except OSError:  # ssl.SSLError too
