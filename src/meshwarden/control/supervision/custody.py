@@ -113,7 +113,8 @@ class Custody:
         self._held.add(service)
         keeper = self.keepers[service]
         keeper.hold()
-        await asyncio.to_thread(self._processes(service).end)
+        if keeper.child is not None or self.isolation is not None:
+            await asyncio.to_thread(self._processes(service).end)
         await keeper.end()
 
     async def _let_in(self, service: str) -> None:
