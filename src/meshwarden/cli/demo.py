@@ -41,7 +41,10 @@ app = App(
     result_action="return_value",
 )
 
-AttackName = Literal["scan", "lateral", "exfiltration", "slow-exfiltration", "beacon", "flood"]
+AttackName = Literal[
+    "scan", "lateral", "exfiltration", "slow-exfiltration", "beacon", "flood", "framing"
+]
+FRAMING = "framing"
 PLAYBOOKS = ("full", "observe")
 LOOK_S = 1.0
 PLAIN_LOOK_S = 5.0
@@ -160,7 +163,7 @@ async def _run(
                 playbooks=PLAYBOOKS if attack else ("observe",),
             ) as stage,
         ):
-            play = await _play(stage, seconds, console, ATTACKS[attack] if attack else None)
+            play = await _play(stage, seconds, console, attack)
         return await asyncio.to_thread(play.outcome), learned
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
@@ -186,7 +189,7 @@ def _learned(history: History) -> str:
     )
 
 
-async def _play(stage: Stage, seconds: float, console: Console, attack: Attack | None) -> Play:
+async def _play(stage: Stage, seconds: float, console: Console, attack: str | None) -> Play:
     names = ", ".join(stage.mesh.services)
     console.print(f"up: {names}; ledger on {stage.database}; edge at {stage.edge}", soft_wrap=True)
     if stage.not_isolated:
@@ -196,7 +199,14 @@ async def _play(stage: Stage, seconds: float, console: Console, attack: Attack |
     authority = load_or_create_authority(
         stage.layout.authority_dir, stage.policy.trust_domain, now=clock.now()
     )
-    play = Play(stage=stage, authority=authority, clock=clock, seconds=seconds, attack=attack)
+    play = Play(
+        stage=stage,
+        authority=authority,
+        clock=clock,
+        seconds=seconds,
+        attack=ATTACKS.get(attack or ""),
+        framing=attack == FRAMING,
+    )
 
     def _announce_attack(attack: Attack) -> None:
         console.print(f"{attack.name}: a process in {attack.service} {attack.summary} ...")

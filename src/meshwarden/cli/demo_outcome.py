@@ -12,6 +12,7 @@ from rich.table import Table
 from meshwarden.cli.answer_text import answer_lines, answer_object
 from meshwarden.cli.calls_text import rfc3339
 from meshwarden.cli.findings_text import finding_object
+from meshwarden.cli.framing_text import framing_lines, framing_object
 from meshwarden.lab.demo import Outcome
 from meshwarden.lab.history import History
 from meshwarden.lab.theft import Theft
@@ -20,24 +21,30 @@ from meshwarden.lab.timeline import AttackTimeline
 
 def as_json(outcome: Outcome, history: History, evidence: Path | None) -> dict[str, Any]:
     """Return the outcome as `--json` prints it; `evidence` is where the archive is."""
-    return {
-        "services": outcome.services,
-        "isolated": outcome.isolated,
-        "calls": outcome.calls,
-        "mtls_share": outcome.mtls_share,
-        "attempts": [
-            {"name": attempt.name, "refused": attempt.refused, "by": attempt.by}
-            for attempt in outcome.attempts
-        ],
-        "revocation_ms": outcome.theft.revocation_ms,
-        "revocation": dataclasses.asdict(outcome.theft),
-        "ledger_balanced": outcome.ledger_balanced,
-        "customers": dataclasses.asdict(outcome.load.total),
-        "history": dataclasses.asdict(history),
-        "findings": [finding_object(finding) for finding in outcome.findings],
-        "attempt_findings": [finding_object(finding) for finding in outcome.attempt_findings],
-    } | (
-        _attack_object(outcome.attack) | answer_object(outcome, evidence) if outcome.attack else {}
+    return (
+        {
+            "services": outcome.services,
+            "isolated": outcome.isolated,
+            "calls": outcome.calls,
+            "mtls_share": outcome.mtls_share,
+            "attempts": [
+                {"name": attempt.name, "refused": attempt.refused, "by": attempt.by}
+                for attempt in outcome.attempts
+            ],
+            "revocation_ms": outcome.theft.revocation_ms,
+            "revocation": dataclasses.asdict(outcome.theft),
+            "ledger_balanced": outcome.ledger_balanced,
+            "customers": dataclasses.asdict(outcome.load.total),
+            "history": dataclasses.asdict(history),
+            "findings": [finding_object(finding) for finding in outcome.findings],
+            "attempt_findings": [finding_object(finding) for finding in outcome.attempt_findings],
+        }
+        | (
+            _attack_object(outcome.attack) | answer_object(outcome, evidence)
+            if outcome.attack
+            else {}
+        )
+        | (framing_object(outcome.framing) if outcome.framing else {})
     )
 
 
@@ -80,6 +87,9 @@ def as_text(outcome: Outcome, history: History, evidence: Path | None) -> str:
             console.print("\n".join(lines), soft_wrap=True)
             if evidence is not None:
                 console.print(f"  evidence      {evidence}", soft_wrap=True)
+            console.print()
+        if outcome.framing:
+            console.print("\n".join(framing_lines(outcome.framing)), soft_wrap=True)
             console.print()
         console.print(table)
         console.print()

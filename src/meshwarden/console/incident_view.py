@@ -98,6 +98,7 @@ def rails_object(rails: GuardRails) -> dict[str, Any]:
         "max_contained": rails.max_contained,
         "max_share": rails.max_share,
         "last_instance_tiers": sorted(rails.last_instance_tiers),
+        "last_edge_instance": rails.last_edge_instance,
         "max_actions_per_hour": rails.max_actions_per_hour,
         "protected": sorted(rails.protected),
         "two_people": sorted(rails.two_people),

@@ -21,6 +21,7 @@ import httpx
 
 from meshwarden.adapters.process import Child, Guard, Program, accepts, open_to_others
 from meshwarden.adapters.process.health import Elsewhere
+from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.adapters.yaml import load_document
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Address, Mesh, check_against, parse_mesh
@@ -111,6 +112,12 @@ class Stage:
         found: list[dict[str, Any]] = (await self._ask("GET", "/v1/incidents"))["incidents"]
         return found
 
+    async def pages(self) -> int:
+        """Return how many times people were called about incidents."""
+        store = FileFindingStore(self.layout.findings)
+        found = await asyncio.to_thread(lambda: list(store.load_findings(limit=10_000)))
+        return sum(one.code.startswith("response.") for one in found)
+
     async def incident(self, incident_id: str) -> dict[str, Any]:
         """Return one incident with its record."""
         return await self._ask("GET", f"/v1/incidents/{incident_id}")
@@ -119,6 +126,10 @@ class Stage:
         """Put on an incident's record what is known here."""
         body = {"who": _OPERATOR, "text": text, "figures": dict(figures)}
         await self._ask("POST", f"/v1/incidents/{incident_id}/note", body)
+
+    async def close_incident(self, incident_id: str) -> None:
+        """End an incident that is over."""
+        await self._ask("POST", f"/v1/incidents/{incident_id}/close", {"who": _OPERATOR})
 
     async def respond(self, *, automatically: bool) -> None:
         """Have the mesh respond by itself, or only observe."""
@@ -171,6 +182,7 @@ async def staged(
     postgresql: bool = True,
     loopback: bool = False,
     playbooks: tuple[str, ...] = ("observe",),
+    guard_rails: str | None = None,
 ) -> AsyncIterator[Stage]:
     """Run the bank on the directory `state` while the context lasts.
 
@@ -182,6 +194,7 @@ async def staged(
         postgresql: keep the ledger in PostgreSQL where its programs are on the machine.
         loopback: do not isolate its services, though that could be done.
         playbooks: how it responds to what is found, in order of preference.
+        guard_rails: text of their file; None: the defaults.
 
     Raises:
         ConfigError: where something cannot be started.
@@ -200,8 +213,7 @@ async def staged(
         **database,
     )
     mesh_file.touch(mode=0o600)
-    response = f"response: {{playbooks: [{', '.join(playbooks)}]}}\n"
-    mesh_file.write_text(f"{text}{_PACED}{response}")
+    mesh_file.write_text(f"{text}{_PACED}{_response(state, playbooks, guard_rails)}")
     mesh = parse_mesh(load_document(mesh_file), state)
     policy = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, policy)
@@ -229,6 +241,15 @@ async def staged(
             yield stage
         finally:
             await stage.close()
+
+
+def _response(state: Path, playbooks: tuple[str, ...], guard_rails: str | None) -> str:
+    """Return the mesh file's section, having written the guard rails that it names."""
+    named = ""
+    if guard_rails is not None:
+        (state / "guard-rails.yaml").write_text(guard_rails)
+        named = ", guard_rails: guard-rails.yaml"
+    return f"response: {{playbooks: [{', '.join(playbooks)}]{named}}}\n"
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ from meshwarden.control.response.actions.scene import Scene
 from meshwarden.control.response.actions.snapshot import Snapshot
 from meshwarden.control.response.controller import Controller
 from meshwarden.control.response.deciding import Deciding
+from meshwarden.control.response.paging import Pager
 from meshwarden.control.response.process_driver import ProcessDriver
 from meshwarden.control.response.records import Records
 from meshwarden.control.response.responding import Responding
@@ -51,7 +52,8 @@ def open_response(plane: ControlPlane, *, chance: Chance) -> Responding:
         services=lambda: facts_of(plane),
         warden=_own_identities(plane),
     )
-    records = Records(store=store, clock=plane.clock, deciding=deciding)
+    pager = Pager(tell=plane.teller.tell)
+    records = Records(store=store, clock=plane.clock, deciding=deciding, announce=pager.announce)
     scene = Scene(plane=plane, driver=driver, evidence=layout.evidence_dir)
     suspecting = Suspecting(
         policy=lambda: plane.published.policy,
@@ -132,6 +134,7 @@ def facts_of(plane: ControlPlane) -> dict[str, ServiceFacts]:
     return {
         name: ServiceFacts(
             tier=policy.services[name].tier,
+            edge=policy.services[name].edge,
             healthy=int(name not in held and plane.revoker.server.connected(name)),
         )
         for name in plane.mesh.services
