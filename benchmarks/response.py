@@ -4,8 +4,8 @@
 
 Each run: an intruder's process in payments really uploads data to a listed outside host; the watch
 finds it, the playbook `full` cuts it off, proves that, keeps evidence, replaces it. Times are those
-of the incident's record; octets are what the card network received; failures are what customers saw,
-all of them, whoever caused them. Runs that the watch did not find are counted, and left out of the
+of the incident's record; octets are what the card network received; failures are what customers
+saw, whoever caused them. Runs that the watch did not find are counted, and left out of the
 times. Evidence of 200 MB and the 1,000 incidents are measured apart, without a bank.
 """
 
@@ -106,7 +106,7 @@ async def _attacked(stage: Stage, load: Load, number: int) -> Run | None:
         now_ns=_now_ns,
     )
     answer = await follow(stage, siege.suspect, since=began, report=load.report, before=before)
-    if answer is None or not answer.recovered or _ns(answer.incident["opened"]) < began:
+    if answer is None or not answer.recovered or _ns(answer.incident["contained"]) < began:
         state = answer.incident["state"] if answer else "not found"
         print(f"run {number}: {state}", file=sys.stderr)
         return None
@@ -120,9 +120,9 @@ async def _attacked(stage: Stage, load: Load, number: int) -> Run | None:
 def _figures(answer: Answer, received: Mapping[str, Any]) -> Run:
     incident = answer.incident
     record = incident["record"]
-    found = next(_ns(one["time"]) for one in record if one["kind"] == "found")
-    told = next(one["data"]["finding"]["time"] for one in record if one["kind"] == "found")
-    found = min(found, int(told))
+    contained_at = _ns(incident["contained"])
+    told = [one["data"]["finding"]["time"] for one in record if one["kind"] == "found"]
+    found = max(int(time) for time in told if int(time) <= contained_at)
     contained = _ns(incident["contained"])
     between = [octets for at, octets in received["arrivals"] if found < at * 1e9 <= contained]
 

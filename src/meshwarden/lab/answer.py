@@ -21,7 +21,8 @@ OVER_S: Final = 90.0
 ANSWERED_S: Final = 15.0
 _LOOK_S: Final = 0.1
 _HALTED: Final = {"waiting", "stopped"}
-_OVER: Final = {"recovered", "failed", "closed", "false-alarm"}
+_ENDED: Final = {"closed", "false-alarm"}
+_OVER: Final = {"recovered", "failed"} | _ENDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,11 @@ async def _until(
     loop = asyncio.get_running_loop()
     end = loop.time() + within_s
     while True:
-        mine = [one for one in await stage.incidents() if one["identity"] == suspect]
+        mine = [
+            one
+            for one in await stage.incidents()
+            if one["identity"] == suspect and one["state"] not in _ENDED
+        ]
         if (mine and reached(mine[-1])) or loop.time() >= end:
             return mine[-1] if mine else None
         await asyncio.sleep(_LOOK_S)  # another program has no event to await
