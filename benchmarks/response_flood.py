@@ -116,6 +116,7 @@ async def _measure(count: int, folder: Path) -> Flood:
         while not all(map(_is_settled, records.incidents.values())):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     seconds = time.perf_counter() - begin
+    await _until_still(records)
     running.cancel()
     await asyncio.wait({running})
     for incident in records.incidents.values():
@@ -132,6 +133,14 @@ async def _measure(count: int, folder: Path) -> Flood:
         done=done,
         held_back=count - done,
     )
+
+
+async def _until_still(records: Records) -> None:
+    """Return once nothing was put on record for a while: what was begun is over."""
+    entries = -1
+    while entries != (now := sum(one.entries for one in records.incidents.values())):
+        entries = now
+        await asyncio.sleep(1)
 
 
 def _is_settled(incident: Incident) -> bool:

@@ -78,3 +78,18 @@ def eventually_recovered(mesh: Isolated, incident: str) -> dict[str, Any]:
         time.sleep(0.2)
     assert found["state"] == "recovered", found["steps"]
     return found
+
+
+def test_a_throttled_service_is_slowed_down_at_its_own_sidecar(mesh: Isolated) -> None:
+    found = api(
+        mesh, "POST", "/v1/incidents/contain", service="shell", playbook="throttle", who="ada"
+    )
+    steps = {step["action"]: step for step in found["steps"]}
+    assert steps["throttle"]["state"] == "verified", steps
+    many = f"for n in $(seq 40); do {PING}; echo; done"
+    codes = mesh.shell(many)[1].split()
+    assert "429" in codes
+    assert "200" in codes
+    released = api(mesh, "POST", f"/v1/incidents/{found['id']}/release", who="ada")
+    assert released["state"] == "recovered", released
+    assert set(mesh.shell(many)[1].split()) == {"200"}

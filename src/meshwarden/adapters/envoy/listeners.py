@@ -64,6 +64,7 @@ from meshwarden.adapters.envoy.containment import (
 )
 from meshwarden.adapters.envoy.model import Callee, Filters, Outside, Sidecar, TcpInbound
 from meshwarden.adapters.envoy.redirected import NOT_LISTED, build_redirected
+from meshwarden.adapters.envoy.throttle import limit, throttle_filter
 from meshwarden.adapters.envoy.tls import (
     FEDERATED_BUNDLES,
     ads_source,
@@ -134,11 +135,13 @@ def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
     return {listener.name: listener for listener in found}
 
 
-def build_routes(sidecar: Sidecar, awaited: Collection[str] = ()) -> dict[str, RouteConfiguration]:
+def build_routes(
+    sidecar: Sidecar, awaited: Collection[str] = (), *, rate_per_s: int | None = None
+) -> dict[str, RouteConfiguration]:
     """Return the outbound routes: one virtual host for each callee and each outside host.
 
     Requests to the services `awaited` wait some seconds where nobody takes the connection: each is
-    just being replaced.
+    just being replaced. `rate_per_s` limits all that the service sends; None: no limit.
     """
     hosts = [
         _callee_host(callee, awaited=callee.service in awaited)
@@ -150,6 +153,7 @@ def build_routes(sidecar: Sidecar, awaited: Collection[str] = ()) -> dict[str, R
     return {
         OUTBOUND: RouteConfiguration(
             name=OUTBOUND,
+            typed_per_filter_config=limit(rate_per_s) if rate_per_s is not None else {},
             virtual_hosts=hosts,
             validate_clusters=BoolValue(value=False),
         )
@@ -224,6 +228,7 @@ def _outbound(sidecar: Sidecar, log: str) -> Listener:
     manager = _manager(
         OUTBOUND,
         accesslog.outbound_http(log),
+        [throttle_filter()],
         rds=hcm.Rds(config_source=ads_source(), route_config_name=OUTBOUND),
         upgrade_configs=[_Manager.UpgradeConfig(upgrade_type="CONNECT")],
     )

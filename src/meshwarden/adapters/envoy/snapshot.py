@@ -1,7 +1,8 @@
 """All xDS resources of one sidecar, from what it is to do, its compiled policy and its secrets."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy import ads, clusters, listeners
@@ -19,7 +20,7 @@ def build_snapshot(
     crls: str = "",
     containment: Containment = clusters.NOTHING,
     federated: Secret | None = None,
-    awaited: Collection[str] = (),
+    routes: Mapping[str, RouteConfiguration] | None = None,
 ) -> ads.Snapshot:
     """Return all resources of one sidecar.
 
@@ -30,7 +31,7 @@ def build_snapshot(
         bundle: the trust domain's roots (PEM).
         crls: the revocation list of each of its issuers (PEM); none where nobody shall look.
         containment: what is cut off in spite of policy.
-        awaited: callees that are just being replaced.
+        routes: its outbound routes, where they are other than usual.
         federated: the roots of other trust domains; needed where the sidecar meets any of theirs.
     """
     secrets = [svid, *build_trust(sidecar, bundle, crls)]
@@ -42,7 +43,7 @@ def build_snapshot(
         ads.SECRETS: {secret.name: secret for secret in secrets},
         ads.FILTERS: listeners.build_filters(sidecar, filters, containment),
         ads.LISTENERS: listeners.build_listeners(sidecar),
-        ads.ROUTES: listeners.build_routes(sidecar, awaited),
+        ads.ROUTES: listeners.build_routes(sidecar) if routes is None else routes,
     }
 
 

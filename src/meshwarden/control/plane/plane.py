@@ -42,6 +42,7 @@ from meshwarden.control.plane.rotation import Rotation
 from meshwarden.control.plane.severing import Severing
 from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.telling import Teller
+from meshwarden.control.plane.throttling import Throttling
 from meshwarden.control.plane.tokens import MeshTokens
 from meshwarden.control.recording import LogSource, Recorder
 from meshwarden.control.watching import Watch
@@ -76,6 +77,7 @@ class ControlPlane:
         publisher: keeps the sidecars on the policy in force.
         revoker: revokes certificates.
         quarantine: cuts services off.
+        throttling: slows services down.
         rotation: replaces authorities.
         workload: the SPIFFE Workload API.
     """
@@ -95,6 +97,7 @@ class ControlPlane:
     publisher: Publisher = field(init=False)
     revoker: Revoker = field(init=False)
     quarantine: Quarantine = field(init=False)
+    throttling: Throttling = field(init=False)
     rotation: Rotation = field(init=False)
     workload: Workload = field(init=False)
     enforcement: Enforcement = field(init=False)
@@ -124,6 +127,7 @@ class ControlPlane:
             clock=self.clock,
             show_workloads=self._show_workloads,
         )
+        self.throttling = Throttling(publisher=lambda: self.publisher, server=self._server)
         self.identities.quarantined = self.quarantine.held
         self.identities.unsent = self.quarantine.withheld
         self.identities.awaited = self.quarantine.awaited
@@ -150,6 +154,7 @@ class ControlPlane:
             replaced=self._replaced,
             isolated=self.quarantine.services,
             awaited=self.quarantine.awaited,
+            throttled=self.throttling.rates,
         )
         self.rotation = Rotation(
             directory=self.layout.authority_dir,

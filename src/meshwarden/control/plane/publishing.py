@@ -6,11 +6,12 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy.ads import FILTERS, ROUTES, SECRETS, DiscoveryServer
@@ -55,6 +56,7 @@ class Publisher:
         replaced: told each policy that has come into force.
         isolated: the services in quarantine.
         awaited: those of them that are just being replaced.
+        throttled: services that may send only so many requests a second.
         error: why the policy file as it stands is not in force; None where it is.
     """
 
@@ -70,6 +72,7 @@ class Publisher:
     replaced: Callable[[Published], None]
     isolated: Callable[[], frozenset[str]] = frozenset
     awaited: Callable[[], frozenset[str]] = frozenset
+    throttled: Callable[[], Mapping[str, int]] = dict
     error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
     _changing: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
@@ -134,11 +137,12 @@ class Publisher:
         told = {name: self._push_filters(name) for name in {service, *callees}}
         for name, sidecar in sidecars.items():
             if any(callee.service == service for callee in sidecar.callees):
-                told[name] = told.get(name, set()) | self._push_routes(name)
+                told[name] = told.get(name, set()) | self.push_routes(name)
         return told
 
-    def _push_routes(self, name: str) -> set[tuple[str, str]]:
-        found = build_routes(self.published.sidecars[name], self.awaited())
+    def push_routes(self, name: str) -> set[tuple[str, str]]:
+        """Tell one sidecar its routes as they are now; return what it was told."""
+        found = self._routes(name)
         for resource, config in found.items():
             self.server.update(name, ROUTES, resource, config)
         return {(ROUTES, resource) for resource in found}
@@ -196,7 +200,7 @@ class Publisher:
             crls=self.identities.crls,
             containment=self.identities.containment(),
             federated=self.federated(),
-            awaited=self.awaited(),
+            routes=self._routes(name),
         )
         self.server.publish(name, snapshot)
 
@@ -212,6 +216,10 @@ class Publisher:
         for resource, config in found.items():
             self.server.update(name, FILTERS, resource, config)
         return {(FILTERS, resource) for resource in found}
+
+    def _routes(self, name: str) -> dict[str, RouteConfiguration]:
+        rate = self.throttled().get(name)
+        return build_routes(self.published.sidecars[name], self.awaited(), rate_per_s=rate)
 
     def _filters(self, name: str) -> Filters:
         if not (isolated := self.isolated()):

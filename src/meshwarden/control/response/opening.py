@@ -15,6 +15,7 @@ from meshwarden.control.response.actions.revoke_sessions import RevokeSessions
 from meshwarden.control.response.actions.revoke_svid import RevokeSvid
 from meshwarden.control.response.actions.scene import Scene
 from meshwarden.control.response.actions.snapshot import Snapshot
+from meshwarden.control.response.actions.throttle import Throttle
 from meshwarden.control.response.controller import Controller
 from meshwarden.control.response.deciding import Deciding
 from meshwarden.control.response.paging import Pager
@@ -83,6 +84,7 @@ def actions_of(scene: Scene, records: Records, settings: ResponseSettings) -> Ma
         scene=scene, record=records.store.load_record, max_bytes=settings.evidence_bytes
     )
     found: list[Action] = [
+        Throttle(scene=scene),
         Quarantine(scene=scene),
         RevokeSvid(scene=scene),
         RevokeSessions(scene=scene),

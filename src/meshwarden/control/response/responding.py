@@ -15,8 +15,9 @@ import structlog
 
 from meshwarden.control.plane import ControlPlane
 from meshwarden.control.response.actions.scene import Scene
+from meshwarden.control.response.actions.throttle import RATE_PER_S
 from meshwarden.control.response.controller import Controller
-from meshwarden.control.response.suspecting import Suspecting, isolated_by
+from meshwarden.control.response.suspecting import Suspecting, isolated_by, throttled_by
 from meshwarden.kernel import Finding, MeshwardenError
 
 MAX_WAITING: Final = 1000
@@ -46,7 +47,9 @@ class Responding:
     def begin(self) -> None:
         """Have everyone in quarantine who must be, before any sidecar is told anything."""
         self.controller.records.load()
-        self.plane.quarantine.begin(isolated_by(self.controller.records.incidents.values()))
+        incidents = self.controller.records.incidents.values()
+        self.plane.quarantine.begin(isolated_by(incidents))
+        self.plane.throttling.begin(dict.fromkeys(throttled_by(incidents), RATE_PER_S))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

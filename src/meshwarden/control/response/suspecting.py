@@ -81,6 +81,17 @@ def isolated_by(incidents: Iterable[Incident]) -> frozenset[str]:
     return frozenset(one.suspect.service for one in incidents if _isolates(one))
 
 
+def throttled_by(incidents: Iterable[Incident]) -> frozenset[str]:
+    """Return the services that must be slowed down, as the records say."""
+    return frozenset(
+        one.suspect.service
+        for one in incidents
+        if not one.state.ended
+        and one.recovered is None
+        and any(step.action == "throttle" and step.state.in_force for step in one.steps)
+    )
+
+
 def _isolates(incident: Incident) -> bool:
     if incident.state.ended or incident.recovered is not None:
         return False
