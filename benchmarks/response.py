@@ -11,9 +11,11 @@ times. Evidence of 200 MB and the 1,000 incidents are measured apart, without a 
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -29,8 +31,9 @@ from benchmarks.machine import describe_machine
 from benchmarks.response_evidence import Evidence, measure_evidence
 from benchmarks.response_flood import Flood, measure_flood
 from meshwarden.adapters.clock import SystemClock
-from meshwarden.control.layout import BEHAVIOUR_STATE
+from meshwarden.control.layout import BEHAVIOUR_STATE, CONTROL_PLANE
 from meshwarden.control.watching import Pace
+from meshwarden.kernel import DependencyError
 from meshwarden.lab.answer import Answer, Fared, follow
 from meshwarden.lab.attacks import ATTACKS
 from meshwarden.lab.attacks.siege import lay_siege
@@ -42,7 +45,7 @@ from meshwarden.lab.load import Load
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage, staged
 
 ATTACK_S = 4.0
-APART_S = 4.0
+APART_S = 3.0
 BUDGET = 200.0  # many attacks within hours of the bank's day are more than one budget is for
 RAILS = """\
 apiVersion: meshwarden.dev/v1
@@ -84,15 +87,41 @@ async def measure(runs: int) -> tuple[list[Run], int]:
         ) as stage:
             load = Load(stage.edge, model=model, directory=Directory(SEED, CUSTOMERS))
             timeline = model.timeline(start=START, span_s=3600 * SPEED)
-            await stage.watch_ready()
-            shows = int(START.timestamp()) * 10**9
-            await stage.set_pace(Pace(at=_now_ns(), shows=shows, speed=SPEED))
+            learned = (state / BEHAVIOUR_STATE).read_bytes()
+            await _pace(stage)
             loading = asyncio.create_task(load.run(timeline.actions(), speed=SPEED))
             await asyncio.wait({loading}, timeout=2 * APART_S)
-            found = [await _attacked(stage, load, number) for number in range(runs)]
+            found = []
+            for number in range(runs):
+                found.append(await _attacked(stage, load, number))
+                await _forget(stage, learned)
             loading.cancel()
             await asyncio.wait({loading})
     return [one for one in found if one is not None], runs
+
+
+async def _pace(stage: Stage) -> None:
+    await stage.watch_ready()
+    shows = int(START.timestamp()) * 10**9
+    await stage.set_pace(Pace(at=_now_ns(), shows=shows, speed=SPEED))
+
+
+async def _forget(stage: Stage, learned: bytes) -> None:
+    """Have the watch know of no attack before: the next one shall be found by the same sign.
+
+    The control plane is killed and started again; the bank serves on meanwhile.
+    """
+    control_plane = stage.supervisor.pids[CONTROL_PLANE]
+    os.kill(control_plane, signal.SIGKILL)
+    stage.layout.behaviour.write_bytes(learned)
+    while stage.supervisor.pids.get(CONTROL_PLANE) in {control_plane, None}:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    while True:
+        with contextlib.suppress(DependencyError):
+            await _pace(stage)
+            break
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(APART_S)
 
 
 async def _attacked(stage: Stage, load: Load, number: int) -> Run | None:
@@ -113,7 +142,6 @@ async def _attacked(stage: Stage, load: Load, number: int) -> Run | None:
     run = _figures(answer, await stage.received())
     print(f"run {number}: verified after {run.verified_ms:.0f} ms", file=sys.stderr)
     await stage.close_incident(answer.incident["id"])
-    await asyncio.sleep(APART_S)
     return run
 
 
