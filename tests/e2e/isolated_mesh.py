@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,15 +106,17 @@ class Isolated:
 
 
 @contextlib.contextmanager
-def isolated_mesh() -> Iterator[Isolated]:
-    """Run the mesh while the context lasts."""
+def isolated_mesh(*, more: str = "", files: Mapping[str, str] | None = None) -> Iterator[Isolated]:
+    """Run the mesh while the context lasts; `more` is added to its file, `files` beside it."""
     with tempfile.TemporaryDirectory(prefix="mw-") as folder, outside_hosts(Path(folder)) as world:
         directory = Path(folder) / "mesh"
         directory.mkdir(mode=0o755)
         (directory / "access.yaml").write_text(POLICY)
         edge, web = free_ports(2)
         text = MESH.format(python=sys.executable, services=SERVICES, edge=edge, web=web, **world)
-        (directory / "mesh.yaml").write_text(text)
+        (directory / "mesh.yaml").write_text(text + more)
+        for name, content in (files or {}).items():
+            (directory / name).write_text(content)
         state = directory / "s"
         with running(directory / "mesh.yaml", state) as (process, summary):
             yield Isolated(

@@ -24,6 +24,7 @@ COMMANDS = {
     "survey": "From logs alone: who talks to whom, and how sure that is.",
     "calls": "Recorded calls: import, list, summary, graph.",
     "findings": "What was found: list it, export it.",
+    "incident": "Incidents: what is done about findings, and your word in it.",
     "gate": "Judge manifests, Terraform plans, Compose files, access policies.",
     "rules": "The rules of the gate: list, explain, test.",
     "admission": "The gate as a validating admission webhook.",

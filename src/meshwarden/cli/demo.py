@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json as jsonlib
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -40,7 +41,11 @@ app = App(
     result_action="return_value",
 )
 
-AttackName = Literal["scan", "lateral", "exfiltration", "slow-exfiltration", "beacon", "flood"]
+AttackName = Literal[
+    "scan", "lateral", "exfiltration", "slow-exfiltration", "beacon", "flood", "framing"
+]
+FRAMING = "framing"
+PLAYBOOKS = ("full", "observe")
 LOOK_S = 1.0
 PLAIN_LOOK_S = 5.0
 
@@ -81,8 +86,22 @@ def demo(
                 outputs=outputs or Outputs(),
             )
         )
-    print(jsonlib.dumps(as_json(outcome, learned)) if json else as_text(outcome, learned))
+        kept = _keep_evidence(outcome, state)
+    print(
+        jsonlib.dumps(as_json(outcome, learned, kept)) if json else as_text(outcome, learned, kept)
+    )
     return 0 if outcome.passed else 1
+
+
+def _keep_evidence(outcome: Outcome, state: Path | None) -> Path | None:
+    """Return where the archive of evidence is: beside the state, or outlives a temporary one."""
+    evidence = outcome.answer.incident["evidence"] if outcome.answer else None
+    if evidence is None:
+        return None
+    archive = Path(evidence["archive"])
+    if state is not None:
+        return archive
+    return Path(shutil.copy2(archive, tempfile.mkdtemp(prefix="meshwarden-evidence-")))
 
 
 def parse_days(text: str) -> float:
@@ -137,9 +156,14 @@ async def _run(
         environment = os.environ  # noqa: TID251  # entry point
         async with (
             exporting(outputs, state),
-            staged(state, environment=environment, loopback=loopback) as stage,
+            staged(
+                state,
+                environment=environment,
+                loopback=loopback,
+                playbooks=PLAYBOOKS if attack else ("observe",),
+            ) as stage,
         ):
-            play = await _play(stage, seconds, console, ATTACKS[attack] if attack else None)
+            play = await _play(stage, seconds, console, attack)
         return await asyncio.to_thread(play.outcome), learned
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
@@ -165,7 +189,7 @@ def _learned(history: History) -> str:
     )
 
 
-async def _play(stage: Stage, seconds: float, console: Console, attack: Attack | None) -> Play:
+async def _play(stage: Stage, seconds: float, console: Console, attack: str | None) -> Play:
     names = ", ".join(stage.mesh.services)
     console.print(f"up: {names}; ledger on {stage.database}; edge at {stage.edge}", soft_wrap=True)
     if stage.not_isolated:
@@ -175,7 +199,14 @@ async def _play(stage: Stage, seconds: float, console: Console, attack: Attack |
     authority = load_or_create_authority(
         stage.layout.authority_dir, stage.policy.trust_domain, now=clock.now()
     )
-    play = Play(stage=stage, authority=authority, clock=clock, seconds=seconds, attack=attack)
+    play = Play(
+        stage=stage,
+        authority=authority,
+        clock=clock,
+        seconds=seconds,
+        attack=ATTACKS.get(attack or ""),
+        framing=attack == FRAMING,
+    )
 
     def _announce_attack(attack: Attack) -> None:
         console.print(f"{attack.name}: a process in {attack.service} {attack.summary} ...")

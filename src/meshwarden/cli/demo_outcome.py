@@ -2,39 +2,51 @@
 
 import dataclasses
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from meshwarden.cli.answer_text import answer_lines, answer_object
 from meshwarden.cli.calls_text import rfc3339
 from meshwarden.cli.findings_text import finding_object
+from meshwarden.cli.framing_text import framing_lines, framing_object
 from meshwarden.lab.demo import Outcome
 from meshwarden.lab.history import History
 from meshwarden.lab.theft import Theft
 from meshwarden.lab.timeline import AttackTimeline
 
 
-def as_json(outcome: Outcome, history: History) -> dict[str, Any]:
-    """Return the outcome as `--json` prints it."""
-    return {
-        "services": outcome.services,
-        "isolated": outcome.isolated,
-        "calls": outcome.calls,
-        "mtls_share": outcome.mtls_share,
-        "attempts": [
-            {"name": attempt.name, "refused": attempt.refused, "by": attempt.by}
-            for attempt in outcome.attempts
-        ],
-        "revocation_ms": outcome.theft.revocation_ms,
-        "revocation": dataclasses.asdict(outcome.theft),
-        "ledger_balanced": outcome.ledger_balanced,
-        "customers": dataclasses.asdict(outcome.load.total)
-        | {"late_s": round(outcome.load.late_s, 3)},
-        "history": dataclasses.asdict(history),
-        "findings": [finding_object(finding) for finding in outcome.findings],
-        "attempt_findings": [finding_object(finding) for finding in outcome.attempt_findings],
-    } | (_attack_object(outcome.attack) if outcome.attack else {})
+def as_json(outcome: Outcome, history: History, evidence: Path | None) -> dict[str, Any]:
+    """Return the outcome as `--json` prints it; `evidence` is where the archive is."""
+    return (
+        {
+            "services": outcome.services,
+            "isolated": outcome.isolated,
+            "calls": outcome.calls,
+            "mtls_share": outcome.mtls_share,
+            "attempts": [
+                {"name": attempt.name, "refused": attempt.refused, "by": attempt.by}
+                for attempt in outcome.attempts
+            ],
+            "revocation_ms": outcome.theft.revocation_ms,
+            "revocation": dataclasses.asdict(outcome.theft),
+            "ledger_balanced": outcome.ledger_balanced,
+            "customers": dataclasses.asdict(outcome.load.total)
+            | {"late_s": round(outcome.load.late_s, 3)},
+            "history": dataclasses.asdict(history),
+            "findings": [finding_object(finding) for finding in outcome.findings],
+            "attempt_findings": [finding_object(finding) for finding in outcome.attempt_findings],
+        }
+        | (
+            _attack_object(outcome.attack) | answer_object(outcome, evidence)
+            if outcome.attack
+            else {}
+        )
+        | (framing_object(outcome.framing) if outcome.framing else {})
+    )
 
 
 def _attack_object(told: AttackTimeline) -> dict[str, Any]:
@@ -59,7 +71,7 @@ def _time(time: int | None) -> str | None:
     return None if time is None else rfc3339(time)
 
 
-def as_text(outcome: Outcome, history: History) -> str:
+def as_text(outcome: Outcome, history: History, evidence: Path | None) -> str:
     """Return the outcome as text."""
     console = Console(file=sys.stdout, width=100, highlight=False)
     table = Table(title="what must fail", title_justify="left", show_edge=False, pad_edge=False)
@@ -72,7 +84,13 @@ def as_text(outcome: Outcome, history: History) -> str:
     counts = outcome.load.total
     with console.capture() as text:
         if outcome.attack:
-            console.print("\n".join(timeline_lines(outcome.attack)), soft_wrap=True)
+            lines = timeline_lines(outcome.attack, answer_lines(outcome.answer))
+            console.print("\n".join(lines), soft_wrap=True)
+            if evidence is not None:
+                console.print(f"  evidence      {evidence}", soft_wrap=True)
+            console.print()
+        if outcome.framing:
+            console.print("\n".join(framing_lines(outcome.framing)), soft_wrap=True)
             console.print()
         console.print(table)
         console.print()
@@ -101,7 +119,9 @@ def _revocation(theft: Theft) -> str:
     )
 
 
-def timeline_lines(told: AttackTimeline) -> list[str]:
+def timeline_lines(
+    told: AttackTimeline, answered: Sequence[tuple[int | None, str]] = ()
+) -> list[str]:
     """Return the attack's story, one line an event, by time where it has one."""
     attack = told.attack
     lines = [
@@ -117,6 +137,7 @@ def timeline_lines(told: AttackTimeline) -> list[str]:
             (told.found, f"  {told.by.sentence}"),
         ]
     judged = "succeeded" if told.succeeded else "did not succeed"
+    lines += answered
     lines.append((told.succeeded, f"{judged}: goal: {attack.goal}; {told.got}"))
     timed = sorted((line for line in lines if line[0] is not None), key=lambda line: line[0] or 0)
     untimed = [line for line in lines if line[0] is None]

@@ -24,6 +24,8 @@ from meshwarden.console.api import serving, serving_tokens
 from meshwarden.control.layout import Layout, layout_of
 from meshwarden.control.mesh import parse_mesh
 from meshwarden.control.plane import ControlPlane, open_plane
+from meshwarden.control.response.opening import open_response
+from meshwarden.control.response.responding import Responding
 
 app = App(
     name="serve",
@@ -62,12 +64,16 @@ def serve(
     parsed = parse_mesh(load_document(mesh), mesh.absolute().parent)
     layout = layout_of(parsed, state, first_uid=first_uid)
     plane = open_plane(parsed, layout, clock=SystemClock(), chance=SystemChance())
+    response = open_response(plane, chance=SystemChance())
     gc.freeze()  # modules and messages stay for good: each full collection would walk them again
-    uvloop.run(_serve(plane, layout, outputs))
+    uvloop.run(_serve(plane, response, layout, outputs))
     return 0
 
 
-async def _serve(plane: ControlPlane, layout: Layout, outputs: Outputs | None) -> None:
+async def _serve(
+    plane: ControlPlane, response: Responding, layout: Layout, outputs: Outputs | None
+) -> None:
+    response.begin()
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -77,6 +83,7 @@ async def _serve(plane: ControlPlane, layout: Layout, outputs: Outputs | None) -
 
             await stack.enter_async_context(exporting(outputs, layout.state))
         await stack.enter_async_context(plane.running())
-        await stack.enter_async_context(serving(plane, layout.api_socket))
+        await stack.enter_async_context(response.running())
+        await stack.enter_async_context(serving(plane, response, layout.api_socket))
         await stack.enter_async_context(serving_tokens(plane))
         await stopped.wait()

@@ -4,6 +4,7 @@
 - `POST /v1/policy/reload`: push the policy file as it stands; 422 and why where it is refused.
 - `/v1/identity`: see `identity_api`.
 - `/v1/behaviour`: see `behaviour_api`.
+- `/v1/incidents`: see `incident_api`.
 - `POST /v1/calls/flush`: write every call that is known by now to the Parquet store.
 """
 
@@ -19,15 +20,17 @@ from starlette.routing import Route
 
 from meshwarden.console.behaviour_api import behaviour_routes
 from meshwarden.console.identity_api import identity_routes
+from meshwarden.console.incident_api import incident_routes
 from meshwarden.console.signals_api import SignalsApi, build_signals_app
 from meshwarden.console.token_admin import token_routes
 from meshwarden.console.token_api import TokenApi
 from meshwarden.console.unix import served
 from meshwarden.control.plane import ControlPlane
+from meshwarden.control.response.responding import Responding
 
 
-def build_api(plane: ControlPlane) -> Starlette:
-    """Return the application that answers for `plane`."""
+def build_api(plane: ControlPlane, response: Responding | None = None) -> Starlette:
+    """Return the application that answers for `plane`, and for its incidents where there are."""
 
     async def _status(_: Request) -> JSONResponse:
         return JSONResponse(dataclasses.asdict(plane.status()))
@@ -51,14 +54,15 @@ def build_api(plane: ControlPlane) -> Starlette:
             *identity_routes(plane),
             *token_routes(plane),
             *behaviour_routes(plane),
+            *(incident_routes(response) if response else []),
         ]
     )
 
 
 @contextlib.asynccontextmanager
-async def serving(plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
+async def serving(plane: ControlPlane, response: Responding, socket: Path) -> AsyncIterator[None]:
     """Serve the API of `plane` on `socket` while the context lasts."""
-    async with served(build_api(plane), socket, mode=0o600):
+    async with served(build_api(plane, response), socket, mode=0o600):
         yield
 
 

@@ -4,7 +4,7 @@ Pure: the same policy, mesh and layout give the same sidecars. A sidecar knows o
 outside hosts that some rule lets its service reach.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from meshwarden.adapters.envoy.border import Passage
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
@@ -19,7 +19,7 @@ from meshwarden.control.layout import (
 )
 from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.kernel import SpiffeId
-from meshwarden.policy import AccessPolicy, Egress, Rule, Service
+from meshwarden.policy import AccessPolicy, Egress, Rule, Service, isolate
 from meshwarden.policy.targets.envoy import compile_http_filter, compile_network_filter
 
 _Accepting = dict[SpiffeId, dict[str, list[Rule]]]
@@ -74,12 +74,19 @@ def plan_border(policy: AccessPolicy, mesh: Mesh, layout: Layout) -> tuple[Passa
     return tuple(found)
 
 
-def compile_filters(policy: AccessPolicy, service: str) -> Filters:
-    """Return the compiled policy of one service."""
+def compile_filters(
+    policy: AccessPolicy, service: str, *, isolated: Collection[str] = ()
+) -> Filters:
+    """Return the compiled policy of one service, while the services `isolated` are in quarantine.
+
+    It has a filter for each port that the service accepts without them, so that one whose callers
+    are all in quarantine refuses everybody.
+    """
+    rest = isolate(policy, isolated)
     return Filters(
-        http=compile_http_filter(policy, service),
+        http=compile_http_filter(rest, service),
         tcp={
-            port: compile_network_filter(policy, service, port)
+            port: compile_network_filter(rest, service, port)
             for port in policy.services[service].tcp_ports
         },
     )

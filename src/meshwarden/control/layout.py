@@ -222,6 +222,21 @@ class Layout:
         return self.run_dir / "api.sock"
 
     @property
+    def orders_socket(self) -> Path:
+        """Where the supervisor takes orders of the control plane, and of nobody else."""
+        return self.run_dir / "orders.sock"
+
+    @property
+    def incidents(self) -> Path:
+        """The incidents' records."""
+        return self.state / "incidents" / "incidents.sqlite"
+
+    @property
+    def evidence_dir(self) -> Path:
+        """Archives of evidence, and the key that signs them."""
+        return self.state / "evidence"
+
+    @property
     def workload_dir(self) -> Path:
         """What isolated services are shown of the Workload API; outlives the socket in it."""
         return self.run_dir / WORKLOAD

@@ -22,6 +22,7 @@ from meshwarden.control.federation import (
     parse_federation,
     parse_partners,
 )
+from meshwarden.control.response_settings import ResponseSettings, parse_response
 from meshwarden.control.tokens.settings import TokenSettings, parse_tokens
 from meshwarden.control.watching.settings import BehaviourSettings, parse_behaviour
 from meshwarden.identity import LIFETIME_S, MAX_LIFETIME_S
@@ -145,6 +146,7 @@ class Mesh:
         bundle_endpoint: where others fetch our bundle; None: nowhere.
         tokens: the token service, which is one of `services`; None: there is none.
         behaviour: how calls are watched.
+        response: what is done about what is found.
         directory: the mesh file's own.
     """
 
@@ -156,6 +158,7 @@ class Mesh:
     bundle_endpoint: EndpointSettings | None = None
     tokens: TokenSettings | None = None
     behaviour: BehaviourSettings = field(default_factory=BehaviourSettings)
+    response: ResponseSettings = field(default_factory=ResponseSettings)
     directory: Path
 
 
@@ -174,6 +177,7 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
             "bundle_endpoint",
             "tokens",
             "behaviour",
+            "response",
         ],
     )
     if top["apiVersion"].value != API_VERSION:
@@ -203,6 +207,7 @@ def parse_mesh(document: Node, directory: Path) -> Mesh:
         bundle_endpoint=parse_endpoint(top.get("bundle_endpoint"), directory, _host_and_port),
         tokens=settings,
         behaviour=parse_behaviour(top.get("behaviour")),
+        response=parse_response(top.get("response"), directory),
         directory=directory,
     )
 

@@ -113,6 +113,14 @@ async def _request(
     return replace(attempt, mark=mark)
 
 
+async def try_request(
+    where: Elsewhere, credentials: Credentials, method: str, path: str, host: str
+) -> Attempt:
+    """Send one request with a certificate of one's own; return what came of it."""
+    tls = await asyncio.to_thread(client_context, credentials)
+    return await _exchange(f"{method} {path}", where, tls, method, path, host)
+
+
 async def _plaintext(target: Target) -> Attempt:
     return await _exchange("plaintext", target.ledger, None, "GET", LEDGER_READ, "ledger")
 

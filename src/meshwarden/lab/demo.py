@@ -7,7 +7,6 @@ report and from the attack's target, never from what the players believe.
 """
 
 import asyncio
-import secrets
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,13 +23,16 @@ from meshwarden.adapters.storage.calls import load_calls
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.control.mesh import Address
 from meshwarden.control.watching import Pace
-from meshwarden.identity import Authority, create_authority, create_root, issue_svid
-from meshwarden.kernel import EXTERNAL, UNKNOWN, Clock, Finding, SpiffeId
+from meshwarden.identity import Authority
+from meshwarden.kernel import EXTERNAL, UNKNOWN, Clock, Finding
+from meshwarden.lab.answer import Answer, Fared, follow
 from meshwarden.lab.attacks import Attack
 from meshwarden.lab.attacks.siege import Siege, lay_siege
 from meshwarden.lab.attempts import Attempt, Credentials, Target, try_everything
 from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.customers import CustomerModel
+from meshwarden.lab.demo_thief import forged_authority, store_credentials
+from meshwarden.lab.framing import Framing, frame
 from meshwarden.lab.load import Load, LoadReport
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
 from meshwarden.lab.theft import Theft, catch
@@ -64,6 +66,8 @@ class Outcome:
         findings: what was found, but for what is about the attempts; oldest first.
         attempt_findings: what was found about the attempts.
         attack: what became of the attack; None where none was asked for.
+        answer: what the bank did about it; None where it did nothing.
+        framing: what became of the attempt to have it cut itself off; None where there was none.
     """
 
     services: int
@@ -77,13 +81,17 @@ class Outcome:
     findings: tuple[Finding, ...]
     attempt_findings: tuple[Finding, ...]
     attack: AttackTimeline | None
+    answer: Answer | None = None
+    framing: Framing | None = None
 
     @property
     def passed(self) -> bool:
         """Whether everything is as it must be."""
         refused = all(attempt.refused for attempt in self.attempts)
         found = self.attack is None or self.attack.found is not None
-        safe = refused and found and self.theft.cut_off
+        answered = self.answer is None or not self.answer.acted or self.answer.recovered
+        framed = self.framing is not None and not self.framing.failed
+        safe = refused and found and answered and not framed and self.theft.cut_off
         return safe and self.mtls_share == 1.0 and self.ledger_balanced
 
 
@@ -98,6 +106,7 @@ class Play:
         seconds: how long the load lasts.
         attack: what is carried out in the middle of it; None: nothing.
         seed: chance of the attack.
+        framing: whether somebody tries to have the bank cut itself off.
     """
 
     stage: Stage
@@ -106,11 +115,14 @@ class Play:
     seconds: float
     attack: Attack | None = None
     seed: int = 1
+    framing: bool = False
 
     _tried: list[Attempt] = field(init=False, default_factory=list)
     _theft: Theft = field(init=False)
     _books: dict[str, Any] = field(init=False, default_factory=dict)
     _siege: Siege | None = field(init=False, default=None)
+    _answer: Answer | None = field(init=False, default=None)
+    _framing: Framing | None = field(init=False, default=None)
     _attempts_began: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -137,6 +149,7 @@ class Play:
         try:
             await self._until_attempts(loading, on_attack)
             on_attempts()
+            await self.stage.respond(automatically=False)  # they are to be seen through
             self._attempts_began = self._now_ns()
             self._tried = await self._attempts()
             await loading
@@ -154,9 +167,23 @@ class Play:
             await asyncio.wait({loading}, timeout=self.seconds * _ATTACK_AT)
             on_attack(self.attack)
             await self._carry_out(self.attack)
+        if self.framing:
+            await asyncio.wait({loading}, timeout=self.seconds * _ATTACK_AT)
+            await self._frame()
         await asyncio.wait({loading}, timeout=max(0.0, end - loop.time()))
 
+    async def _frame(self) -> None:
+        with tempfile.TemporaryDirectory() as stolen:
+            self._framing = await frame(
+                self.stage,
+                self.authority,
+                Path(stolen),
+                now=self.clock.now(),
+                report=self._load.report,
+            )
+
     async def _carry_out(self, attack: Attack) -> None:
+        before, began = Fared.so_far(self._load.report), self._now_ns()
         self._siege = await lay_siege(
             self.stage,
             attack,
@@ -164,6 +191,13 @@ class Play:
             seed=self.seed,
             failed_customers=lambda: self._load.report.total.failed,
             now_ns=self._now_ns,
+        )
+        self._answer = await follow(
+            self.stage,
+            self._siege.suspect,
+            since=began,
+            report=self._load.report,
+            before=before,
         )
 
     def outcome(self) -> Outcome:
@@ -184,6 +218,8 @@ class Play:
             findings=tuple(finding for finding in findings if finding not in attempted),
             attempt_findings=tuple(finding for finding in findings if finding in attempted),
             attack=self._told(findings, calls),
+            answer=self._answer,
+            framing=self._framing,
         )
 
     def _told(self, findings: tuple[Finding, ...], calls: pa.Table) -> AttackTimeline | None:
@@ -272,31 +308,14 @@ def steal(
         "foreign": (forger, services["ledger"].identity, now),
     }
     return {
-        name: _credentials(folder / f"{name}.pem", signer, identity, moment)
+        name: store_credentials(folder / f"{name}.pem", signer, identity, moment)
         for name, (signer, identity, moment) in wanted.items()
     }
-
-
-def forged_authority(trust_domain: str, *, now: datetime) -> Authority:
-    """Return an authority that claims the bank's trust domain, as anyone can make one."""
-    root = create_root(trust_domain, now=now, serial=_serial())
-    return create_authority(root, now=now, serial=_serial())
-
-
-def _credentials(path: Path, signer: Authority, identity: SpiffeId, now: datetime) -> Credentials:
-    svid = issue_svid(signer, identity, now=now, serial=_serial())
-    path.touch(mode=0o600)
-    path.write_text(svid.private_key.reveal() + svid.certificate_chain)
-    return Credentials(pem=path, sha256=svid.sha256)
 
 
 def _certificate_in(pem: Path) -> str:
     text = pem.read_text()
     return text[text.index("-----BEGIN CERTIFICATE-----") :]
-
-
-def _serial() -> int:
-    return secrets.randbits(126) | 1 << 126
 
 
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -21,6 +21,7 @@ import httpx
 
 from meshwarden.adapters.process import Child, Guard, Program, accepts, open_to_others
 from meshwarden.adapters.process.health import Elsewhere
+from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.adapters.yaml import load_document
 from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Address, Mesh, check_against, parse_mesh
@@ -37,6 +38,7 @@ CUSTOMERS: Final = 2000
 SEED: Final = "meshwarden"
 CARD_NETWORK_TIMEOUT_S: Final = 20.0
 WATCH_TIMEOUT_S: Final = 90.0  # a busy machine loads compiled code slowly
+_OPERATOR: Final = "the laboratory"
 _PACED: Final = "behaviour: {paced: true}  # its customers live faster than the clock\n"
 
 
@@ -105,6 +107,35 @@ class Stage:
         """Have the watch go by the bank's own time."""
         await self._ask("POST", "/v1/behaviour/pace", asdict(pace))
 
+    async def incidents(self) -> list[dict[str, Any]]:
+        """Return all incidents, oldest first."""
+        found: list[dict[str, Any]] = (await self._ask("GET", "/v1/incidents"))["incidents"]
+        return found
+
+    async def pages(self) -> int:
+        """Return how many times people were called about incidents."""
+        store = FileFindingStore(self.layout.findings)
+        found = await asyncio.to_thread(lambda: list(store.load_findings(limit=10_000)))
+        return sum(one.code.startswith("response.") for one in found)
+
+    async def incident(self, incident_id: str) -> dict[str, Any]:
+        """Return one incident with its record."""
+        return await self._ask("GET", f"/v1/incidents/{incident_id}")
+
+    async def note(self, incident_id: str, text: str, figures: Mapping[str, object]) -> None:
+        """Put on an incident's record what is known here."""
+        body = {"who": _OPERATOR, "text": text, "figures": dict(figures)}
+        await self._ask("POST", f"/v1/incidents/{incident_id}/note", body)
+
+    async def close_incident(self, incident_id: str) -> None:
+        """End an incident that is over."""
+        await self._ask("POST", f"/v1/incidents/{incident_id}/close", {"who": _OPERATOR})
+
+    async def respond(self, *, automatically: bool) -> None:
+        """Have the mesh respond by itself, or only observe."""
+        body = {"on": automatically, "who": _OPERATOR}
+        await self._ask("POST", "/v1/incidents/automatic", body)
+
     async def received(self) -> dict[str, Any]:
         """Return what arrived at the card network for the merchant that is the attacker."""
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
@@ -150,6 +181,8 @@ async def staged(
     on_event: Callable[[Event], None] = lambda _event: None,
     postgresql: bool = True,
     loopback: bool = False,
+    playbooks: tuple[str, ...] = ("observe",),
+    guard_rails: str | None = None,
 ) -> AsyncIterator[Stage]:
     """Run the bank on the directory `state` while the context lasts.
 
@@ -160,6 +193,8 @@ async def staged(
         on_event: takes each start, exit and restart.
         postgresql: keep the ledger in PostgreSQL where its programs are on the machine.
         loopback: do not isolate its services, though that could be done.
+        playbooks: how it responds to what is found, in order of preference.
+        guard_rails: text of their file; None: the defaults.
 
     Raises:
         ConfigError: where something cannot be started.
@@ -179,7 +214,7 @@ async def staged(
     )
     (state / "tokens.yaml").write_text(render_tokens(edge_port=edge))
     mesh_file.touch(mode=0o600)
-    mesh_file.write_text(f"{text}{_PACED}")
+    mesh_file.write_text(f"{text}{_PACED}{_response(state, playbooks, guard_rails)}")
     mesh = parse_mesh(load_document(mesh_file), state)
     policy = parse_policy(load_document(mesh.policy_path))
     check_against(mesh, policy)
@@ -207,6 +242,15 @@ async def staged(
             yield stage
         finally:
             await stage.close()
+
+
+def _response(state: Path, playbooks: tuple[str, ...], guard_rails: str | None) -> str:
+    """Return the mesh file's section, having written the guard rails that it names."""
+    named = ""
+    if guard_rails is not None:
+        (state / "guard-rails.yaml").write_text(guard_rails)
+        named = ", guard_rails: guard-rails.yaml"
+    return f"response: {{playbooks: [{', '.join(playbooks)}]{named}}}\n"
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ fast, `traffic/` holds them against recorded calls, `edit` adds to a policy's te
 
 from meshwarden.policy.decide import decide
 from meshwarden.policy.explain import explain
+from meshwarden.policy.isolate import isolate
 from meshwarden.policy.model import (
     AccessPolicy,
     Connection,
@@ -33,6 +34,7 @@ __all__ = [
     "TokenRequirement",
     "decide",
     "explain",
+    "isolate",
     "normalize_path",
     "notices",
     "parse_policy",

@@ -17,6 +17,7 @@ from meshwarden.response.choose import (
     world_of,
 )
 from meshwarden.response.confidence import probability_of
+from meshwarden.response.driver import Driver, Instance, SnapshotSources
 from meshwarden.response.gather import Touched, incident_about, phase_of, touched_by
 from meshwarden.response.guards import (
     GuardRails,
@@ -48,12 +49,14 @@ __all__ = [
     "WARDEN",
     "ActionSpec",
     "Apply",
+    "Driver",
     "Entry",
     "EntryKind",
     "Foreseen",
     "GuardRails",
     "Incident",
     "IncidentState",
+    "Instance",
     "Move",
     "Outcome",
     "Playbook",
@@ -65,6 +68,7 @@ __all__ = [
     "Release",
     "Ruling",
     "ServiceFacts",
+    "SnapshotSources",
     "Step",
     "StepState",
     "Suspect",

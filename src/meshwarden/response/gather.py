@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshwarden.kernel import Finding
-from meshwarden.response.model import Incident, Suspect
+from meshwarden.response.model import Incident, IncidentState, Suspect
 
 _PHASES: Final[Mapping[str, str]] = {
     "T1046": "discovery",
@@ -52,15 +52,16 @@ def phase_of(findings: Iterable[Finding]) -> str | None:
 
 
 def incident_about(suspect: Suspect, open_incidents: Iterable[Incident]) -> Incident | None:
-    """Return the open incident that a finding about `suspect` belongs to; None = a new one.
+    """Return the incident that a finding about `suspect` belongs to; None = a new one.
 
     One instance is one suspect: what is found about its certificate or one of its sessions is the
-    same incident, so that a flood of findings is one incident rather than a hundred.
+    same incident, so that a flood of findings is one incident rather than a hundred. One that was
+    let back in and is suspected again is a new incident; one that was replaced can only be found
+    again by what is left of its calls.
     """
-    for incident in open_incidents:
-        if not incident.state.ended and incident.suspect.key == suspect.key:
-            return incident
-    return None
+    same = [one for one in open_incidents if not one.state.ended and one.suspect.key == suspect.key]
+    active = [one for one in same if one.state is not IncidentState.RECOVERED or one.replaced]
+    return active[-1] if active else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,7 @@ class GuardRails:
     max_contained: int = 2
     max_share: float = 0.5
     last_instance_tiers: frozenset[int] = frozenset({0})
+    last_edge_instance: bool = True
     max_actions_per_hour: int = 20
     protected: frozenset[str] = frozenset()
     two_people: frozenset[str] = frozenset()
@@ -68,12 +69,13 @@ class GuardRails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceFacts:
-    """A service at this moment: its tier, and how many of its instances are what."""
+    """A service now: its tier, how many instances are what, whether customers reach it."""
 
     tier: int | None = None
     instances: int = 1
     healthy: int = 1
     contained: int = 0
+    edge: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +172,10 @@ def _blast_radius(suspect: Suspect, world: World, rails: GuardRails) -> Iterator
             "last-instance",
             1,
             f"it is the last healthy instance of {suspect.service} (tier {facts.tier})",
+        )
+    elif rails.last_edge_instance and facts.edge and facts.healthy <= 1:
+        yield _ask(
+            "last-instance", 1, f"it is the last healthy instance of {suspect.service}, an edge"
         )
     else:
         yield _pass("last-instance")

@@ -6,6 +6,7 @@ guard_rails:
   max_contained: 2            # instances at once, in the whole mesh
   max_share: 0.5              # of one service's instances at once; one is always possible
   last_instance_tiers: [0]    # their last healthy instance only with approval
+  last_edge_instance: true    # the last one of a service that takes outside traffic likewise
   max_actions_per_hour: 20    # automatic ones; then only observing
   protected: [spiffe://bank.example/ns/core/sa/idp]   # only with approval
   two_people: [replace]       # actions that two different people approve
@@ -27,8 +28,8 @@ def parse_guard_rails(document: Node) -> GuardRails:
     if top["apiVersion"].text() != "meshwarden.dev/v1":
         top["apiVersion"].refuse("guards.version", "apiVersion must be meshwarden.dev/v1")
     names = [
-        "max_contained", "max_share", "last_instance_tiers", "max_actions_per_hour", "protected",
-        "two_people",
+        "max_contained", "max_share", "last_instance_tiers", "last_edge_instance",
+        "max_actions_per_hour", "protected", "two_people",
     ]  # fmt: skip
     fields = top["guard_rails"].fields(optional=names)
     found: dict[str, object] = {}
@@ -39,6 +40,8 @@ def parse_guard_rails(document: Node) -> GuardRails:
         found["max_share"] = node.number(0, 1)
     if node := fields.get("last_instance_tiers"):
         found["last_instance_tiers"] = frozenset(one.integer(0, 9) for one in node.items())
+    if node := fields.get("last_edge_instance"):
+        found["last_edge_instance"] = node.boolean()
     if node := fields.get("protected"):
         found["protected"] = frozenset(str(_identity(one)) for one in node.items())
     if node := fields.get("two_people"):

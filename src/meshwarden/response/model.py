@@ -152,6 +152,13 @@ class Incident:
             for step in self.steps
         )
 
+    @property
+    def replaced(self) -> bool:
+        """Whether a clean instance stands in the suspect's place."""
+        return any(
+            step.action == "replace" and step.state is StepState.VERIFIED for step in self.steps
+        )
+
     def step_number(self, action: str) -> int | None:
         """Return the place of `action` in the plan; None where it is no part of it."""
         return next((n for n, step in enumerate(self.steps) if step.action == action), None)

@@ -128,6 +128,4 @@ def _undo_last(incident: Incident) -> Move:
 
 
 def _replaced(incident: Incident) -> bool:
-    number = incident.step_number("replace")
-    done = number is not None and incident.steps[number].state is StepState.VERIFIED
-    return done and incident.state is IncidentState.RECOVERING
+    return incident.replaced and incident.state is IncidentState.RECOVERING

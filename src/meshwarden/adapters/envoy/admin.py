@@ -1,9 +1,11 @@
 """Asks a sidecar's administration interface, which is a Unix socket of its own directory."""
 
 import http.client
+import re
 import socket
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from meshwarden.kernel import DependencyError
 
@@ -49,3 +51,14 @@ def failed_log_writes(admin: Path) -> int:
     if not count.isdigit():
         raise DependencyError("sidecar.admin", f"{admin} has no counter of failed log writes")
     return int(count)
+
+
+def octets_carried(admin: Path, prefix: str) -> int:
+    """Return the octets that the border has sent on over the passages that begin with `prefix`.
+
+    DependencyError as `ask`.
+    """
+    wanted = quote(f"^cluster\\.{re.escape(prefix)}.*\\.upstream_cx_tx_bytes_total$")
+    body = ask(admin, "GET", f"/stats?filter={wanted}").decode("ascii", "replace")
+    counts = [line.rpartition(":")[2].strip() for line in body.splitlines()]
+    return sum(int(count) for count in counts if count.isdigit())

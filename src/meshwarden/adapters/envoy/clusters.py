@@ -9,6 +9,7 @@ cluster.
 from collections.abc import Mapping
 from typing import Final
 
+from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import Address, BindConfig, Pipe, SocketAddress
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
@@ -19,6 +20,7 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from envoy.type.v3.percent_pb2 import Percent
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.wrappers_pb2 import UInt32Value
 
 from meshwarden.adapters.envoy.containment import Containment, endpoint_metadata
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Outside, Sidecar
@@ -32,6 +34,10 @@ from meshwarden.adapters.envoy.tls import (
 APPLICATION = "application"
 NOTHING: Final = Containment()
 _CONNECT_TIMEOUT = Duration(seconds=2)
+_PATIENT: Final = CircuitBreakers(
+    thresholds=[CircuitBreakers.Thresholds(max_retries=UInt32Value(value=1024))]
+)
+"""Each request that waits for a callee counts as a retry; Envoy's own bound is three."""
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -131,6 +137,7 @@ def _callee(callee: Callee, source: str) -> Cluster:
             healthy_panic_threshold=Percent(value=0),
             close_connections_on_host_set_change=True,
         ),
+        circuit_breakers=_PATIENT,
         typed_extension_protocol_options={} if callee.port else _same_protocol(),
     )
 

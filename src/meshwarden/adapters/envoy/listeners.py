@@ -17,6 +17,9 @@ What is contained (`containment`) is cut off before policy is asked. Requests in
 connections are bounded in time, so that neither outlives for long the certificate that began it.
 """
 
+from collections.abc import Collection
+from typing import Final
+
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.core.v3.base_pb2 import (
     DataSource,
@@ -66,6 +69,7 @@ from meshwarden.adapters.envoy.containment import (
 )
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Filters, Outside, Sidecar, TcpInbound
 from meshwarden.adapters.envoy.redirected import NOT_LISTED, build_redirected
+from meshwarden.adapters.envoy.throttle import limit, throttle_filter
 from meshwarden.adapters.envoy.tls import (
     BUNDLE,
     FEDERATED_BUNDLES,
@@ -98,6 +102,13 @@ Shorter cuts long streams off more often, longer lets a revoked caller keep one 
 _CONNECTION_LIMIT = Duration(seconds=3600)  # requests in flight are finished first
 _TCP_LIMIT = Duration(seconds=24 * 3600)
 """A connection over which a revoked caller sends nothing is not cut by `containment`."""
+_PATIENCE: Final = 60
+_BACK_OFF: Final = routes.RetryPolicy.RetryBackOff(
+    base_interval=Duration(nanos=50_000_000), max_interval=Duration(nanos=300_000_000)
+)
+"""How often, and after how long, a request to a callee that is being replaced tries to connect: the
+pauses are drawn evenly up to the longest, which makes nine seconds of all. Services wait longer for
+an answer; more would keep customers waiting for one that does not come."""
 _Manager = hcm.HttpConnectionManager
 
 
@@ -157,14 +168,25 @@ def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
     return {listener.name: listener for listener in found}
 
 
-def build_routes(sidecar: Sidecar) -> dict[str, RouteConfiguration]:
-    """Return the outbound routes: one virtual host for each callee and each outside host."""
-    hosts = [_callee_host(callee) for callee in sidecar.callees if not callee.port]
+def build_routes(
+    sidecar: Sidecar, awaited: Collection[str] = (), *, rate_per_s: int | None = None
+) -> dict[str, RouteConfiguration]:
+    """Return the outbound routes: one virtual host for each callee and each outside host.
+
+    Requests to the services `awaited` wait some seconds where nobody takes the connection: each is
+    just being replaced. `rate_per_s` limits all that the service sends; None: no limit.
+    """
+    hosts = [
+        _callee_host(callee, awaited=callee.service in awaited)
+        for callee in sidecar.callees
+        if not callee.port
+    ]
     hosts += [_outside_host(host) for host in sidecar.outside]
     hosts.append(_refuse_host(sidecar.service))
     return {
         OUTBOUND: RouteConfiguration(
             name=OUTBOUND,
+            typed_per_filter_config=limit(rate_per_s) if rate_per_s is not None else {},
             virtual_hosts=hosts,
             validate_clusters=BoolValue(value=False),
         )
@@ -252,6 +274,7 @@ def _outbound(sidecar: Sidecar, log: str) -> Listener:
     manager = _manager(
         OUTBOUND,
         accesslog.outbound_http(log),
+        [throttle_filter()],
         rds=hcm.Rds(config_source=ads_source(), route_config_name=OUTBOUND),
         upgrade_configs=[_Manager.UpgradeConfig(upgrade_type="CONNECT")],
     )
@@ -371,9 +394,11 @@ def _to_application(name: str, drop: list[str] | None = None) -> RouteConfigurat
     return RouteConfiguration(name=name, virtual_hosts=[host], request_headers_to_remove=drop or [])
 
 
-def _callee_host(callee: Callee) -> routes.VirtualHost:
-    retry = routes.RetryPolicy(
-        retry_on="connect-failure,refused-stream", num_retries=UInt32Value(value=2)
+def _callee_host(callee: Callee, *, awaited: bool) -> routes.VirtualHost:
+    retry = routes.RetryPolicy(  # what was not taken has had no effect
+        retry_on="connect-failure,refused-stream",
+        num_retries=UInt32Value(value=_PATIENCE if awaited else 2),
+        retry_back_off=_BACK_OFF if awaited else None,
     )
     return routes.VirtualHost(
         name=callee.service,

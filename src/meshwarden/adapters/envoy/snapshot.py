@@ -1,5 +1,8 @@
 """All xDS resources of one sidecar, from what it is to do, its compiled policy and its secrets."""
 
+from collections.abc import Mapping
+
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from meshwarden.adapters.envoy import ads, clusters, listeners
@@ -9,7 +12,7 @@ from meshwarden.adapters.envoy.tls import bundle_secret, callers_secret, partner
 from meshwarden.adapters.envoy.verification import Verification
 
 
-def build_snapshot(
+def build_snapshot(  # noqa: PLR0913  # what each kind of resource is made of
     sidecar: Sidecar,
     filters: Filters,
     *,
@@ -19,6 +22,7 @@ def build_snapshot(
     containment: Containment = clusters.NOTHING,
     federated: Secret | None = None,
     verification: Verification | None = None,
+    routes: Mapping[str, RouteConfiguration] | None = None,
 ) -> ads.Snapshot:
     """Return all resources of one sidecar.
 
@@ -29,6 +33,7 @@ def build_snapshot(
         bundle: the trust domain's roots (PEM).
         crls: the revocation list of each of its issuers (PEM); none where nobody shall look.
         containment: what is cut off in spite of policy.
+        routes: its outbound routes, where they are other than usual.
         federated: the roots of other trust domains; needed where the sidecar meets any of theirs.
         verification: what tokens are verified with; needed where the sidecar verifies any.
     """
@@ -41,7 +46,7 @@ def build_snapshot(
         ads.SECRETS: {secret.name: secret for secret in secrets},
         ads.FILTERS: listeners.build_filters(sidecar, filters, containment, verification),
         ads.LISTENERS: listeners.build_listeners(sidecar),
-        ads.ROUTES: listeners.build_routes(sidecar),
+        ads.ROUTES: listeners.build_routes(sidecar) if routes is None else routes,
     }
 
 

@@ -13,6 +13,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ kernel does not let go of."""
 PAUSE_S: Final = 0.002
 """Between two looks: a signal takes effect when the kernel next runs its process."""
 
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _STOPPED: Final = frozenset("TtZX")
 
 
@@ -129,6 +131,15 @@ class ProcessSet:
             with contextlib.suppress(ProcessLookupError), _held(member.pid) as held:
                 if start_ticks_of(member.pid) == member.started:
                     signal.pidfd_send_signal(held, number)
+
+
+def started_at(pid: int) -> int:
+    """Return when the process `pid` was started, nanoseconds since the epoch; 0: it is gone."""
+    ticks = start_ticks_of(pid)
+    if ticks is None:
+        return 0
+    since_boot_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / _TICKS_PER_S
+    return time.time_ns() - int(since_boot_s * 1e9)
 
 
 def _signal_user(uid: int, number: signal.Signals) -> None:

@@ -64,18 +64,18 @@ def list_connections(namespace: int, *, uid: int) -> frozenset[Connection]:
     Raises:
         DependencyError: `network.connections` where the kernel does not tell.
     """
-    request = _request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, bytes(_SOCKET.size))
+    request = render_request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, bytes(_SOCKET.size))
     found = set()
-    with _diagnosis(namespace) as asked:
+    with open_diagnosis(namespace) as asked:
         asked.send(request)
-        for kind, body in _answers(asked):
+        for kind, body in read_answers(asked):
             if kind == NLMSG_DONE:
                 break
             if kind == NLMSG_ERROR:
                 number = -_ERROR.unpack_from(body)[0]
                 raise DependencyError("network.connections", os.strerror(number))
             raw, owner = _FOUND.unpack_from(body)
-            if owner == uid and (connection := _parse(raw)):
+            if owner == uid and (connection := parse_connection(raw)):
                 found.add(connection)
     return frozenset(found)
 
@@ -97,10 +97,10 @@ def end_connections(
     if by_firewall:
         return _end_by_firewall(namespace, wanted)
     ended = 0
-    with _diagnosis(namespace) as asked:
+    with open_diagnosis(namespace) as asked:
         for place, connection in enumerate(wanted):
-            asked.send(_request(SOCK_DESTROY, NLM_F_ACK, _render(connection)))
-            _, body = next(_answers(asked))
+            asked.send(render_request(SOCK_DESTROY, NLM_F_ACK, _render(connection)))
+            _, body = next(read_answers(asked))
             number = -_ERROR.unpack_from(body)[0]
             if number == errno.EOPNOTSUPP:
                 return ended + _end_by_firewall(namespace, wanted[place:])
@@ -110,19 +110,21 @@ def end_connections(
     return ended
 
 
-def _diagnosis(namespace: int) -> socket.socket:
+def open_diagnosis(namespace: int) -> socket.socket:
+    """Return a socket on which the kernel answers about the sockets of `namespace`."""
     with entered(namespace):
         found = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
     found.settimeout(5)  # the kernel answers at once
     return found
 
 
-def _request(kind: int, flags: int, wanted: bytes) -> bytes:
-    body = _REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, ALIVE) + wanted
+def render_request(kind: int, flags: int, wanted: bytes, *, details: int = 0) -> bytes:
+    """Return a request about TCP sockets; `details`: bits of what is wanted of each."""
+    body = _REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, details, ALIVE) + wanted
     return _HEADER.pack(_HEADER.size + len(body), kind, NLM_F_REQUEST | flags, 1, 0) + body
 
 
-def _answers(asked: socket.socket) -> Iterator[tuple[int, bytes]]:
+def read_answers(asked: socket.socket) -> Iterator[tuple[int, bytes]]:
     """Yield type and body of each message, until nobody asks for more."""
     while True:
         raw = asked.recv(_ANSWER_BYTES)
@@ -132,7 +134,7 @@ def _answers(asked: socket.socket) -> Iterator[tuple[int, bytes]]:
             raw = raw[(length + 3) & ~3 :]
 
 
-def _parse(raw: bytes) -> Connection | None:
+def parse_connection(raw: bytes) -> Connection | None:
     """Return the connection; None where one of its ends is no service's."""
     port, remote_port, address, remote, cookie = _SOCKET.unpack(raw)
     ends = ipaddress.ip_address(address), ipaddress.ip_address(remote)

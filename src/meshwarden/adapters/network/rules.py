@@ -7,6 +7,7 @@ Rules that hold here, whatever the access policy says (which the sidecars enforc
 - What the service sends to a name of the hosts file is turned over to its own sidecar: port 80 to
   the HTTP listener, every other to the listener that sorts connections by where they were meant to
   go. Everything else that is not loopback is dropped, IPv6 altogether.
+- Where something refuses a packet in its name (`quarantine`), the RST that says so gets out.
 - A connection that joined the set `SEVERED` is reset in both directions, see `established`.
 """
 
@@ -78,6 +79,7 @@ table {TABLE} {{
     oif lo accept
     ip daddr 127.0.0.0/8 accept
     oifname eth0 ct state established accept
+    oifname eth0 ct state related tcp flags & rst != 0 accept
     oifname eth0 meta skuid {place.sidecar_uid} ip daddr {FABRIC} tcp dport {{ {inbound} }} accept
     meta l4proto tcp reject with tcp reset
     reject

@@ -22,13 +22,18 @@ Versions = Mapping[str, str]
 """The version that each policy filter of one proxy should have, by name."""
 
 
-def compiled_versions(published: Published) -> dict[str, Versions]:
-    """Return what the policy compiles to now, by service: the version of each filter."""
+def compiled_versions(
+    published: Published, isolated: frozenset[str] = frozenset()
+) -> dict[str, Versions]:
+    """Return what the policy compiles to now, by service: the version of each filter.
+
+    `isolated` are the services in quarantine.
+    """
     return {
         name: {
             resource: versioned(config).version
             for resource, config in build_policy_filters(
-                sidecar, compile_filters(published.policy, name)
+                sidecar, compile_filters(published.policy, name, isolated=isolated)
             ).items()
         }
         for name, sidecar in published.sidecars.items()
@@ -54,22 +59,24 @@ class Enforcement:
         answers: the newest answer of a proxy about each resource.
         connected: whether a proxy has a stream open; of one that has not, nothing new is known.
         tell: takes a service and the filters that it does not enforce as written.
+        isolated: the services in quarantine.
     """
 
     published: Callable[[], Published]
     answers: Callable[[str], Iterable[Acknowledgement]]
     connected: Callable[[str], bool]
     tell: Callable[[str, tuple[str, ...]], None]
-    _compiled_from: Published | None = None
+    isolated: Callable[[], frozenset[str]] = frozenset
+    _compiled_from: tuple[Published, frozenset[str]] | None = None
     _wanted: dict[str, Versions] = field(default_factory=dict)
     _before: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _told: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def drift(self, name: str) -> tuple[str, ...]:
         """Return the policy filters that the sidecar of `name` does not run as written."""
-        published = self.published()
-        if published is not self._compiled_from:
-            self._wanted, self._compiled_from = compiled_versions(published), published
+        written = self.published(), self.isolated()
+        if written != self._compiled_from:
+            self._wanted, self._compiled_from = compiled_versions(*written), written
         return drift_of(self._wanted.get(name, {}), self.answers(name))
 
     def look(self) -> None:

@@ -69,9 +69,20 @@ class Enforcer:
             told[name] |= lists
         return told
 
-    async def enforce_containment(self) -> list[str]:
-        """Tell every sidecar what is contained; return those that have not confirmed."""
-        return await self.confirmed(self._push_containment())
+    async def enforce_containment(
+        self, also: Told | None = None, *, but: str | None = None
+    ) -> list[str]:
+        """Tell every sidecar what is contained; return those that have not confirmed.
+
+        `also` is what they have been told already and have to confirm with it; `but` is one that
+        nobody waits for.
+        """
+        told = self._push_containment()
+        for name, resources in (also or {}).items():
+            told[name] |= resources
+        if but is not None:
+            told.pop(but, None)
+        return await self.confirmed(told)
 
     async def enforce(self) -> list[str]:
         """Tell every sidecar, and return those that have not confirmed all of it.

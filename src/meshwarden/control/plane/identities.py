@@ -60,6 +60,10 @@ class Identities:
         trust: the authorities; replaced as a whole when they change.
         unrecorded: told when something that is in force cannot be recorded.
         contained_tokens: sessions, subjects and transactions whose tokens are refused.
+        quarantined: services in quarantine; of each the certificates that are refused with it, by
+            SHA-256, and the identity that they name.
+        unsent: those of them to whom nobody is sent.
+        awaited: those of them for whom callers wait.
     """
 
     store: FileRegister
@@ -68,6 +72,9 @@ class Identities:
     trust: Trust
     unrecorded: Callable[[DependencyError], None] = lambda _: None
     contained_tokens: Callable[[], Mapping[RevokedKind, frozenset[str]]] = dict
+    quarantined: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+    unsent: Callable[[], frozenset[str]] = frozenset
+    awaited: Callable[[], frozenset[str]] = frozenset
     register: Register = field(init=False)
     _lists: dict[str, _List] = field(init=False, default_factory=dict)
     _unsaved: list[Record] = field(init=False, default_factory=list)
@@ -120,12 +127,16 @@ class Identities:
         """Return what is cut off on open connections."""
         in_force = self.register.in_force(now=self.clock.now())
         tokens, none = self.contained_tokens(), frozenset[str]()
+        quarantined = self.quarantined()
+        certificates = {sha256: record.identity for sha256, record in in_force.items()}
+        for held in quarantined.values():
+            certificates |= held
         return Containment(
             sessions=tokens.get(RevokedKind.SESSION, none),
             subjects=tokens.get(RevokedKind.SUBJECT, none),
             transactions=tokens.get(RevokedKind.TRANSACTION, none),
-            certificates={sha256: record.identity for sha256, record in in_force.items()},
-            withheld=frozenset(self.register.withheld),
+            certificates=certificates,
+            withheld=frozenset(self.register.withheld) - self.awaited() | self.unsent(),
         )
 
     def look(self) -> None:

@@ -39,6 +39,7 @@ from meshwarden.control.plane.losses import watch_losses
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.published import Published
 from meshwarden.control.plane.publishing import Publisher
+from meshwarden.control.plane.quarantine import Quarantine
 from meshwarden.control.plane.revocation import Revoker
 from meshwarden.control.plane.rotation import Rotation
 from meshwarden.control.plane.severing import Severing
@@ -46,6 +47,7 @@ from meshwarden.control.plane.status import SidecarStatus, Status
 from meshwarden.control.plane.superseded import Superseded
 from meshwarden.control.plane.targets import Targets
 from meshwarden.control.plane.telling import Teller
+from meshwarden.control.plane.throttling import Throttling
 from meshwarden.control.plane.tokens import MeshTokens
 from meshwarden.control.recording import LogSource, Recorder
 from meshwarden.control.watching import Watch
@@ -80,6 +82,8 @@ class ControlPlane:
         publisher: keeps the sidecars on the policy in force.
         enforcer: tells the sidecars what is cut off, and whom to trust.
         revoker: revokes certificates.
+        quarantine: cuts services off.
+        throttling: slows services down.
         rotation: replaces authorities.
         workload: the SPIFFE Workload API.
     """
@@ -99,6 +103,8 @@ class ControlPlane:
     publisher: Publisher = field(init=False)
     enforcer: Enforcer = field(init=False)
     revoker: Revoker = field(init=False)
+    quarantine: Quarantine = field(init=False)
+    throttling: Throttling = field(init=False)
     rotation: Rotation = field(init=False)
     workload: Workload = field(init=False)
     enforcement: Enforcement = field(init=False)
@@ -120,6 +126,19 @@ class ControlPlane:
         self.certificates.issued = self._issued
         self.certificates.withheld = self._is_withheld
         self.identities.unrecorded = self._alarms.unrecorded
+        self.quarantine = Quarantine(
+            layout=self.layout,
+            publisher=lambda: self.publisher,
+            enforcer=lambda: self.enforcer,
+            identities=self.identities,
+            clock=self.clock,
+            show_workloads=self._show_workloads,
+        )
+        self.throttling = Throttling(publisher=lambda: self.publisher, server=self._server)
+        self.identities.quarantined = self.quarantine.held
+        self.identities.unsent = self.quarantine.withheld
+        self.identities.awaited = self.quarantine.awaited
+        self.enforcement.isolated = self.quarantine.services
         severing = Severing(layout=self.layout)
         self.enforcer = Enforcer(
             server=self._server,
@@ -152,6 +171,9 @@ class ControlPlane:
             certified=self.revoker.keep_withheld,
             replaced=self._replaced,
             verification=self._verification,
+            isolated=self.quarantine.services,
+            awaited=self.quarantine.awaited,
+            throttled=self.throttling.rates,
         )
         self.rotation = Rotation(
             directory=self.layout.authority_dir,
@@ -303,7 +325,7 @@ class ControlPlane:
         self._issued(issued.facts.holder, issued.svid, issued.renewed)
 
     def _is_withheld(self, holder: str) -> bool:
-        return holder in self.identities.register.withheld
+        return holder in self.identities.register.withheld or self.quarantine.withholds(holder)
 
     def _show_workloads(self) -> None:
         self.workload.refresh()

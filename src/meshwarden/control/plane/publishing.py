@@ -6,20 +6,22 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
-from meshwarden.adapters.envoy.ads import FILTERS, SECRETS, DiscoveryServer
+from meshwarden.adapters.envoy.ads import FILTERS, ROUTES, SECRETS, DiscoveryServer
 from meshwarden.adapters.envoy.border import build_border
-from meshwarden.adapters.envoy.listeners import build_policy_filters
+from meshwarden.adapters.envoy.listeners import build_policy_filters, build_routes
+from meshwarden.adapters.envoy.model import Filters
 from meshwarden.adapters.envoy.snapshot import build_federated, build_snapshot
 from meshwarden.adapters.envoy.tls import svid_secret
 from meshwarden.adapters.envoy.verification import Verification, verification_resource
-from meshwarden.control.fabric import plan_border
+from meshwarden.control.fabric import compile_filters, plan_border
 from meshwarden.control.hosts import store_hosts
 from meshwarden.control.layout import BORDER, Layout
 from meshwarden.control.mesh import Mesh
@@ -54,6 +56,9 @@ class Publisher:
         verification: what tokens are verified with now; None where the mesh has no token service.
         certified: told when every service of a new policy has a certificate.
         replaced: told each policy that has come into force.
+        isolated: the services in quarantine.
+        awaited: those of them that are just being replaced.
+        throttled: services that may send only so many requests a second.
         error: why the policy file as it stands is not in force; None where it is.
     """
 
@@ -68,6 +73,9 @@ class Publisher:
     certified: Callable[[], None]
     replaced: Callable[[Published], None]
     verification: Callable[[], Verification | None] = lambda: None
+    isolated: Callable[[], frozenset[str]] = frozenset
+    awaited: Callable[[], frozenset[str]] = frozenset
+    throttled: Callable[[], Mapping[str, int]] = dict
     error: str | None = field(init=False, default=None)
     _seen: str = field(init=False)
     _changing: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
@@ -132,6 +140,26 @@ class Publisher:
             if self.published.sidecars[name].verifies_tokens:
                 self.server.update(name, FILTERS, resource.name, resource)
 
+    def isolate(self, service: str) -> dict[str, set[tuple[str, str]]]:
+        """Tell of a change of `isolated` or `awaited`; return what each was told.
+
+        Those that `service` may call are told filters, those that may call it are told routes.
+        """
+        sidecars = self.published.sidecars
+        callees = {callee.service for callee in sidecars[service].callees}
+        told = {name: self._push_filters(name) for name in {service, *callees}}
+        for name, sidecar in sidecars.items():
+            if any(callee.service == service for callee in sidecar.callees):
+                told[name] = told.get(name, set()) | self.push_routes(name)
+        return told
+
+    def push_routes(self, name: str) -> set[tuple[str, str]]:
+        """Tell one sidecar its routes as they are now; return what it was told."""
+        found = self._routes(name)
+        for resource, config in found.items():
+            self.server.update(name, ROUTES, resource, config)
+        return {(ROUTES, resource) for resource in found}
+
     async def _reload(self) -> str | None:
         self._seen = digest_of(self.mesh.policy_path)
         try:
@@ -179,13 +207,14 @@ class Publisher:
     def _publish(self, name: str) -> None:
         snapshot = build_snapshot(
             self.published.sidecars[name],
-            self.published.filters[name],
+            self._filters(name),
             svid=self._svid(name),
             bundle=self.identities.trust.bundle.pem,
             crls=self.identities.crls,
             containment=self.identities.containment(),
             federated=self.federated(),
             verification=self.verification(),
+            routes=self._routes(name),
         )
         self.server.publish(name, snapshot)
 
@@ -194,8 +223,22 @@ class Publisher:
         if sidecar != before.sidecars[name]:
             self._publish(name)
         elif filters != before.filters[name]:
-            for resource, config in build_policy_filters(sidecar, filters).items():
-                self.server.update(name, FILTERS, resource, config)
+            self._push_filters(name)
+
+    def _push_filters(self, name: str) -> set[tuple[str, str]]:
+        found = build_policy_filters(self.published.sidecars[name], self._filters(name))
+        for resource, config in found.items():
+            self.server.update(name, FILTERS, resource, config)
+        return {(FILTERS, resource) for resource in found}
+
+    def _routes(self, name: str) -> dict[str, RouteConfiguration]:
+        rate = self.throttled().get(name)
+        return build_routes(self.published.sidecars[name], self.awaited(), rate_per_s=rate)
+
+    def _filters(self, name: str) -> Filters:
+        if not (isolated := self.isolated()):
+            return self.published.filters[name]
+        return compile_filters(self.published.policy, name, isolated=isolated)
 
     def _svid(self, name: str) -> Secret:
         svid = self.certificates.current(name)

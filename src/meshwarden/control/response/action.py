@@ -25,7 +25,10 @@ class Action(Protocol):
     They raise MeshwardenError where it does not work, nothing else. Who calls bounds their time.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name in the catalogue."""
+        ...
 
     async def check(self, incident: Incident) -> str | None:
         """Return why it cannot work on this suspect now; None where it can. Changes nothing."""

@@ -16,11 +16,12 @@ from typing import Any, Final
 import structlog
 
 from meshwarden.control.response.action import Action
-from meshwarden.control.response.following import Following
+from meshwarden.control.response.following import Following, Recovered
 from meshwarden.control.response.records import Records
 from meshwarden.kernel import DependencyError, Finding, InputError
 from meshwarden.response import (
     EntryKind,
+    Foreseen,
     Incident,
     IncidentState,
     Playbook,
@@ -29,6 +30,7 @@ from meshwarden.response import (
     incident_about,
     plan_data,
     render_finding,
+    simulate,
 )
 
 LEASE_S: Final = 10
@@ -46,6 +48,8 @@ class Controller:
         playbooks: in order of preference.
         suspect_of: whom a finding is about; None where nobody's proven identity is.
         new_id: makes the id of an incident: sortable, unique.
+        by_hand: more playbooks, which are followed only where a person says so.
+        recovered: shows that a suspect's service is well again; raises where it is not.
     """
 
     holder: str
@@ -54,6 +58,8 @@ class Controller:
     playbooks: tuple[Playbook, ...]
     suspect_of: Callable[[Finding], Suspect | None]
     new_id: Callable[[], str]
+    recovered: Recovered | None = None
+    by_hand: tuple[Playbook, ...] = ()
     _leading: bool = False
     _followed: dict[str, tuple[Following, asyncio.Task[None]]] = field(default_factory=dict)
 
@@ -97,13 +103,14 @@ class Controller:
         Raises:
             InputError: `incident.unknown_playbook`.
         """
-        chosen = next((one for one in self.playbooks if one.name == playbook), None)
+        known = (*self.playbooks, *self.by_hand)
+        chosen = next((one for one in known if one.name == playbook), None)
         if chosen is None:
             raise InputError(
                 "incident.unknown_playbook",
                 f"no playbook is called {playbook[:60]!r}",
                 where="request",
-                hint=f"known: {', '.join(one.name for one in self.playbooks)}",
+                hint=f"known: {', '.join(sorted({one.name for one in known}))}",
             )
         async with self._turn:
             incident = await self._about(suspect)
@@ -124,6 +131,20 @@ class Controller:
     async def close(self, incident_id: str, *, who: str, verdict: str) -> Incident:
         """End an incident: `closed` or `false-alarm`."""
         return await self._by_hand(incident_id, EntryKind.CLOSED, who, {"verdict": verdict})
+
+    async def note(
+        self, incident_id: str, *, who: str, text: str, figures: Mapping[str, Any]
+    ) -> Incident:
+        """Put what `who` knows on record: how customers fared, what was found out."""
+        data = {"text": text, "figures": dict(figures)}
+        return await self._by_hand(incident_id, EntryKind.NOTED, who, data)
+
+    def simulate(self, incident: Incident, playbook: Playbook) -> tuple[Foreseen, ...]:
+        """Return what following `playbook` would do to `incident` now, without doing it."""
+        deciding, now = self.records.deciding, self.records.now()
+        others = [one for one in self.records.incidents.values() if one.id != incident.id]
+        world = deciding.world(others, now=now)
+        return simulate(incident, playbook, world, deciding.limits(), now=now)
 
     @property
     def _turn(self) -> asyncio.Lock:
@@ -165,6 +186,8 @@ class Controller:
             following = Following(
                 incident_id=incident_id, records=self.records, actions=self.actions
             )
+            if self.recovered is not None:
+                following.recovered = self.recovered
             self._followed[incident_id] = following, asyncio.create_task(following.run())
         following.wake()
         return self.records.incidents[incident_id]

@@ -7,8 +7,10 @@ no other incident decides. So two that arrive together cannot both be the one th
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+import structlog
 
 from meshwarden.response import (
     CATALOGUE,
@@ -23,6 +25,7 @@ from meshwarden.response import (
 )
 
 HOUR: Final = 3600 * 10**9
+_log = structlog.get_logger()
 
 
 @dataclass(kw_only=True)
@@ -34,12 +37,14 @@ class Deciding:
         services: tier and instances of each service, as they are now.
         warden: identities that are the warden's own.
         turn: held from a decision until the entry that it leads to.
+        automatic: whether anything is done that nobody asked for; people switch it off.
     """
 
     rails: GuardRails
     services: Callable[[], Mapping[str, ServiceFacts]]
     warden: frozenset[str] = frozenset()
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    automatic: bool = True
     _automatic: deque[int] = field(default_factory=deque)
 
     def note(self, entry: Entry) -> None:
@@ -48,6 +53,15 @@ class Deciding:
             return
         if CATALOGUE[entry.data["action"]].reach is not Reach.NOTHING:
             self._automatic.append(entry.time)
+
+    def switch(self, *, on: bool, who: str) -> None:
+        """Have nothing done any more that nobody asked for, or again."""
+        _log.warning("automatic_response", on=on, who=who)
+        self.automatic = on
+
+    def limits(self) -> GuardRails:
+        """Return the limits as they hold now: switched off, not one automatic action an hour."""
+        return self.rails if self.automatic else replace(self.rails, max_actions_per_hour=0)
 
     def world(self, others: Iterable[Incident], *, now: int) -> World:
         """Return the world as it is for one incident; `others` are all but that one."""

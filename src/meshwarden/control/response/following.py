@@ -5,7 +5,7 @@ Undoing is tried again for as long as it takes.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,11 +15,13 @@ from meshwarden.control.response.action import Action
 from meshwarden.control.response.records import Records
 from meshwarden.kernel import DependencyError, MeshwardenError, StateError
 from meshwarden.response import (
+    CATALOGUE,
     Apply,
     EntryKind,
     Incident,
     Move,
     Probe,
+    Reach,
     Record,
     Recover,
     Release,
@@ -35,16 +37,29 @@ ACTION_S: Final = 60.0
 """How long an action may take. A snapshot of much memory takes longest."""
 
 RETRY_S: Final = 2.0
+Recovered = Callable[[Incident], Awaitable[str]]
 _log = structlog.get_logger()
+
+
+async def _unproven(_: Incident) -> str:
+    return "serves again"
 
 
 @dataclass(kw_only=True)
 class Following:
-    """One incident's work. `wake` whenever something was put on record from outside."""
+    """One incident's work. `wake` whenever something was put on record from outside.
+
+    Attributes:
+        incident_id: which.
+        records: where it stands.
+        actions: by name.
+        recovered: shows that the suspect's service is well again; raises where it is not.
+    """
 
     incident_id: str
     records: Records
     actions: Mapping[str, Action]
+    recovered: Recovered = _unproven
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
@@ -79,7 +94,7 @@ class Following:
         async with deciding.turn:
             incident, now = self._incident, self.records.now()
             others = [one for one in self.records.incidents.values() if one.id != incident.id]
-            judge = judging_for(incident, deciding.world(others, now=now), deciding.rails)
+            judge = judging_for(incident, deciding.world(others, now=now), deciding.limits())
             move = next_move(incident, now=now, judge=judge)
             if isinstance(move, Apply):
                 data = {"action": move.action, "automatic": is_automatic(incident, move.action)}
@@ -99,7 +114,7 @@ class Following:
             case Release(reason):
                 await self._write(EntryKind.RELEASING, {"reason": reason})
             case Recover():
-                await self._write(EntryKind.RECOVERED, {"outcome": "serves again"})
+                await self._recover()
 
     async def _apply(self, name: str) -> None:
         try:
@@ -126,12 +141,23 @@ class Following:
     async def _undo(self, name: str) -> None:
         number = self._incident.step_number(name)
         undo = {} if number is None else self._incident.steps[number].undo
+        if name not in self.actions and CATALOGUE[name].reach is Reach.NOTHING:
+            await self._step(EntryKind.UNDONE, name, outcome="there was nothing to undo")
+            return
         try:
             async with asyncio.timeout(ACTION_S):
                 said = await self._action(name).undo(self._incident, undo)
         except TimeoutError as error:
             raise DependencyError("incident.undo", f"undoing {name} hangs") from error
         await self._step(EntryKind.UNDONE, name, outcome=said)
+
+    async def _recover(self) -> None:
+        try:
+            async with asyncio.timeout(ACTION_S):
+                shown = await self.recovered(self._incident)
+        except TimeoutError as error:
+            raise DependencyError("incident.recovery", "the proof of recovery hangs") from error
+        await self._write(EntryKind.RECOVERED, {"outcome": shown})
 
     def _action(self, name: str) -> Action:
         if name not in self.actions:

@@ -26,12 +26,14 @@ class Records:
         store: where the records are.
         clock: the time of day.
         deciding: the guard rails; its turn is held by whoever writes.
+        announce: told each entry that is on record, and the incident after it.
         incidents: by id, as their records say.
     """
 
     store: IncidentStore
     clock: Clock
     deciding: Deciding
+    announce: Callable[[Incident, Entry], None] = lambda _incident, _entry: None
     incidents: dict[str, Incident] = field(default_factory=dict)
     _last: dict[str, Entry] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,6 +85,7 @@ class Records:
         changes.set()
         action = entry.data.get("action")
         _log.info("incident", id=incident_id, kind=kind.value, actor=actor, action=action)
+        self.announce(changed, entry)
         return changed
 
     async def write_step(

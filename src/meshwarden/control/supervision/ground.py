@@ -113,20 +113,27 @@ def clean(layout: Layout) -> None:
         for name in (*layout.names, BORDER, WORKLOAD):
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(layout.service_run_dir(name))
-        for path in (layout.api_socket, layout.processes):
+        for path in (layout.api_socket, layout.orders_socket, layout.processes):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # absent, or someone else keeps something there
             layout.run_dir.rmdir()
 
 
-def store_processes(layout: Layout, processes: Mapping[str, int]) -> None:
+def store_processes(
+    layout: Layout, processes: Mapping[str, int], instances: Mapping[str, str]
+) -> None:
     """Write the process ids for whoever looks; a disk that is full is no reason to stop a mesh.
 
     Each with its start, in clock ticks since boot: the two together name one process. They are our
     own children and not reaped yet, so the numbers are theirs.
     """
     started = {name: start_ticks_of(pid) for name, pid in processes.items()}
-    found = {"supervisor": os.getpid(), "processes": dict(processes), "started": started}
+    found = {
+        "supervisor": os.getpid(),
+        "processes": dict(processes),
+        "started": started,
+        "instances": dict(instances),
+    }
     text = json.dumps(found, indent=1)
     draft = layout.processes.with_suffix(".new")
     with contextlib.suppress(OSError):

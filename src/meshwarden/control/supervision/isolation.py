@@ -173,6 +173,11 @@ class Isolation:
         assert self._network  # noqa: S101  # it is built before anything runs
         return self._network.socket(name, uid=uid)
 
+    def namespace(self, name: str) -> int:
+        """Return the descriptor of the network namespace of the service `name`."""
+        assert self._network  # noqa: S101  # it is built before anything runs
+        return self._network.namespaces[name]
+
     def _limit(self) -> None:
         """Make a control group for each service, where there can be one."""
         self._groups = ControlGroups.make(f"meshwarden-{self._layout.border_uid}")

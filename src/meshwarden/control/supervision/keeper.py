@@ -1,4 +1,8 @@
-"""Keeps one program running: starts it, asks until it is healthy, starts it again when it ends."""
+"""Keeps one program running: starts it, asks until it is healthy, starts it again when it ends.
+
+A program may be taken out of service: from `hold` on it is not started again, `end` kills it, and
+`resume` starts it anew.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -58,6 +62,11 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self._last_exit: Exit | None = None
         self._tail: list[str] = []
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._down = asyncio.Event()
+        self._down.set()
+        self._healthy_again = asyncio.Event()
 
     async def start(self, *, timeout_s: float) -> None:
         """Return once it is healthy for the first time; from then on it is kept running.
@@ -82,6 +91,36 @@ class Keeper:
             self._tell(EventKind.GAVE_UP, detail=error.message)
             raise error
 
+    def hold(self) -> None:
+        """Do not start it again when it ends, until `resume`."""
+        self._wanted.clear()
+
+    async def end(self) -> None:
+        """Kill it, and do not start it again until `resume`; return once nothing is left of it."""
+        self.hold()
+        if self.child is not None:
+            self.child.kill()
+        await self._down.wait()
+
+    async def resume(self, *, timeout_s: float) -> None:
+        """Start it where it does not run; return once it is healthy.
+
+        Raises:
+            DependencyError: `supervision.never_healthy` after `timeout_s`; it is kept on.
+        """
+        if self.child is None:
+            self._healthy_again.clear()
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._healthy_again.wait()
+        except TimeoutError as error:
+            raise self._never_healthy(timeout_s) from error
+
+    async def is_healthy(self) -> bool:
+        """Return whether it runs and serves now."""
+        return self.child is not None and await self._healthy()
+
     async def stop(self) -> None:
         """Stop it and keep it no longer; nothing of it is left afterwards."""
         if self._task is None:
@@ -97,18 +136,29 @@ class Keeper:
     async def _keep(self) -> None:
         restarts = Restarts()
         while True:
+            await self._wanted.wait()
             ran_s = await self._run()
             if not self._first_healthy.is_set() and self._last_exit is not None:
                 error = self._hopeless(self._last_exit, self._tail)
                 if error is not None:
                     self._tell(EventKind.GAVE_UP, detail=error.message)
                     raise error
+            if not self._wanted.is_set():
+                restarts = Restarts()
+                continue
             restarts, delay_s = next_restart(restarts, self._around.restarts, ran_s=ran_s)
             self._tell(EventKind.RESTARTING, after_s=delay_s)
             await asyncio.sleep(delay_s)
 
     async def _run(self) -> float:
         """Run it once; return for how many seconds it ran."""
+        self._down.clear()
+        try:
+            return await self._run_child()
+        finally:
+            self._down.set()
+
+    async def _run_child(self) -> float:
         try:
             child = await Child.start(
                 self._program(), guard=self._around.guard, sink=self._around.on_line
@@ -120,6 +170,9 @@ class Keeper:
             self._tell(EventKind.EXITED, detail=str(error))
             return 0.0
         self.child = child
+        self._healthy_again.clear()
+        if not self._wanted.is_set():  # `end` came while it was being started
+            child.kill()
         self._tell(EventKind.STARTED)
         kind = EventKind.STOPPED
         try:
@@ -143,6 +196,7 @@ class Keeper:
         if self.child is not None:
             self._tell(EventKind.HEALTHY, after_s=self._age_s(self.child))
             self._first_healthy.set()
+            self._healthy_again.set()
 
     @staticmethod
     def _age_s(child: Child) -> float:

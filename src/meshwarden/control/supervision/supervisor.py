@@ -3,11 +3,13 @@
 Start: the control plane; once its sockets accept, each sidecar; each service as soon as its sidecar
 serves and the services it comes after are healthy. Independent ones start side by side. Either all
 become healthy, or everything is stopped again and the first failure is raised. Later ends are
-restarted one by one; services and sidecars outlive a killed control plane.
+restarted one by one; services and sidecars outlive a killed control plane. The control plane, and
+nobody else, may have single instances taken out of service and replaced (`custody`, `orders`).
 """
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -27,9 +29,11 @@ from meshwarden.adapters.process.health import Target
 from meshwarden.control.layout import BORDER, CONTROL_PLANE, Layout, sidecar_name
 from meshwarden.control.mesh import Mesh, MeshService
 from meshwarden.control.supervision import ground
+from meshwarden.control.supervision.custody import Custody, new_epoch
 from meshwarden.control.supervision.isolation import Isolation
 from meshwarden.control.supervision.keeper import Keeper, Surroundings
 from meshwarden.control.supervision.model import Event, EventKind, EventSink, Wiring
+from meshwarden.control.supervision.orders import taking_orders
 from meshwarden.control.supervision.restarts import RestartPolicy
 from meshwarden.kernel import ConfigError, DependencyError, MeshwardenError
 
@@ -78,6 +82,14 @@ class Supervisor:
         self._keepers: dict[str, Keeper] = {}
         self._pids: dict[str, int] = {}
         self._logs: dict[str, OutputLog] = {}
+        self.custody = Custody(
+            mesh=mesh,
+            layout=layout,
+            keepers=self._keepers,
+            isolation=self.isolation,
+            epoch=new_epoch(os.getpid()),
+        )
+        self._orders = contextlib.AsyncExitStack()
         self._resources = contextlib.ExitStack()
         self._stopping: asyncio.Task[None] | None = None
 
@@ -109,6 +121,13 @@ class Supervisor:
         """
         try:
             self._prepare()
+            await self._orders.enter_async_context(
+                taking_orders(
+                    self.custody,
+                    self.layout.orders_socket,
+                    allowed=lambda: self._pids.get(CONTROL_PLANE),
+                )
+            )
             await self._start_control_plane()
             await self._start_services()
         except BaseException:
@@ -215,6 +234,7 @@ class Supervisor:
             down[name].set()
 
         try:
+            await self._orders.aclose()
             await asyncio.gather(*(_bring_down(name) for name in self.mesh.services))
             await self._stop_keeper(BORDER)
             await self._stop_keeper(CONTROL_PLANE)
@@ -310,7 +330,7 @@ class Supervisor:
         elif event.kind in {EventKind.EXITED, EventKind.STOPPED}:
             self._pids.pop(event.name, None)
         if event.kind in {EventKind.STARTED, EventKind.EXITED}:
-            ground.store_processes(self.layout, self._pids)
+            ground.store_processes(self.layout, self._pids, self.custody.instances())
         self._on_event(event)
 
 

@@ -32,3 +32,7 @@ class Pace:
         if call.time < self.at:
             return None
         return replace(call, time=self.shows + round((call.time - self.at) * self.speed))
+
+    def clock_time(self, time: int) -> int:
+        """Return what the clock showed at the bank's time `time`."""
+        return self.at + round((time - self.shows) / self.speed)

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Final
 
 from meshwarden.control.watching.detector import Detector
+from meshwarden.control.watching.evidence import first_call_of
 from meshwarden.control.watching.inbox import SAMPLE, Inbox
 from meshwarden.control.watching.pace import Pace
 from meshwarden.kernel import (
@@ -74,6 +75,7 @@ class Watch:
         inbox: Inbox | None = None,
         holds: bool = False,
     ) -> None:
+        self.is_own: Callable[[Call], bool] = lambda _: False
         self._open_detector = open_detector
         self._detector: Detector | None = None
         self._tell = tell
@@ -90,7 +92,7 @@ class Watch:
 
     def offer(self, calls: Sequence[Call]) -> None:
         """Have `calls` scored; called from the recorder's thread, which may be held up a little."""
-        self._inbox.offer(calls)
+        self._inbox.offer([call for call in calls if not self.is_own(call)])
 
     def set_pace(self, pace: Pace) -> None:
         """Go by the bank's own time from now on."""
@@ -101,6 +103,11 @@ class Watch:
     def holds(self) -> bool:
         """Whether it waits for `set_pace`."""
         return self._holds
+
+    def began(self, finding: Finding) -> int | None:
+        """Return when the first call behind `finding` began, by the clock; None: unknown."""
+        first = first_call_of(finding)
+        return first if first is None or self._pace is None else self._pace.clock_time(first)
 
     def figures(self) -> WatchFigures:
         """Return the figures of this moment."""

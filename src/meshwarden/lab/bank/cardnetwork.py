@@ -8,7 +8,8 @@ left the bank.
 
 import os
 import sys
-from dataclasses import asdict, dataclass
+from collections import deque
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ from meshwarden.lab.bank.service import build_service, now_s, serve
 
 CLOSED_MERCHANT: Final = "Closed Shop"
 _MEMO: Final = 15_000
+MAX_ARRIVALS: Final = 4096
 
 
 @dataclass(slots=True)
@@ -32,17 +34,21 @@ class Received:
         requests: how many requests.
         octets: of their bodies.
         first_s: when the first was there, seconds since the epoch; None: none was.
+        arrivals: when how many octets were there, the newest `MAX_ARRIVALS`.
     """
 
     requests: int = 0
     octets: int = 0
     first_s: float | None = None
+    arrivals: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=MAX_ARRIVALS))
 
     def count(self, octets: int) -> None:
         """Count `octets` that are there now."""
         self.octets += octets
+        arrived = now_s()
+        self.arrivals.append((arrived, octets))
         if self.first_s is None:
-            self.first_s = now_s()
+            self.first_s = arrived
 
 
 def build_app() -> Starlette:
@@ -70,7 +76,7 @@ def build_app() -> Starlette:
         return JSONResponse({"announcements": []})
 
     async def report(_: Request) -> Response:
-        return JSONResponse(asdict(received))
+        return JSONResponse(asdict(received) | {"arrivals": list(received.arrivals)})
 
     return build_service(
         [

@@ -1,0 +1,112 @@
+"""Cuts one instance off in both directions, on open connections too. Inverse: lets it back in.
+
+Both at once, since each holds where the other may not: the mesh (every peer's sidecar refuses its
+identity and certificates, nobody is sent to it), and the network (its sidecar is down, and every
+packet of its namespace is refused).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from meshwarden.control.response.action import Applied
+from meshwarden.control.response.actions.scene import Scene
+from meshwarden.control.response.probing.network import verify_cut, verify_reached
+from meshwarden.control.response.probing.witness import open_witness
+from meshwarden.kernel import DependencyError, MeshwardenError, VerificationError
+from meshwarden.response import Incident
+
+
+@dataclass(kw_only=True)
+class Quarantine:
+    """The action `quarantine`."""
+
+    name: ClassVar[str] = "quarantine"
+    scene: Scene
+
+    async def check(self, incident: Incident) -> str | None:
+        """Return why it cannot work; None where it can."""
+        return self.scene.why_unknown(incident)
+
+    async def apply(self, incident: Incident) -> Applied:
+        """Cut it off; what one of the two halves did not do is an error that names it."""
+        scene, service = self.scene, incident.suspect.service
+        await self._look_before(incident)
+        instance = await scene.instance(incident)
+        network, late = await asyncio.gather(
+            scene.driver.cut_network(instance),
+            scene.plane.quarantine.put(service, awaited=_awaits(incident)),
+            return_exceptions=True,
+        )
+        failed = [one for one in (network, late) if isinstance(one, BaseException)]
+        for one in failed:
+            if not isinstance(one, MeshwardenError):
+                raise one
+        if failed:
+            raise DependencyError("quarantine.half", "; ".join(str(one) for one in failed))
+        unconfirmed = f"; not confirmed by {', '.join(late)}" if late else ""  # type: ignore[arg-type]
+        return Applied(
+            outcome=f"{network}; its peers refuse it{unconfirmed}",
+            undo={"instance": instance.name},
+        )
+
+    async def probe(self, incident: Incident) -> str:
+        """Try every way in and out, connections that were open, and its certificate elsewhere."""
+        scene = self.scene
+        instance, witness = await scene.instance(incident), scene.witnesses.get(incident.id)
+        cut, *said = await asyncio.gather(
+            scene.driver.network_is_cut(instance),
+            asyncio.to_thread(verify_cut, scene.plane.layout, scene.around(incident), witness),
+            *self._certificate_refused(incident),
+        )
+        if not cut:
+            raise VerificationError("quarantine.leaks", "its network is not cut off")
+        return "; ".join(map(str, said))
+
+    def _certificate_refused(self, incident: Incident) -> list[Awaitable[str]]:
+        scene = self.scene
+        if incident.id not in scene.stolen:
+            return []
+        place = scene.elsewhere(incident)
+        return [scene.verify_refused(incident, place=place, in_handshake=False)]
+
+    async def undo(self, incident: Incident, undo: Mapping[str, str]) -> str:
+        """Let it back in: peers first, so that its first calls are not refused."""
+        scene = self.scene
+        await scene.plane.quarantine.lift(incident.suspect.service)
+        await scene.plane.quarantine.arrived(incident.suspect.service)
+        instance = await scene.instance(incident)
+        running = await scene.driver.running(instance.service)
+        if running == instance:
+            await scene.driver.restore_network(instance)
+        self._forget(incident)
+        reached = await asyncio.to_thread(
+            verify_reached, scene.plane.layout, scene.around(incident)
+        )
+        return f"{undo.get('instance', instance.name)} is let back in; {reached}"
+
+    async def _look_before(self, incident: Incident) -> None:
+        """Keep what later shows that nothing passes: open connections, the certificate it has."""
+        scene = self.scene
+        if incident.id in scene.witnesses:
+            return
+        svid = scene.plane.certificates.held(incident.suspect.service)
+        if svid is not None:
+            scene.stolen.setdefault(incident.id, svid)
+        layout = scene.plane.layout
+        witness = await asyncio.to_thread(open_witness, layout, scene.around(incident))
+        if witness is not None:
+            scene.witnesses[incident.id] = witness
+
+    def _forget(self, incident: Incident) -> None:
+        witness = self.scene.witnesses.pop(incident.id, None)
+        if witness is not None:
+            witness.close()
+        self.scene.stolen.pop(incident.id, None)
+
+
+def _awaits(incident: Incident) -> bool:
+    """Return whether a clean instance follows by itself, so that callers may wait for it."""
+    number = incident.step_number("replace")
+    return number is not None and incident.steps[number].approvals == 0

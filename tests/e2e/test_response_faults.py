@@ -1,0 +1,149 @@
+"""What goes wrong while a response is under way: crashes, silence, a full disk, a fighting suspect."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from tests.e2e.isolated_mesh import Isolated, isolated_mesh
+from tests.e2e.response_mesh import (
+    FILES,
+    NEEDS_ROOT,
+    PING,
+    RESPONSE,
+    api,
+    contain,
+    kill_control_plane,
+    process,
+    recovered,
+    release,
+    steps,
+    until,
+)
+
+from meshwarden.response import EntryKind
+
+pytestmark = [NEEDS_ROOT, pytest.mark.e2e, pytest.mark.timeout(600)]
+FORKS = "setsid sh -c 'while :; do sleep 1000 & sleep 0.02; done' >/dev/null 2>&1 & echo started"
+COUNT = "ps -e -o args= | grep -c '[s]leep 1000'"
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Isolated]:
+    with isolated_mesh(more=RESPONSE, files=FILES) as one:
+        yield one
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.03, 0.1, 0.25, 0.5, 1.0, 2.0])
+def test_a_control_plane_that_is_killed_at_any_moment_goes_on(
+    mesh: Isolated, after_s: float
+) -> None:
+    known = {one["id"] for one in api(mesh, "GET", "/v1/incidents")["incidents"]}
+    asking = threading.Thread(target=_ask, args=(mesh,))
+    asking.start()
+    time.sleep(after_s)  # the moment is what this test chooses
+    kill_control_plane(mesh)
+    asking.join()
+    _until_it_answers(mesh)
+    fresh = [
+        one for one in api(mesh, "GET", "/v1/incidents")["incidents"] if one["id"] not in known
+    ]
+    if not fresh:  # it was killed before anything was on record
+        assert mesh.shell(PING) == (0, "200")
+        return
+    if not fresh[-1]["steps"]:  # or before the plan was
+        return
+    found = until(mesh, fresh[-1]["id"], _is_settled)
+    if found["state"] != "recovered":  # approvals that were not on record any more are asked for
+        pytest.skip("killed between plan and approval")
+    assert mesh.shell(PING) == (0, "200")
+    kinds = [(entry["kind"], entry["data"].get("action")) for entry in found["record"]]
+    for kind in (EntryKind.APPLIED, EntryKind.VERIFIED):
+        assert kinds.count((kind, "replace")) == 1
+
+
+def test_quarantine_outlives_the_control_plane(mesh: Isolated) -> None:
+    found = contain(mesh, "cut")
+    kill_control_plane(mesh)
+    _until_it_answers(mesh)
+    assert mesh.shell(PING)[1] != "200"
+    assert api(mesh, "GET", f"/v1/incidents/{found['id']}")["state"] == "contained"
+    release(mesh, found["id"])
+
+
+def test_a_suspect_that_forks_is_ended_with_all_that_it_started(mesh: Isolated) -> None:
+    assert mesh.shell(FORKS) == (0, "started\n")
+    found = recovered(mesh, contain(mesh, "full")["id"])
+    assert steps(found)["snapshot"]["state"] == "verified"
+    assert mesh.shell(COUNT)[1].strip() == "0"
+    assert mesh.shell(PING) == (0, "200")
+
+
+def test_a_suspect_that_ends_by_itself_stays_contained(mesh: Isolated) -> None:
+    found = contain(mesh, "cut")
+    os.kill(process(mesh, "shell"), signal.SIGKILL)
+    assert api(mesh, "GET", f"/v1/incidents/{found['id']}")["state"] == "contained"
+    release(mesh, found["id"])
+
+
+def test_a_peer_that_does_not_confirm_is_named_and_the_network_holds(mesh: Isolated) -> None:
+    silent = process(mesh, "back.sidecar")
+    os.kill(silent, signal.SIGSTOP)
+    try:
+        found = contain(mesh, "cut")
+        record = api(mesh, "GET", f"/v1/incidents/{found['id']}")["record"]
+    finally:
+        os.kill(silent, signal.SIGCONT)
+    [applied] = [one["data"]["outcome"] for one in record if one["kind"] == "applied"]
+    assert "not confirmed by back" in applied
+    assert found["state"] == "contained"
+    release(mesh, found["id"])
+
+
+def test_a_full_disk_keeps_no_evidence_and_the_suspect_stays_contained(mesh: Isolated) -> None:
+    with full_disk(mesh):
+        found = contain(mesh, "full")
+        found = until(
+            mesh, found["id"], lambda one: steps(one)["snapshot"]["state"] in {"failed", "verified"}
+        )
+    assert steps(found)["snapshot"]["state"] == "failed"
+    assert steps(found)["quarantine"]["state"] == "verified"
+    assert steps(found)["replace"]["state"] == "planned", "evidence must not be destroyed"
+
+
+@contextlib.contextmanager
+def full_disk(mesh: Isolated) -> Iterator[None]:
+    """Let archives of evidence go to a disk of a few pages."""
+    place = mesh.state / "evidence"
+    place.mkdir(mode=0o700, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", place], check=True)  # noqa: S607
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)  # noqa: S607
+
+
+def _ask(mesh: Isolated) -> None:
+    with contextlib.suppress(httpx.TransportError):  # it is killed meanwhile
+        contain(mesh, "full")
+
+
+def _until_it_answers(mesh: Isolated) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError, OSError):
+            api(mesh, "GET", "/v1/incidents")
+            return
+        time.sleep(0.1)
+    raise AssertionError("the control plane did not come back")
+
+
+def _is_settled(incident: dict[str, object]) -> bool:
+    found = steps(incident)
+    waits = any(step["state"] in {"waiting", "stopped"} for step in found.values())
+    return incident["state"] in {"recovered", "failed"} or waits
