@@ -1,11 +1,16 @@
 """Options that say what an access policy does not: the conventions of a cluster."""
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from cyclopts import Parameter
 
 from meshwarden.cli.policy_shared import usage_error
 from meshwarden.policy.targets import Cluster, TokenIssuer
+
+_NUMBER: Final = re.compile(r"[0-9]{1,5}")
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?")  # RFC 6335, section 5.1
 
 
 @Parameter(name="*")
@@ -35,17 +40,23 @@ class ClusterOptions:
 def cluster_of(options: ClusterOptions | None) -> Cluster:
     """Return the conventions; InputError `policy.usage` where they make no sense."""
     given = options or ClusterOptions()
-    port = int(given.http_port) if given.http_port.isascii() and given.http_port.isdigit() else None
-    if port is not None and not 1 <= port <= 65535:
-        raise usage_error("--http-port", "no port from 1 to 65535, and no name of one")
     return Cluster(
         pod_label=given.pod_label,
-        http_port=given.http_port if port is None else port,
+        http_port=port_of(given.http_port),
         domain=given.cluster_domain,
         token_issuer=_issuer(given),
         authorizer=given.authorizer,
         log_provider=given.log_provider or None,
     )
+
+
+def port_of(text: str) -> int | str:
+    """Return a port's number, or its name; InputError `policy.usage` where it is neither."""
+    if _NUMBER.fullmatch(text) and 1 <= int(text) <= 65535:
+        return int(text)
+    if _NAME.fullmatch(text) and any(map(str.isalpha, text)):
+        return text
+    raise usage_error("--http-port", "no port from 1 to 65535, and no name of one")
 
 
 def _issuer(given: ClusterOptions) -> TokenIssuer | None:
