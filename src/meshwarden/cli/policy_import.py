@@ -53,7 +53,8 @@ def import_command(
     text = render_draft(draft, title=f"Read from {chosen}: {draft.objects} objects.")
     parse_policy(parse_document(text.encode(), name="imported policy"))
     lines = located(draft.left_out)
-    say(found, lines, draft)
+    say(found)
+    say_left_out(lines, draft)
     if output is not None:
         write_text(output, text)
     if json:
@@ -103,12 +104,16 @@ def located(left_out: Iterable[LeftOut]) -> list[dict[str, Any]]:
     ]
 
 
-def say(found: Input, lines: Iterable[dict[str, Any]], draft: Draft) -> None:
-    """Say on stderr what could not be read, and what could not be represented."""
+def say(found: Input) -> None:
+    """Say on stderr what could not be read, and what was not."""
     for problem in found.problems:
         print(f"{problem.where}: not read: {problem.message}", file=sys.stderr)
     for skipped in found.skipped:
         print(f"meshwarden: {skipped}", file=sys.stderr)
+
+
+def say_left_out(lines: Iterable[dict[str, Any]], draft: Draft) -> None:
+    """Say on stderr what could not be represented."""
     for line in lines:
         effect = " (the result is wider than that)" if line["wider"] else ""
         print(f"{line['where']}: {line['object']} {line['what']}{effect}", file=sys.stderr)
