@@ -9,7 +9,7 @@ In one run, on one core:
   Rego (`opa bench`, in-process, no network);
 - diff: two policies of N rules of which a tenth differs, and two that differ in every rule;
 - replay: recorded calls in Parquet, read, summed and judged;
-- compile: to each target that there is.
+- compile: to each target that there is, without and with writing the text of its files.
 
 Each figure is the median of `ROUNDS` rounds, with the least and the greatest, of processor time:
 all that is measured runs on one thread, so that is what it takes on an idle core, whatever else the
@@ -17,10 +17,8 @@ machine does. OPA measures itself, by the clock.
 """
 
 import argparse
-import importlib
 import json
 import os
-import pkgutil
 import shutil
 import subprocess
 import tempfile
@@ -28,13 +26,14 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import process_time
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.machine import describe_machine
+from meshwarden.cli.policy_compile import Target, compile_for, written
 from meshwarden.control.traffic import read_traffic
 from meshwarden.kernel import CALL_SCHEMA, SpiffeId
 from meshwarden.policy import (
@@ -44,9 +43,9 @@ from meshwarden.policy import (
     Rule,
     Service,
     decide,
-    targets,
 )
 from meshwarden.policy.reach import CompiledPolicy, diff_policies
+from meshwarden.policy.targets import Cluster, Compiled
 from meshwarden.policy.traffic import replay
 
 ROUNDS: Final = 3
@@ -196,15 +195,19 @@ def _diff_figures(rules: int) -> dict[str, str]:
 
 
 def _compile_figures(rules: int) -> dict[str, str]:
+    """Compile, and compile and write as text, for each target that the command knows."""
     policy = _policy(rules)
     figures = {}
-    for found in pkgutil.iter_modules(targets.__path__):
-        module = importlib.import_module(f"{targets.__name__}.{found.name}")
-        write = getattr(module, "compile_filters", None) or getattr(module, "compile_policy", None)
-        if hasattr(module, "TARGET") and write is not None:
-            figures[f"compile, {rules} rules, {module.TARGET}"] = _seconds(
-                lambda write=write: write(policy)  # type: ignore[misc]
-            )
+    for target in get_args(Target):
+
+        def _compile(target: Target = target) -> Compiled:
+            return compile_for(target, policy, Cluster())
+
+        def _write(target: Target = target) -> dict[str, str]:
+            return written(compile_for(target, policy, Cluster()).files)
+
+        figures[f"compile, {rules} rules, {target}"] = _seconds(_compile)
+        figures[f"compile and write, {rules} rules, {target}"] = _seconds(_write)
     return figures
 
 

@@ -6,7 +6,7 @@ from cyclopts import App
 
 app = App(
     name="policy",
-    help="Policy as code: check, decide, explain, learn, tighten, diff, replay, compile.",
+    help="Policy as code: learn it, judge it, compare it, compile it, see it enforced.",
     help_epilogue="Example: meshwarden policy check access.yaml",
     help_format="plaintext",
     result_action="return_value",
@@ -39,7 +39,19 @@ SUBCOMMANDS: Final = (
         "compile",
         "compile:compile_command",
         "Written as what enforces it.",
-        "access.yaml --target envoy -o filters/",
+        "access.yaml --target istio -o manifests/",
+    ),
+    (
+        "import",
+        "import:import_command",
+        "What a cluster enforces already, as a policy.",
+        "manifests/ --layer istio -o access.yaml",
+    ),
+    (
+        "drift",
+        "drift:drift_command",
+        "Whether a cluster enforces it as written.",
+        "access.yaml --target istio --against held.yaml",
     ),
 )
 for _name, _place, _summary, _example in SUBCOMMANDS:

@@ -107,17 +107,17 @@ def write_text(path: Path, text: str) -> None:
             aside.unlink(missing_ok=True)
 
 
-def write_all(folder: Path, documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def write_all(folder: Path, texts: Mapping[str, str]) -> list[str]:
     """Write all files or none (first beside their places, then moved); return their paths."""
     ready: list[tuple[Path, Path]] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, document in documents.items():
+        for name, text in texts.items():
             aside = folder / f".{name}.new"
             if (folder / name).is_dir():
                 raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
             ready.append((aside, folder / name))
-            aside.write_text(jsonlib.dumps(document, indent=1) + "\n", encoding="utf-8")
+            aside.write_text(text, encoding="utf-8")
         for aside, path in ready:
             aside.replace(path)
     except OSError as error:

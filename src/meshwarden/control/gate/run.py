@@ -52,8 +52,16 @@ class Gate:
 
 
 @dataclass(slots=True)
-class _Input:
-    """What was read: sources by name, subjects in order, and the rest."""
+class Input:
+    """What was read: sources by name, subjects in order, and the rest.
+
+    Attributes:
+        sources: the bytes of each file that holds a manifest.
+        subjects: what there is to judge.
+        problems: what could not be read; never to be passed over.
+        skipped: what was left out on purpose, one sentence each.
+        ignored: files that are no manifests.
+    """
 
     sources: dict[str, bytes] = field(default_factory=dict)
     subjects: list[Subject] = field(default_factory=list)
@@ -70,14 +78,15 @@ def judge_paths(gate: Gate, paths: Sequence[str]) -> Report:
     """
     rules = selected(gate.rules, gate.settings)
     with Evaluator(rules, gate.settings, workers=gate.workers, limit_s=gate.limit_s) as evaluator:
-        found = _read(paths)
+        found = read_paths(paths)
         world = index(found.subjects)
         judged = list(evaluator.judge(found.subjects, world))
     return _report(gate, rules, found, judged)
 
 
-def _read(paths: Sequence[str]) -> _Input:
-    found = _Input()
+def read_paths(paths: Sequence[str]) -> Input:
+    """Return what lies under `paths`, within the bounds of the readers (`adapters.manifests`)."""
+    found = Input()
     for entry in Discovery().walk(paths):
         one = render_package(entry) if isinstance(entry, Package) else entry
         if isinstance(one, str):
@@ -91,7 +100,7 @@ def _read(paths: Sequence[str]) -> _Input:
     return found
 
 
-def _parse(source: Source, found: _Input) -> None:
+def _parse(source: Source, found: Input) -> None:
     before = len(found.subjects), len(found.problems)
     for document in parse_documents(source.raw, source.name):
         for one in [document] if isinstance(document, Problem) else subjects_of(document):
@@ -116,7 +125,7 @@ def _may_be_manifest(raw: bytes) -> bool:
     return any(word in raw for word in MARKS)
 
 
-def _report(gate: Gate, rules: RuleSet, found: _Input, judged: Iterable[Judged]) -> Report:
+def _report(gate: Gate, rules: RuleSet, found: Input, judged: Iterable[Judged]) -> Report:
     judge = Judge(
         rules={rule.id: rule for rule in rules.rules},
         settings=gate.settings,

@@ -1,0 +1,234 @@
+"""Linkerd's objects into a draft.
+
+Linkerd lets one route decide, an access policy the union of all rules: where the union allows more
+than the route that Linkerd would choose, that is noted.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from meshwarden.kernel import InputError, SpiffeId
+from meshwarden.policy.gate.model import Subject
+from meshwarden.policy.intake.draft import Draft
+from meshwarden.policy.intake.part import Part, spec_of
+from meshwarden.policy.intake.paths import NotAPattern, prefix_patterns, tidy
+from meshwarden.policy.intake.workloads import Workload
+from meshwarden.policy.model import Rule
+from meshwarden.policy.path import PathPattern
+from meshwarden.policy.targets.linkerd.patterns import UNCLEAN, parse_expression
+from meshwarden.policy.targets.linkerd.routes import routes_of
+
+GROUP: Final = "policy.linkerd.io"
+_IDENTITY: Final = re.compile(
+    r"([a-z0-9.-]+)\.([a-z0-9-]+)\.serviceaccount\.identity\.[a-z0-9-]+\.([a-z0-9._-]+)"
+)
+
+
+def read_linkerd(subjects: Iterable[Subject], draft: Draft) -> None:
+    """Read the policy of Linkerd."""
+    objects: dict[tuple[str, str, str], Subject] = {}
+    for subject in subjects:
+        if subject.group == GROUP:
+            objects[subject.kind, subject.namespace, subject.name] = subject
+    _Reader(objects, draft).read()
+
+
+@dataclass(slots=True)
+class _Reader:
+    objects: dict[tuple[str, str, str], Subject]
+    draft: Draft
+    granted: dict[tuple[SpiffeId, str | None, PathPattern | None], set[SpiffeId]] = field(
+        default_factory=dict
+    )
+
+    def read(self) -> None:
+        self.draft.objects += len(self.objects)
+        for (kind, _, _), subject in self.objects.items():
+            if kind == "Server":
+                self._server(subject)
+        for (kind, _, _), subject in self.objects.items():
+            if kind == "AuthorizationPolicy":
+                self._policy(subject)
+            elif kind not in {"Server", "HTTPRoute", "MeshTLSAuthentication"}:
+                self.draft.leave_out(spec_of(subject), f"a {kind} has no place here")
+        self._compare()
+
+    def _server(self, subject: Subject) -> None:
+        for callee in self._pods(subject):
+            self.draft.callee(callee.identity)
+        access = spec_of(subject).at("accessPolicy")
+        if access.text() not in {"", "deny"}:
+            what = f"accessPolicy {access.text()[:40]} lets callers in that no rule names: left out"
+            self.draft.leave_out(access, what)
+
+    def _pods(self, server: Subject) -> list[Workload]:
+        spec = spec_of(server)
+        if spec.at("podSelector").names() - {"matchLabels"} or not spec.has("podSelector"):
+            self.draft.leave_out(spec, "selects pods by more than labels: left out")
+            return []
+        labels = spec.at("podSelector", "matchLabels")
+        return self.draft.workloads.selected(server.namespace or "default", labels)
+
+    def _policy(self, subject: Subject) -> None:
+        spec = spec_of(subject)
+        target = spec.at("targetRef")
+        key = (target.at("kind").text(), subject.namespace, target.at("name").text())
+        found = self.objects.get(key)
+        if found is None:
+            self.draft.leave_out(
+                target, f"{key[0][:40]} {key[2][:80]} is not in the input: left out"
+            )
+            return
+        sources = tuple(self._callers(spec))
+        if not sources:
+            return
+        if key[0] == "Server":
+            self._whole_server(found, sources)
+        elif key[0] == "HTTPRoute":
+            self._route(found, sources)
+
+    def _callers(self, spec: Part) -> Iterator[SpiffeId]:
+        references = list(spec.at("requiredAuthenticationRefs").each())
+        if len(references) != 1:
+            what = "asks for several proofs, or for none: left out"
+            self.draft.leave_out(spec.at("requiredAuthenticationRefs"), what)
+            return
+        (one,) = references
+        kind, name = one.at("kind").text(), one.at("name").text()
+        space = one.at("namespace").text() or spec.subject.namespace
+        if kind == "ServiceAccount":
+            yield from self._account(one, space, name)
+            return
+        found = self.objects.get((kind, space, name))
+        if kind != "MeshTLSAuthentication" or found is None:
+            self.draft.leave_out(one, f"{kind[:40]} {name[:80]} proves no identity: left out")
+            return
+        for entry in spec_of(found).at("identities").each():
+            yield from self._identity(entry)
+        for entry in spec_of(found).at("identityRefs").each():
+            if entry.at("kind").text() == "ServiceAccount" and entry.at("name").text():
+                there = entry.at("namespace").text() or space
+                yield from self._account(entry, there, entry.at("name").text())
+            else:
+                self.draft.leave_out(entry, "names more than one service account: left out")
+
+    def _identity(self, entry: Part) -> Iterator[SpiffeId]:
+        found = _IDENTITY.fullmatch(entry.text())
+        text = f"spiffe://{found[3]}/ns/{found[2]}/sa/{found[1]}" if found else entry.text()
+        try:
+            yield SpiffeId.parse(text)
+        except InputError:
+            self.draft.leave_out(entry, f"{entry.text()[:80]!r} is not one identity: left out")
+
+    def _account(self, part: Part, space: str, name: str) -> Iterator[SpiffeId]:
+        try:
+            domain = self.draft.workloads.trust_domain
+            yield SpiffeId(trust_domain=domain, path=f"/ns/{space}/sa/{name}")
+        except InputError:
+            self.draft.leave_out(part, f"{name[:80]!r} is no service account: left out")
+
+    def _whole_server(self, server: Subject, sources: tuple[SpiffeId, ...]) -> None:
+        spec = spec_of(server)
+        port, protocol = spec.at("port").value, spec.at("proxyProtocol").text()
+        if protocol in {"opaque", "TLS"}:
+            if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
+                what = "connections to a port that has a name only: left out"
+                self.draft.leave_out(spec.at("port"), what)
+                return
+            self.draft.add(self._pods(server), Rule(name="", sources=sources, tcp=port))
+            return
+        if protocol in {"", "unknown"}:
+            what = "also lets connections through that are no HTTP: left out"
+            self.draft.leave_out(spec.at("proxyProtocol"), what)
+        self.draft.add(self._pods(server), Rule(name="", sources=sources))
+
+    def _route(self, route: Subject, sources: tuple[SpiffeId, ...]) -> None:
+        spec = spec_of(route)
+        callees = [one for parent in spec.at("parentRefs").each() for one in self._parent(parent)]
+        by_method: dict[str | None, dict[PathPattern, None] | None] = {}
+        for part in spec.at("rules").each():
+            matches = list(part.at("matches").each())
+            if not matches:
+                self.draft.leave_out(part, "matches everything by default: write it out; left out")
+            for match in matches:
+                self._match(match, by_method)
+        for method, patterns in by_method.items():
+            methods = None if method is None else frozenset({method})
+            paths = None if patterns is None else tidy(patterns)
+            for callee in callees:
+                for pattern in paths if paths is not None else (None,):
+                    key = (callee.identity, method, pattern)
+                    self.granted.setdefault(key, set()).update(sources)
+            self.draft.add(callees, Rule(name="", sources=sources, methods=methods, paths=paths))
+
+    def _parent(self, parent: Part) -> list[Workload]:
+        key = (parent.at("kind").text(), parent.subject.namespace, parent.at("name").text())
+        server = self.objects.get(key)
+        if key[0] != "Server" or server is None:
+            self.draft.leave_out(
+                parent, f"{key[0][:40]} {key[2][:80]} is not in the input: left out"
+            )
+            return []
+        return self._pods(server)
+
+    def _match(self, match: Part, found: dict[str | None, dict[PathPattern, None] | None]) -> None:
+        if unknown := match.names() - {"path", "method"}:
+            self.draft.leave_out(match, f"{', '.join(sorted(unknown))} has no place here: left out")
+            return
+        method = match.at("method").text() or None
+        if method is None and match.has("method"):
+            self.draft.leave_out(match.at("method"), "is no method: left out")
+            return
+        try:
+            patterns = _patterns(match.at("path"))
+        except NotAPattern as error:
+            self.draft.leave_out(match.at("path"), f"{error}: left out")
+            return
+        have = found.setdefault(method, {})
+        if patterns is None:
+            found[method] = None
+        elif have is not None:
+            have.update(dict.fromkeys(patterns))
+
+    def _compare(self) -> None:
+        """Note routes at which the union of the rules allows callers that the route does not."""
+        for callee, rules in self.draft.rules.items():
+            for route in routes_of(rule for rule in rules if rule.tcp is None):
+                given = self.granted.get((callee, route.method, route.pattern))
+                if given is not None and route.callers - given:
+                    self._note(callee, route.pattern, sorted(map(str, route.callers - given)))
+
+    def _note(self, callee: SpiffeId, pattern: PathPattern | None, more: list[str]) -> None:
+        subject = next(s for (kind, _, _), s in self.objects.items() if kind == "HTTPRoute")
+        path = pattern.text if pattern else "any path"
+        what = (
+            f"Linkerd lets the route of {path} at {callee} alone decide; the text also allows it to"
+            f" {', '.join(more[:3])}, by a wider route"
+        )
+        self.draft.leave_out(spec_of(subject), what, wider=True)
+
+
+def _patterns(path: Part) -> list[PathPattern] | None:
+    """Return the patterns of a match; None for any path."""
+    kind, value = path.at("type").text(), path.at("value").text()
+    if not path.names():
+        return None
+    if kind in {"", "PathPrefix"}:
+        found = prefix_patterns(value or "/")
+        return None if found is None else list(found)
+    if kind == "Exact":
+        try:
+            made = PathPattern.parse(value)
+        except InputError as error:
+            raise NotAPattern(error.message) from error
+        if not made.is_literal:
+            raise NotAPattern("an exact path has no placeholders")
+        return [made]
+    if value == UNCLEAN:
+        raise NotAPattern("paths that are not clean are refused everywhere")
+    pattern = parse_expression(value)
+    if pattern is None:
+        raise NotAPattern("a regular expression of others has no place here")
+    return [pattern]
