@@ -14,17 +14,12 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
 
+from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.inbox import SAMPLE, Inbox
 from meshwarden.control.watching.pace import Pace
-from meshwarden.kernel import (
-    Call,
-    Clock,
-    DependencyError,
-    Finding,
-    Severity,
-    calls_to_table,
-)
+from meshwarden.kernel import Call, Clock, DependencyError, Finding, Severity, calls_to_table
+from meshwarden.policy import AccessPolicy
 
 SAVE_S: Final = 60.0
 _SAY_AGAIN_S: Final = 60
@@ -62,6 +57,7 @@ class Watch:
         clock: time of day, which findings carry.
         inbox: where calls wait.
         holds: score nothing until `set_pace`.
+        declared: what the detector goes by, where it goes by a policy.
     """
 
     def __init__(
@@ -73,6 +69,7 @@ class Watch:
         clock: Clock,
         inbox: Inbox | None = None,
         holds: bool = False,
+        declared: DeclaredPolicy | None = None,
     ) -> None:
         self._open_detector = open_detector
         self._detector: Detector | None = None
@@ -81,6 +78,7 @@ class Watch:
         self._clock = clock
         self._inbox = inbox or Inbox()
         self._holds = holds
+        self._declared = declared
         self._pace: Pace | None = None
         self._figures = WatchFigures()
         self._saved = 0
@@ -96,6 +94,11 @@ class Watch:
         """Go by the bank's own time from now on."""
         self._pace = pace
         self._holds = False
+
+    def declare(self, policy: AccessPolicy) -> None:
+        """Go by `policy` from now on, where a policy counts."""
+        if self._declared is not None:
+            self._declared.replace(policy)
 
     @property
     def holds(self) -> bool:
