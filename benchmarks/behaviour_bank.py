@@ -170,7 +170,7 @@ class Outcome:
 
 
 def one_seed(seed: int, world: World, *, long: bool) -> Outcome:
-    """Return what came of every attack on the bank of `seed`; `long`: of those over ten days, too."""
+    """Return what came of every attack on the bank of `seed`; with `long` also of ten days'."""
     bank = build_bank(seed, world)
     trials = {name: bank.attacked(attack, lasts_s=s) for name, attack, s in variants()}
     trials |= {name: misused(name, seed, world) for name in MISUSES}
@@ -181,7 +181,7 @@ def one_seed(seed: int, world: World, *, long: bool) -> Outcome:
 
 
 def run(seeds: int, world: World, *, processes: int) -> tuple[dict[str, list[Trial]], list[int]]:
-    """Return the trials of every attack, and the alarms over releases; every fourth seed is long."""
+    """Return the trials of every attack, and alarms over releases; every fourth seed is long."""
     trials: dict[str, list[Trial]] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
