@@ -39,6 +39,20 @@ def test_a_scan_is_found() -> None:
     assert name("s5") in _alarms(learned(), calls)
 
 
+def test_a_caller_that_goes_on_as_ever_is_not_named_because_others_came() -> None:
+    """Strangers meet at a service of few callers; one of the few calls there meanwhile."""
+    edges = (*EDGES, *((f"s{k}", "s9") for k in range(10, 18)))
+    model = learned(edges=edges)
+    strangers = [
+        call(LATER + i * SECOND, f"s{10 + i % 8}", "s3", status=403, route="/v1/entries")
+        for i in range(16)
+    ]
+    usual = traffic(1, seed=9, edges=[("s1", "s3")], begin=LATER + SECOND)
+    named = _alarms(model, strangers + usual)
+    assert named
+    assert name("s1") not in named
+
+
 def test_bulk_exfiltration_to_a_new_destination_is_found() -> None:
     calls = [
         call(LATER + i * SECOND, "s3", "external:drop.example", request_bytes=50_000_000)

@@ -84,7 +84,7 @@ class Model:
         self.suppressed = 0
         self._releases = np.zeros(1 << self.settings.node_bits, RELEASE)
         self._times = np.zeros(3, np.int64)  # first, last, calls
-        self._clock = np.zeros(2, np.int64)
+        self._clock = np.zeros(4, np.int64)  # see `tick`
 
     def observe(self, calls: pa.Table | pa.RecordBatch) -> Scored:
         """Score each call before it is learned, in order.
@@ -186,7 +186,8 @@ class Model:
     @property
     def times(self) -> tuple[int, int]:
         """First and last time, ns since the epoch; zeros where nothing was observed."""
-        return int(self._times[0]), int(self._times[1])
+        last = int(self._times[1] - self._clock[3])
+        return min(int(self._times[0]), last), last
 
     def _segments(self, clock: NDArray[np.int64]) -> Iterable[tuple[int, int]]:
         """Cut at each new hour and after every 4,096th call since the beginning."""
@@ -257,7 +258,7 @@ class Model:
             surprise=spoken(surprise[:, row], self.channels),
             score=float(score[row]),
             groups_per_day=self.alarms.groups_per_day(int(calls.time[row])),
-            began=int(self._times[0]),
+            began=self.times[0],
             row=self.calls + row,
         )
 

@@ -19,6 +19,7 @@ from meshwarden.behaviour import Model, Scored, Settings
 from meshwarden.cli.behaviour_text import finding_lines, learned_lines, learned_svg
 from meshwarden.cli.behaviour_watch import watch
 from meshwarden.cli.calls_text import printable, rfc3339
+from meshwarden.cli.prior import Prior, load_declared
 from meshwarden.kernel import ConfigError, Finding, InputError
 
 app = App(
@@ -39,15 +40,16 @@ _SCORES = pa.schema(
 
 
 @app.command(help_epilogue="Example: meshwarden behaviour learn calls.parquet -o baseline")
-def learn(*calls: Path, output: Output, json: Json = False) -> int:
+def learn(*calls: Path, output: Output, policy: Path | None = None, json: Json = False) -> int:
     """Learn a baseline from calls; what is alarming in them is not learned.
 
     Args:
         calls: Parquet, CSV, gzipped CSV, or a state's folder of calls.
         output: where the baseline goes.
+        policy: access policy; new calls that it allows surprise less, those that it denies more.
         json: print one JSON object.
     """
-    model, rejected = Model(), Counter[str]()
+    model, rejected = Model(declared=load_declared(policy)), Counter[str]()
     alarms = sum(len(scored.findings) for _, scored in _observe(model, calls, rejected))
     _not_empty(model)
     store_baseline(output, model.save())
@@ -68,7 +70,7 @@ def learn(*calls: Path, output: Output, json: Json = False) -> int:
 def score(
     *calls: Path,
     output: Output,
-    baseline: Path | None = None,
+    prior: Prior | None = None,
     false_alarms_per_day: float = 1.0,
     ocsf: Path | None = None,
     json: Json = False,
@@ -78,15 +80,17 @@ def score(
     Args:
         calls: Parquet, CSV, gzipped CSV, or a state's folder of calls.
         output: Parquet with one line per call: row, score, alert, channel.
-        baseline: what was learned before; without one, the first minutes are warm-up.
+        prior: what is known before.
         false_alarms_per_day: budget.
         ocsf: write findings there as OCSF Detection Findings, one JSON line each.
         json: print one JSON object.
     """
     settings = Settings(false_alarms_per_day=false_alarms_per_day)
-    model = Model(settings)
-    if baseline is not None:
-        model = Model.load(load_baseline(baseline), settings=settings)
+    prior = prior or Prior()
+    declared = prior.declared()
+    model = Model(settings, declared)
+    if prior.baseline is not None:
+        model = Model.load(load_baseline(prior.baseline), declared, settings=settings)
     rejected, findings = Counter[str](), list[Finding]()
     try:
         with pq.ParquetWriter(output, _SCORES) as writer:

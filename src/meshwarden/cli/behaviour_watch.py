@@ -19,9 +19,11 @@ from meshwarden.adapters.storage.model_state import FileModelState
 from meshwarden.cli.exporting import STORE, exporting
 from meshwarden.cli.findings_text import finding_line, finding_object
 from meshwarden.cli.outputs import Outputs
+from meshwarden.cli.prior import Prior
 from meshwarden.cli.progress import Progress
 from meshwarden.cli.sources import Reading, RejectedFile, options_of
 from meshwarden.control.sources import open_source
+from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.following import Followed, recorded, watch_batches
 from meshwarden.control.watching.opening import load_detector
@@ -32,7 +34,7 @@ def watch(
     *source: str,
     state: Path | None = None,
     reading: Reading | None = None,
-    baseline: Path | None = None,
+    prior: Prior | None = None,
     false_alarms_per_day: float = 1.0,
     keep: Path | None = None,
     outputs: Outputs | None = None,
@@ -48,7 +50,7 @@ def watch(
         source: growing logs of any supported format, - for stdin, otlp://HOST:PORT.
         state: follow what a running mesh records in this state directory instead.
         reading: how logs are read.
-        baseline: begin with what `behaviour learn` wrote.
+        prior: what is known before.
         false_alarms_per_day: how many false alarms a day are worth it.
         keep: directory for what is learned and found; the next watch goes on from there.
         outputs: where findings go besides; needs --keep, so that none is lost.
@@ -62,8 +64,10 @@ def watch(
         raise ConfigError(
             "watch.keep", "findings that go elsewhere have to be kept", hint="--keep DIR"
         )
+    prior = prior or Prior()
     watching = _Watching(
-        source=source, state=state, reading=reading or Reading(), baseline=baseline,
+        source=source, state=state, reading=reading or Reading(), baseline=prior.baseline,
+        declared=prior.declared(),
         budget=false_alarms_per_day, keep=keep, once=once, json=json,
     )  # fmt: skip
     followed = asyncio.run(_run(watching, outputs))
@@ -77,6 +81,7 @@ class _Watching:
     state: Path | None
     reading: Reading
     baseline: Path | None
+    declared: DeclaredPolicy | None
     budget: float
     keep: Path | None
     once: bool
@@ -96,14 +101,15 @@ class _Watching:
         """Return what was kept, else the baseline, else a model that knows nothing."""
         if self.baseline is None or (state is not None and state.path.exists()):
             return load_detector(
-                state, false_alarms_per_day=self.budget, clock=SystemClock(), tell=self._print
-            )
+                state, false_alarms_per_day=self.budget, clock=SystemClock(), tell=self._print,
+                declared=self.declared,
+            )  # fmt: skip
         from meshwarden.behaviour import Model  # noqa: PLC0415  # compiled code, seconds
 
         learned = FileModelState(self.baseline).load_state()
         if learned is None:
             raise InputError("behaviour.baseline", "no such file", where=str(self.baseline))
-        return Model.load(learned)
+        return Model.load(learned, self.declared)
 
     def _batches(self, stop: threading.Event) -> Iterator[pa.Table | pa.RecordBatch]:
         if self.state is not None:

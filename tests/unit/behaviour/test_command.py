@@ -9,6 +9,7 @@ import pytest
 from tests.behaviour_world import HOUR, SECOND, START, call, table, traffic
 
 from meshwarden.cli import run
+from meshwarden.lab.mesh import ACCESS_POLICY
 
 HEADER = "time,source,destination,protocol\n"
 
@@ -106,3 +107,32 @@ def test_a_damaged_baseline_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
     base.write_bytes(b"MWBASE01" + b"\xff" * 99)
     assert run(["behaviour", "show", str(base)]) == 2
     assert "not a baseline" in capsys.readouterr().err
+
+
+def test_a_new_call_that_the_policy_allows_surprises_less_than_one_that_it_denies(
+    tmp_path: Path,
+) -> None:
+    """The caller never called anyone before: only the policy tells the two apart."""
+    quiet, new = tmp_path / "quiet.parquet", tmp_path / "new.parquet"
+    pq.write_table(table(traffic(48)), quiet)
+    bank, later = "spiffe://bank.example/ns/core/sa/", START + 48 * HOUR
+    scores = {}
+    for route in ("/v1/transfers", "/v1/undeclared"):
+        first = call(later, f"{bank}payments", f"{bank}ledger", method="POST", route=route)
+        pq.write_table(table([first]), new)
+        out = tmp_path / "scores.parquet"
+        files = [str(quiet), str(new), "-o", str(out), "--policy", str(ACCESS_POLICY)]
+        assert run(["behaviour", "score", *files]) in {0, 1}
+        scores[route] = pq.read_table(out)["score"].to_pylist()[-1]
+    assert scores["/v1/transfers"] < scores["/v1/undeclared"]
+
+
+def test_a_policy_that_is_none_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet, _ = _attacked(tmp_path)
+    policy = tmp_path / "access.yaml"
+    policy.write_text("services: 1\n")
+    files = [str(quiet), "-o", str(tmp_path / "base"), "--policy", str(policy)]
+    assert run(["behaviour", "learn", *files]) == 2
+    assert len(capsys.readouterr().err.splitlines()) <= 2

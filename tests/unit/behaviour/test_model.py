@@ -146,6 +146,16 @@ def test_one_wrong_time_does_not_stop_the_clock() -> None:
     assert model.times[1] > LATER
 
 
+@pytest.mark.parametrize("wrong", [START + 36500 * DAY, 2**63 - 1])
+def test_a_first_call_of_the_next_century_does_not_stop_the_clock(wrong: int) -> None:
+    model = Model(SMALL)
+    model.observe(table([call(wrong, "s0", "s1")]))
+    model.observe(table(traffic(48, seed=4)))
+    assert START + 46 * HOUR < model.times[1] < START + 48 * HOUR
+    calls = [call(LATER + i * SECOND, "s5", f"s{i % 3}", route="/x", status=403) for i in range(9)]
+    assert model.observe(table(calls)).alert.any()
+
+
 def test_a_world_that_moved_on_is_believed_after_a_hundred_calls() -> None:
     model = learned(2)
     model.observe(table([call(LATER + 90 * DAY + i, "s0", "s1") for i in range(120)]))

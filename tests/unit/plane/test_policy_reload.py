@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from tests.unit.plane.bench import DOMAIN, POLICY, Bench
 
+from meshwarden.behaviour import Model
 from meshwarden.control.plane import ControlPlane, publishing
 from meshwarden.control.plane.published import Published, load_published, store_accepted
+from meshwarden.control.watching import Watch
+from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.kernel import InputError
 
 BROKEN = POLICY + "colour: red\n"
@@ -85,6 +88,22 @@ async def test_another_identity_is_issued_with_the_policy_that_gives_it(bench: B
     assert str(plane.certificates.current("back").identity) == f"{DOMAIN}/ns/new/back"
     assert plane.certificates.current("front") is front
     assert plane.published.sidecars["front"].callees[0].identity.path == "/ns/new/back"
+
+
+async def test_the_watch_goes_by_the_policy_in_force(bench: Bench) -> None:
+    plane = await started(bench)
+    declared = DeclaredPolicy(plane.first.policy)
+    plane.watch = Watch(
+        open_detector=Model, tell=print, keep=lambda _: None, clock=bench.clock, declared=declared
+    )
+    edge = (f"{DOMAIN}/front", f"{DOMAIN}/back", "GET", "/v1/newer")
+    assert declared.allows(*edge) is False
+    bench.policy_file.write_text(BROKEN.replace("/v1/ping", "/v1/newer"))
+    assert await plane.reload_policy()
+    assert declared.allows(*edge) is False
+    bench.policy_file.write_text(POLICY.replace("/v1/ping", "/v1/newer"))
+    assert await plane.reload_policy() is None
+    assert declared.allows(*edge)
 
 
 async def test_an_older_change_that_takes_longer_never_replaces_a_newer_one(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshwarden.adapters.yaml import load_document
+from meshwarden.adapters.yaml import load_document, parse_document
 from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.lab.mesh import ACCESS_POLICY
 from meshwarden.policy import parse_policy
@@ -47,3 +47,13 @@ def test_what_the_policy_says_about_an_edge(
     said: bool | None,
 ) -> None:
     assert declared.allows(source, destination, method, route) is said
+
+
+def test_a_replaced_policy_is_no_longer_asked() -> None:
+    text = ACCESS_POLICY.read_text("utf-8")
+    declared = DeclaredPolicy(parse_policy(load_document(ACCESS_POLICY)))
+    edge = (BANK + "core/sa/payments", BANK + "core/sa/ledger", "POST", "/v1/transfers")
+    assert declared.allows(*edge)
+    changed = text.replace("/v1/transfers", "/v1/moved")
+    declared.replace(parse_policy(parse_document(changed.encode(), name="changed")))
+    assert declared.allows(*edge) is False

@@ -19,8 +19,9 @@ def plane_of(tmp_path: Path, settings: BehaviourSettings) -> ControlPlane:
     bench = Bench(tmp_path)
     plane = bench.plane()
     plane.watch = open_watch(
-        settings, tmp_path / "model", clock=bench.clock, tell=bench.findings.store_finding
-    )
+        settings, tmp_path / "model", policy=plane.first.policy, clock=bench.clock,
+        tell=bench.findings.store_finding,
+    )  # fmt: skip
     return plane
 
 

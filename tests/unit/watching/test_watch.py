@@ -10,12 +10,16 @@ import pytest
 from tests.unit.plane.bench import FakeClock
 
 from meshwarden.adapters.storage.model_state import FileModelState
+from meshwarden.adapters.yaml import load_document
 from meshwarden.behaviour import Model
 from meshwarden.control.watching import BehaviourSettings, Inbox, Pace, Watch
 from meshwarden.control.watching.opening import open_watch
 from meshwarden.kernel import Call, DependencyError, Finding, InputError, Severity
+from meshwarden.lab.mesh import ACCESS_POLICY
+from meshwarden.policy import parse_policy
 
 NS = 1_000_000_000
+POLICY = parse_policy(load_document(ACCESS_POLICY))
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,9 @@ def test_a_state_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
 async def test_a_model_that_was_kept_is_gone_on_with(tmp_path: Path) -> None:
     path, told = tmp_path / "model", list[Finding]()
     for expected in (1, 2):
-        watch = open_watch(BehaviourSettings(), path, clock=FakeClock(), tell=told.append)
+        watch = open_watch(
+            BehaviourSettings(), path, clock=FakeClock(), tell=told.append, policy=POLICY
+        )
         assert watch
         watch.offer([call(expected * NS)])
         await watch.close()
@@ -175,7 +181,9 @@ async def test_a_model_that_was_kept_is_gone_on_with(tmp_path: Path) -> None:
 async def test_a_damaged_model_is_set_aside_and_said(tmp_path: Path) -> None:
     path, told = tmp_path / "model", list[Finding]()
     path.write_bytes(b"no model")
-    watch = open_watch(BehaviourSettings(), path, clock=FakeClock(), tell=told.append)
+    watch = open_watch(
+        BehaviourSettings(), path, clock=FakeClock(), tell=told.append, policy=POLICY
+    )
     assert watch
     watch.offer([call(NS)])
     await watch.close()
@@ -186,4 +194,4 @@ async def test_a_damaged_model_is_set_aside_and_said(tmp_path: Path) -> None:
 
 def test_nothing_is_watched_where_the_mesh_says_so(tmp_path: Path) -> None:
     off = BehaviourSettings(watch=False)
-    assert open_watch(off, tmp_path / "model", clock=FakeClock(), tell=print) is None
+    assert open_watch(off, tmp_path / "model", clock=FakeClock(), tell=print, policy=POLICY) is None

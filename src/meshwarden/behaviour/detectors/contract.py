@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.ground import Placed
 
+EDGE, SOURCE, DESTINATION = 0, 1, 2
 Surprise = NDArray[np.float32]
 State = dict[str, NDArray[Any]]
 

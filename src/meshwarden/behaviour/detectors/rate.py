@@ -1,18 +1,26 @@
-"""Rate: more calls in this minute, hour or day than the edge, its source, its destination make."""
+"""Rate: more calls in this minute, hour or day than the edge, its source, its destination make.
 
-from typing import ClassVar, Final
+What a destination meets is said only of callers that have a part in it: whose edge is younger than
+a day, or itself made more calls than it does. A caller that calls as it always did is not named
+because others came.
+"""
+
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count_edges, count_nodes
-from meshwarden.behaviour.detectors.contract import Detector, Surprise
+from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
 
 _MINUTE: Final = 60_000_000_000
 _SIZES: Final = (_MINUTE, 60 * _MINUTE, 24 * 60 * _MINUTE)
 _WORDS: Final = ("minute", "hour", "day")
+_YOUNG: Final = 24  # hours
+_PART: Final = 3.0  # nats; an edge with a part in it: such a window is one in twenty
 
 
 class Rate(Detector):
@@ -41,6 +49,7 @@ class Rate(Detector):
         for word in _WORDS:
             self.state[f"source level {word}"] = np.zeros(nodes, LEVEL)
             self.state[f"destination level {word}"] = np.zeros(nodes, LEVEL)
+        self.state["edge born"] = np.zeros(edges, np.int32)
         self.state["pool"] = np.tile(POOL, (len(self.channels), 1))
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
@@ -66,6 +75,10 @@ class Rate(Detector):
             ):
                 if f"{name} {word}" in self.channels:
                     self._nodes(f"{name} {word}", placed, window, amount, muted, out)
+        _spare(
+            placed.edge, placed.fresh, placed.hour, self.state["edge born"], out[: len(_SIZES)],
+            np.flatnonzero(np.array(self.subjects) == DESTINATION), out,
+        )  # fmt: skip
         return out
 
     def _nodes(
@@ -84,3 +97,15 @@ class Rate(Detector):
             node, placed.fresh[:, side], muted[node], window, amount, self.state[channel],
             self.state["pool"][c], np.zeros(1, LEVEL), out[c],
         )  # fmt: skip
+
+
+@compiled
+def _spare(edge: Any, fresh: Any, hour: Any, born: Any, own: Any, channels: Any, out: Any) -> None:
+    """Silence `channels` at calls of edges that are neither young nor, by `own`, unusual."""
+    for i in range(edge.size):
+        if fresh[i, 2]:
+            born[edge[i]] = hour[i]
+        if hour[i] - born[edge[i]] < _YOUNG or own[:, i].max() >= _PART:
+            continue
+        for c in channels:
+            out[c, i] = 0.0

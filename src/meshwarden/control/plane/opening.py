@@ -33,7 +33,9 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         mesh.authority, layout, published.policy.trust_domain, clock=clock, chance=chance
     )
     teller = Teller(FileFindingStore(layout.findings))
-    watch = open_watch(mesh.behaviour, layout.behaviour, clock=clock, tell=teller.tell)
+    watch = open_watch(
+        mesh.behaviour, layout.behaviour, policy=published.policy, clock=clock, tell=teller.tell
+    )
     recorder = Recorder(
         folder=layout.calls_dir,
         clock=clock,

@@ -279,6 +279,8 @@ class ControlPlane:
     def _replaced(self, published: Published) -> None:
         """Carry a policy that has come into force to what names things by it."""
         self.recorder.rename(naming_of(published.policy))
+        if self.watch is not None:
+            self.watch.declare(published.policy)
         if self.tokens is not None:
             self.tokens.reload()
 

@@ -14,28 +14,34 @@ _HOLE: Final = "{}"  # of a route: some segment, whichever
 class DeclaredPolicy:
     """What an access policy says about a call, as the model knows calls: by route, without token.
 
+    Another thread may `replace` the policy meanwhile: each question is answered by one of them.
+
     Args:
         policy: the policy. A destination that it does not know is nobody's declared edge.
     """
 
     def __init__(self, policy: AccessPolicy) -> None:
-        self._compiled = CompiledPolicy(policy)
-        self._policy = policy
+        self._declared = (policy, CompiledPolicy(policy))
+
+    def replace(self, policy: AccessPolicy) -> None:
+        """Go by `policy` from now on; what was asked before stays answered."""
+        self._declared = (policy, CompiledPolicy(policy))
 
     def allows(
         self, source: str, destination: str, method: str | None, route: str | None
     ) -> bool | None:
         """Return whether some rule allows such a call; None where no rule could speak about it."""
+        policy, compiled = self._declared
         caller = _identity(source)
         if caller is None:
             return None
         if destination.startswith(EXTERNAL):
-            service = self._policy.service_with(caller)
+            service = policy.service_with(caller)
             return None if service is None else _leaves(service.egress, destination)
         callee = _identity(destination)
-        if callee is None or self._policy.service_with(callee) is None:
+        if callee is None or policy.service_with(callee) is None:
             return None
-        pair = self._compiled.pair(caller, callee)
+        pair = compiled.pair(caller, callee)
         if pair is None:
             return False
         return bool(pair.tcp) if route is None else _matches(pair, method, route)

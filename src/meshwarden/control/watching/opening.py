@@ -4,30 +4,43 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meshwarden.adapters.storage.model_state import FileModelState
+from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.settings import BehaviourSettings
 from meshwarden.control.watching.watch import Watch, finding_about_itself
 from meshwarden.kernel import Clock, Finding, InputError
+from meshwarden.policy import AccessPolicy
 
 
 def open_watch(
-    settings: BehaviourSettings, path: Path, *, clock: Clock, tell: Callable[[Finding], None]
+    settings: BehaviourSettings,
+    path: Path,
+    *,
+    policy: AccessPolicy,
+    clock: Clock,
+    tell: Callable[[Finding], None],
 ) -> Watch | None:
     """Return a watch whose model is kept in the file `path`; None where nothing is watched.
 
-    The model is loaded when the watch runs: its compiled code takes a second or two.
+    What `policy` allows surprises less, what it denies more; `Watch.declare` replaces it. The
+    model is loaded when the watch runs: its compiled code takes a second or two.
     """
     if not settings.watch:
         return None
-    state = FileModelState(path)
+    state, declared = FileModelState(path), DeclaredPolicy(policy)
     return Watch(
         open_detector=lambda: load_detector(
-            state, false_alarms_per_day=settings.false_alarms_per_day, clock=clock, tell=tell
+            state,
+            false_alarms_per_day=settings.false_alarms_per_day,
+            clock=clock,
+            tell=tell,
+            declared=declared,
         ),
         tell=tell,
         keep=state.store_state,
         clock=clock,
         holds=settings.paced,
+        declared=declared,
     )
 
 
@@ -37,6 +50,7 @@ def load_detector(
     false_alarms_per_day: float,
     clock: Clock,
     tell: Callable[[Finding], None],
+    declared: DeclaredPolicy | None = None,
 ) -> Detector:
     """Return the model that was kept; a new one where none was, or where it is not usable.
 
@@ -47,10 +61,10 @@ def load_detector(
     try:
         kept = state.load_state() if state else None
         if kept is not None:
-            return Model.load(kept)
+            return Model.load(kept, declared)
     except InputError as error:
         if state is not None:
             state.set_aside()
         sentence = f"What was learned is not usable, learning begins anew: {error}"
         tell(finding_about_itself(clock, "behaviour.forgotten", sentence))
-    return Model(Settings(false_alarms_per_day=false_alarms_per_day))
+    return Model(Settings(false_alarms_per_day=false_alarms_per_day), declared)

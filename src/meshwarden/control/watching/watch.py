@@ -14,18 +14,13 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
 
+from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.evidence import first_call_of
 from meshwarden.control.watching.inbox import SAMPLE, Inbox
 from meshwarden.control.watching.pace import Pace
-from meshwarden.kernel import (
-    Call,
-    Clock,
-    DependencyError,
-    Finding,
-    Severity,
-    calls_to_table,
-)
+from meshwarden.kernel import Call, Clock, DependencyError, Finding, Severity, calls_to_table
+from meshwarden.policy import AccessPolicy
 
 SAVE_S: Final = 60.0
 _SAY_AGAIN_S: Final = 60
@@ -63,6 +58,7 @@ class Watch:
         clock: time of day, which findings carry.
         inbox: where calls wait.
         holds: score nothing until `set_pace`.
+        declared: what the detector goes by, where it goes by a policy.
     """
 
     def __init__(
@@ -74,6 +70,7 @@ class Watch:
         clock: Clock,
         inbox: Inbox | None = None,
         holds: bool = False,
+        declared: DeclaredPolicy | None = None,
     ) -> None:
         self.is_own: Callable[[Call], bool] = lambda _: False
         self._open_detector = open_detector
@@ -83,6 +80,7 @@ class Watch:
         self._clock = clock
         self._inbox = inbox or Inbox()
         self._holds = holds
+        self._declared = declared
         self._pace: Pace | None = None
         self._figures = WatchFigures()
         self._saved = 0
@@ -98,6 +96,11 @@ class Watch:
         """Go by the bank's own time from now on."""
         self._pace = pace
         self._holds = False
+
+    def declare(self, policy: AccessPolicy) -> None:
+        """Go by `policy` from now on, where a policy counts."""
+        if self._declared is not None:
+            self._declared.replace(policy)
 
     @property
     def holds(self) -> bool:
