@@ -1,6 +1,7 @@
 """Transaction tokens at a hop: verified in the sidecar, demanded by rules, recorded, revocable."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -172,6 +173,23 @@ async def test_a_replacement_is_bound_to_whoever_asked_for_it(world: TokenMesh) 
     first = await issued(world)
     second = await world.issued("back", subject_token=first, subject_token_type=TXN)
     assert (await call(world, "/v1/vaults/1", second["access_token"])).status_code == 403
+
+
+async def test_who_presents_a_token_that_it_never_received_is_a_finding(world: TokenMesh) -> None:
+    token = await issued(world)
+    await call(world, "/v1/secrets/2", token)
+    await call(world, "/v1/secrets/3", token, by="stranger")
+    txn = claims_of(token)["txn"]
+
+    async def _found() -> bool:
+        text = await asyncio.to_thread(world.mesh.layout.findings.read_text)
+        found = [json.loads(line) for line in text.splitlines()]
+        about = [one for one in found if txn in one["sentence"]]
+        return [(one["code"], one["subject"]) for one in about] == [
+            ("tokens.presented_elsewhere", world.mesh.identity("stranger"))
+        ]
+
+    await eventually(_found, within_s=90, what="the finding about the stranger, and no other")
 
 
 async def keys(world: TokenMesh) -> list[dict[str, Any]]:

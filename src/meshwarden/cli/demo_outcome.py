@@ -15,6 +15,7 @@ from meshwarden.cli.findings_text import finding_object
 from meshwarden.cli.framing_text import framing_lines, framing_object
 from meshwarden.lab.demo import Outcome
 from meshwarden.lab.history import History
+from meshwarden.lab.step_up import StepUp
 from meshwarden.lab.theft import Theft
 from meshwarden.lab.timeline import AttackTimeline
 
@@ -33,6 +34,7 @@ def as_json(outcome: Outcome, history: History, evidence: Path | None) -> dict[s
             ],
             "revocation_ms": outcome.theft.revocation_ms,
             "revocation": dataclasses.asdict(outcome.theft),
+            "step_up": dataclasses.asdict(outcome.step_up),
             "ledger_balanced": outcome.ledger_balanced,
             "customers": dataclasses.asdict(outcome.load.total)
             | {"late_s": round(outcome.load.late_s, 3)},
@@ -100,6 +102,7 @@ def as_text(outcome: Outcome, history: History, evidence: Path | None) -> str:
         console.print(f"mutual TLS       {outcome.mtls_share:.1%} of allowed calls in the mesh")
         console.print(f"customers        {counts.ok:,} served, {counts.failed} failed")
         console.print(f"revocation       {_revocation(outcome.theft)}")
+        console.print(f"step-up          {_step_up(outcome.step_up)}")
         learned = f"{history.days:g} days, {history.calls:,} calls, in {history.seconds:.1f} s"
         console.print(f"learned before   {learned if history.days else 'nothing'}")
         about = f"{len(outcome.attempt_findings)} more about what must fail"
@@ -108,6 +111,15 @@ def as_text(outcome: Outcome, history: History, evidence: Path | None) -> str:
             console.print(f"  {finding.sentence}", soft_wrap=True)
         console.print(f"ledger           {'balanced' if outcome.ledger_balanced else 'UNBALANCED'}")
     return text.get()
+
+
+def _step_up(shown: StepUp) -> str:
+    if not shown.passed:
+        return f"NOT as it must be: {shown}"
+    return (
+        "a stolen session was asked for a second factor, and so was a new device, which had it;"
+        f" revoked, the session was refused after {shown.revoked_ms:.0f} ms"
+    )
 
 
 def _revocation(theft: Theft) -> str:

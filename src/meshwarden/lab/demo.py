@@ -35,6 +35,7 @@ from meshwarden.lab.demo_thief import forged_authority, store_credentials
 from meshwarden.lab.framing import Framing, frame
 from meshwarden.lab.load import Load, LoadReport
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
+from meshwarden.lab.step_up import StepUp, show
 from meshwarden.lab.theft import Theft, catch
 from meshwarden.lab.timeline import BEHAVIOUR, AttackTimeline
 
@@ -63,6 +64,7 @@ class Outcome:
         isolated: whether each service had a network and a user of its own.
         load: what the customers saw.
         theft: what became of a thief whose certificate was revoked.
+        step_up: what became of a customer's stolen session, and of a new device.
         findings: what was found, but for what is about the attempts; oldest first.
         attempt_findings: what was found about the attempts.
         attack: what became of the attack; None where none was asked for.
@@ -78,6 +80,7 @@ class Outcome:
     isolated: bool
     load: LoadReport
     theft: Theft
+    step_up: StepUp
     findings: tuple[Finding, ...]
     attempt_findings: tuple[Finding, ...]
     attack: AttackTimeline | None
@@ -92,6 +95,7 @@ class Outcome:
         answered = self.answer is None or not self.answer.acted or self.answer.recovered
         framed = self.framing is not None and not self.framing.failed
         safe = refused and found and answered and not framed and self.theft.cut_off
+        safe = safe and self.step_up.passed
         return safe and self.mtls_share == 1.0 and self.ledger_balanced
 
 
@@ -119,6 +123,7 @@ class Play:
 
     _tried: list[Attempt] = field(init=False, default_factory=list)
     _theft: Theft = field(init=False)
+    _step_up: StepUp = field(init=False)
     _books: dict[str, Any] = field(init=False, default_factory=dict)
     _siege: Siege | None = field(init=False, default=None)
     _answer: Answer | None = field(init=False, default=None)
@@ -129,7 +134,8 @@ class Play:
         model = customer_model()
         span = self.seconds * SPEED
         self._timeline = model.timeline(start=START, span_s=span)
-        self._load = Load(self.stage.edge, model=model, directory=Directory(SEED, CUSTOMERS))
+        self._directory = Directory(SEED, CUSTOMERS)
+        self._load = Load(self.stage.edge, model=model, directory=self._directory)
 
     @property
     def load(self) -> LoadReport:
@@ -152,6 +158,9 @@ class Play:
             await self.stage.respond(automatically=False)  # they are to be seen through
             self._attempts_began = self._now_ns()
             self._tried = await self._attempts()
+            self._step_up = await show(
+                self.stage.edge, customer_model(), self._directory, self.stage.revoke_subject
+            )
             await loading
         finally:
             loading.cancel()
@@ -215,6 +224,7 @@ class Play:
             isolated=self.stage.layout.isolated,
             load=self._load.report,
             theft=self._theft,
+            step_up=self._step_up,
             findings=tuple(finding for finding in findings if finding not in attempted),
             attempt_findings=tuple(finding for finding in findings if finding in attempted),
             attack=self._told(findings, calls),

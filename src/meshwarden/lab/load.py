@@ -7,23 +7,20 @@ customer would call broken is `failed`.
 """
 
 import asyncio
-import base64
-import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
-from meshwarden.lab.bank import provider
 from meshwarden.lab.bank.cardnetwork import CLOSED_MERCHANT
 from meshwarden.lab.bank.directory import CURRENCY, MERCHANTS, SANCTIONED, Customer, Directory
 from meshwarden.lab.bank.service import now_s
 from meshwarden.lab.bank.totp import STEP_S, code_at
 from meshwarden.lab.customers import Action, CustomerModel, Kind
+from meshwarden.lab.sign_in import FailedError, expect, sign_in
 
 _REFUSALS: Final = frozenset({409, 422})
 _SESSIONS_KEPT: Final = 10_000
@@ -67,10 +64,6 @@ class LoadReport:
             refused=sum(c.refused for c in counts),
             failed=sum(c.failed for c in counts),
         )
-
-
-class FailedError(Exception):
-    """The bank did not answer as a customer may expect."""
 
 
 class Load:
@@ -147,7 +140,7 @@ class Load:
             if response.status_code in _REFUSALS:
                 counts.refused += 1
             else:
-                _expect(response, 200, 201)
+                expect(response, 200, 201)
                 counts.ok += 1
         except (FailedError, httpx.HTTPError) as error:
             counts.failed += 1
@@ -195,41 +188,11 @@ class Load:
     async def _sign_in(
         self, action: Action, customer: Customer, one_time_code: str
     ) -> httpx.Response:
-        """Return the token response: authorization code with PKCE, as the bank's app does it."""
-        verifier = secrets.token_urlsafe(32)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
-        asked = {
-            "response_type": "code",
-            "client_id": provider.CLIENT_ID,
-            "redirect_uri": provider.REDIRECT_URI,
-            "scope": " ".join(provider.SCOPES),
-            "state": secrets.token_urlsafe(16),
-            "nonce": secrets.token_urlsafe(16),
-            "code_challenge": challenge.rstrip(b"=").decode(),
-            "code_challenge_method": "S256",
-        }
-        if action.second_factor:
-            asked["acr_values"] = provider.MFA
-        form = await self._send(action, "GET", f"/idp/authorize?{urlencode(asked)}")
-        _expect(form, 200)
-        proof = {"username": customer.user_name, "password": customer.password}
-        if one_time_code:
-            proof["otp"] = one_time_code
-        signed_in = await self._send(action, "POST", "/idp/authorize", data=asked | proof)
-        _expect(signed_in, 302)
-        answer = parse_qs(urlsplit(signed_in.headers["location"]).query)
-        if answer.get("state") != [asked["state"]] or "code" not in answer:
-            raise FailedError("the login answered no code for this state")
-        redeem = {
-            "grant_type": "authorization_code",
-            "client_id": provider.CLIENT_ID,
-            "redirect_uri": provider.REDIRECT_URI,
-            "code": answer["code"][0],
-            "code_verifier": verifier,
-        }
-        tokens = await self._send(action, "POST", "/idp/token", data=redeem)
-        _expect(tokens, 200)
-        return tokens
+        async def send(method: str, path: str, data: dict[str, str] | None) -> httpx.Response:
+            return await self._send(action, method, path, data=data)
+
+        second = one_time_code if action.second_factor else None
+        return await sign_in(send, customer, second_factor=second)
 
     async def _ask(self, action: Action, token: str) -> httpx.Response:
         account = self._directory.account_id(action.customer, action.account)
@@ -277,19 +240,3 @@ class Load:
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         return await self._client.request(method, path, headers=headers, data=data, json=json)
-
-
-def _expect(response: httpx.Response, *statuses: int) -> None:
-    if response.status_code not in statuses:
-        raise FailedError(f"{response.status_code} {_code(response)}")
-
-
-def _code(response: httpx.Response) -> str:
-    """Return the code of a problem or the error of a grant, never what else stands in the body."""
-    try:
-        found = response.json()
-    except ValueError:
-        return "without a reason"
-    if not isinstance(found, dict):
-        return "without a reason"
-    return str(found.get("code") or found.get("error") or "without a reason")[:60]

@@ -94,6 +94,11 @@ class Stage:
         body = {"target": certificate, "reason": reason}
         return await self._ask("POST", "/v1/identity/revoke", body)
 
+    async def revoke_subject(self, subject: str) -> dict[str, Any]:
+        """Revoke all that a customer has proven so far, at every hop."""
+        body = {"kind": "subject", "value": subject, "reason": "reported stolen"}
+        return await self._ask("POST", "/v1/tokens/revoke", body)
+
     async def watch_ready(self) -> None:
         """Return once the watch has its model; DependencyError after `WATCH_TIMEOUT_S`."""
         try:

@@ -14,11 +14,15 @@ from meshwarden.tokens.chain import Link, holders
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
-    """One call under a transaction: who called whom, by the certificates that they proved."""
+    """One call under a transaction: who called whom, by the certificates that they proved.
+
+    Where it was `refused` by the callee's sidecar, the callee received nothing.
+    """
 
     transaction: str
     source: str
     destination: str
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,8 @@ def receivers(links: Iterable[Link], calls: Iterable[Presented]) -> frozenset[st
     """
     reached: dict[str, set[str]] = {}
     for call in calls:
-        reached.setdefault(call.source, set()).add(call.destination)
+        if not call.refused:
+            reached.setdefault(call.source, set()).add(call.destination)
     received: set[str] = set()
     news = set(holders(links))
     while news:

@@ -30,6 +30,13 @@ def test_a_thief_that_was_never_called_under_it_is_a_finding() -> None:
         assert strays([LINK], order) == expected
 
 
+def test_whoever_was_refused_received_nothing_and_who_asked_is_still_a_finding() -> None:
+    refused = Presented(transaction="t", source="payments", destination="notes", refused=True)
+    stolen = Presented(transaction="t", source="notes", destination="ledger", refused=True)
+    expected = [Stray(transaction="t", source="notes", destinations=("ledger",))]
+    assert strays([LINK], [*CHAIN, refused, stolen]) == expected
+
+
 def test_whom_a_thief_calls_has_not_received_it_and_a_circle_ends() -> None:
     found = strays([LINK], [*CHAIN, call("x", "y"), call("y", "x")])
     assert [one.source for one in found] == ["x", "y"]

@@ -1,5 +1,7 @@
 """Opens a control plane on a state directory: its policy, its authority, its stores."""
 
+from collections.abc import Sequence
+
 from meshwarden.adapters.storage.authority_brought import load_brought_trust
 from meshwarden.adapters.storage.authority_rotation import load_or_create_trust
 from meshwarden.adapters.storage.findings import FileFindingStore
@@ -17,7 +19,7 @@ from meshwarden.control.plane.tokens import open_mesh_tokens
 from meshwarden.control.recording import Recorder
 from meshwarden.control.watching.opening import open_watch
 from meshwarden.identity import Trust
-from meshwarden.kernel import Chance, Clock, ConfigError
+from meshwarden.kernel import Call, Chance, Clock, ConfigError
 
 
 def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> ControlPlane:
@@ -36,12 +38,24 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
     watch = open_watch(
         mesh.behaviour, layout.behaviour, policy=published.policy, clock=clock, tell=teller.tell
     )
+    tokens = (
+        None
+        if mesh.tokens is None
+        else open_mesh_tokens(mesh.tokens, layout, published.policy, clock=clock, chance=chance)
+    )
+
+    def observe(calls: Sequence[Call]) -> None:
+        if tokens is not None:
+            tokens.presentations.offer(calls)
+        if watch is not None:
+            watch.offer(calls)
+
     recorder = Recorder(
         folder=layout.calls_dir,
         clock=clock,
         naming=naming_of(published.policy),
         report=teller.tell,
-        observe=watch.offer if watch else lambda _: None,
+        observe=observe,
     )
     return ControlPlane(
         mesh=mesh,
@@ -64,9 +78,7 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         teller=teller,
         first=published,
         rejected=rejected,
-        tokens=None
-        if mesh.tokens is None
-        else open_mesh_tokens(mesh.tokens, layout, published.policy, clock=clock, chance=chance),
+        tokens=tokens,
         watch=watch,
     )
 

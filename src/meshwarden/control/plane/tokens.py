@@ -20,6 +20,7 @@ from meshwarden.control.layout import Layout
 from meshwarden.control.plane.published import digest_of
 from meshwarden.control.tokens.keeping import revocation
 from meshwarden.control.tokens.opening import load_token_policy, open_tokens
+from meshwarden.control.tokens.presenting import Presentations
 from meshwarden.control.tokens.receiving import Receiver
 from meshwarden.control.tokens.service import TokenService
 from meshwarden.control.tokens.settings import TokenSettings
@@ -73,6 +74,7 @@ class MeshTokens:
         suspicion: what findings add to risk.
         transmitter: sends what we find.
         receiver: takes what others find.
+        presentations: who presents which token.
     """
 
     service: TokenService
@@ -81,6 +83,7 @@ class MeshTokens:
     suspicion: Suspicion
     transmitter: Transmitter
     receiver: Receiver = field(init=False)
+    presentations: Presentations = field(init=False)
     _plane: "ControlPlane" = field(init=False, repr=False)
     _seen: str = field(init=False, default="")
     _failing: bool = field(init=False, default=False)
@@ -93,6 +96,12 @@ class MeshTokens:
         self._plane = plane
         plane.identities.contained_tokens = self.contained
         plane.teller.heard = self._hear
+        self.presentations = Presentations(
+            chain=self.service.chain,
+            life_s=lambda: float(self.service.policy.lifetime_s),
+            tell=plane.teller.tell,
+            clock=self.service.clock,
+        )
         self.service.keeping.changed = plane.publisher.verify
         self.receiver = Receiver(service=self.service, contain=plane.enforcer.enforce_containment)
         self.service.suspicion = self.suspicion.of
@@ -104,7 +113,8 @@ class MeshTokens:
         """Serve while the context lasts."""
         async with self.client, self.service.running():
             await asyncio.to_thread(self.transmitter.open)
-            tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._transmit())]
+            loops = (self._watch(), self._transmit(), self.presentations.run())
+            tasks = [asyncio.create_task(loop) for loop in loops]
             try:
                 yield
             finally:

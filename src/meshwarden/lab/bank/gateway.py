@@ -8,6 +8,7 @@ unknown key, at most every five seconds.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -53,6 +54,7 @@ _FROM_IDP: Final = (
     "content-type", "location", "cache-control", "pragma", "www-authenticate",
     "content-security-policy", "x-content-type-options", "referrer-policy",
 )  # fmt: skip
+_INSTALLATION: Final = re.compile(r"d[0-9]{6}-[0-9]$")  # what the bank's app calls itself
 _DETAILS: Final[tuple[str, ...]] = ("amount_minor", "credit", "currency")
 
 
@@ -159,9 +161,11 @@ class Gateway:
         self, request: Request, scope: str, body: Json | None = None
     ) -> AbstractContextManager[None]:
         """Begin a transaction for the request: what is called within carries its token."""
+        agent = request.headers.get("user-agent", "")[:512]
         context = {
             "req_ip": request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip(),
-            "user_agent": request.headers.get("user-agent", "")[:512],
+            "user_agent": agent,
+            "client_hints": found[0] if (found := _INSTALLATION.search(agent)) else "",
         }
         details: Json = {name: body[name] for name in _DETAILS if body and name in body}
         token = await self._transactions.exchange(
