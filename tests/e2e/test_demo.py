@@ -117,6 +117,21 @@ def test_the_ledger_balances_and_no_customer_was_failed(performance: Performance
     assert customers["ok"] > 100
 
 
+def test_a_stolen_session_and_a_new_device_are_asked_for_more(performance: Performance) -> None:
+    shown = performance.outcome["step_up"]
+    assert isinstance(shown, dict)
+    took = shown.pop("revoked_ms")
+    assert shown == {"known": 201, "stolen": 401, "challenge": "mfa", "proven": 201}
+    assert 0 < took < 1000
+
+
+def test_a_transfer_goes_hop_by_hop_under_its_token(performance: Performance) -> None:
+    chain = performance.outcome["chain"]
+    assert isinstance(chain, list)
+    assert "payments -> token-service POST /token" in chain
+    assert "payments -> ledger POST /v1/transfers" in chain
+
+
 def test_a_thief_is_cut_off_within_a_second_and_payments_goes_on(performance: Performance) -> None:
     took = performance.outcome["revocation_ms"]
     assert isinstance(took, float)

@@ -35,6 +35,7 @@ def as_json(outcome: Outcome, history: History, evidence: Path | None) -> dict[s
             "revocation_ms": outcome.theft.revocation_ms,
             "revocation": dataclasses.asdict(outcome.theft),
             "step_up": dataclasses.asdict(outcome.step_up),
+            "chain": list(outcome.chain),
             "ledger_balanced": outcome.ledger_balanced,
             "customers": dataclasses.asdict(outcome.load.total)
             | {"late_s": round(outcome.load.late_s, 3)},
@@ -103,6 +104,9 @@ def as_text(outcome: Outcome, history: History, evidence: Path | None) -> str:
         console.print(f"customers        {counts.ok:,} served, {counts.failed} failed")
         console.print(f"revocation       {_revocation(outcome.theft)}")
         console.print(f"step-up          {_step_up(outcome.step_up)}")
+        console.print("one transfer, each hop under its transaction token")
+        for hop in outcome.chain:
+            console.print(f"  {hop}", soft_wrap=True)
         learned = f"{history.days:g} days, {history.calls:,} calls, in {history.seconds:.1f} s"
         console.print(f"learned before   {learned if history.days else 'nothing'}")
         about = f"{len(outcome.attempt_findings)} more about what must fail"

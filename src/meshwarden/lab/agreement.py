@@ -114,14 +114,14 @@ def normalize_route(route: str) -> str:
 
 
 def _key(row: dict[str, Any]) -> str:
-    source, destination = _party(row["source"]), _party(row["destination"])
+    source, destination = party_name(row["source"]), party_name(row["destination"])
     if destination == "gateway":
         source = CUSTOMERS  # whatever address or name a record gives those outside
     route = normalize_route(row["route"] or "")
     return f"{source} {destination} {row['method']} {route} {row['status']}"
 
 
-def _party(name: str) -> str:
+def party_name(name: str) -> str:
     """Return a service's name (the last segment of its SPIFFE ID), or the host outside."""
     if name.startswith("spiffe://"):
         return name.rpartition("/")[2]

@@ -30,6 +30,7 @@ from meshwarden.lab.attacks import Attack
 from meshwarden.lab.attacks.siege import Siege, lay_siege
 from meshwarden.lab.attempts import Attempt, Credentials, Target, try_everything
 from meshwarden.lab.bank.directory import Directory
+from meshwarden.lab.chain import chain_of_a_transfer
 from meshwarden.lab.customers import CustomerModel
 from meshwarden.lab.demo_thief import forged_authority, store_credentials
 from meshwarden.lab.framing import Framing, frame
@@ -65,6 +66,7 @@ class Outcome:
         load: what the customers saw.
         theft: what became of a thief whose certificate was revoked.
         step_up: what became of a customer's stolen session, and of a new device.
+        chain: the hops of one transfer under its transaction token.
         findings: what was found, but for what is about the attempts; oldest first.
         attempt_findings: what was found about the attempts.
         attack: what became of the attack; None where none was asked for.
@@ -81,6 +83,7 @@ class Outcome:
     load: LoadReport
     theft: Theft
     step_up: StepUp
+    chain: tuple[str, ...]
     findings: tuple[Finding, ...]
     attempt_findings: tuple[Finding, ...]
     attack: AttackTimeline | None
@@ -225,6 +228,7 @@ class Play:
             load=self._load.report,
             theft=self._theft,
             step_up=self._step_up,
+            chain=chain_of_a_transfer(calls, str(self.stage.policy.services["ledger"].identity)),
             findings=tuple(finding for finding in findings if finding not in attempted),
             attempt_findings=tuple(finding for finding in findings if finding in attempted),
             attack=self._told(findings, calls),
