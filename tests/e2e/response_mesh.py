@@ -1,14 +1,17 @@
 """An isolated mesh whose incidents a test drives over the control plane's own API."""
 
+import contextlib
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from tests.e2e.isolated_mesh import Isolated
 
@@ -24,13 +27,27 @@ WITHIN_S = 120
 OVER = {"recovered", "failed"}
 
 
+class _Connection(http.client.HTTPConnection):
+    """HTTP on a Unix socket; one that is refused leaves no socket behind."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("api", timeout=90)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
 def api(mesh: Isolated, method: str, path: str, **body: object) -> dict[str, Any]:
-    """Return what the control plane answers to one request."""
-    transport = httpx.HTTPTransport(uds=str(mesh.state / "run/api.sock"))
-    with httpx.Client(transport=transport, timeout=90) as client:
-        answer = client.request(method, f"http://api{path}", json=body or None)
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
+    """Return what the control plane answers to one request; OSError where it dies meanwhile."""
+    with contextlib.closing(_Connection(mesh.state / "run/api.sock")) as connection:
+        connection.request(method, path, json.dumps(body) if body else None)
+        answer = connection.getresponse()
+        raw = answer.read()
+    assert answer.status == 200, raw
+    found: dict[str, Any] = json.loads(raw)
     return found
 
 
@@ -52,15 +69,18 @@ def until(
     """Return the incident once `reached`, whatever dies meanwhile."""
     deadline, found = time.monotonic() + WITHIN_S, {}
     while time.monotonic() < deadline:
-        try:
+        if listens(mesh):
             found = api(mesh, "GET", f"/v1/incidents/{incident}")
-        except (httpx.TransportError, OSError):  # the control plane is just being started
-            time.sleep(0.1)
-            continue
-        if reached(found):
-            return found
+            if reached(found):
+                return found
         time.sleep(0.1)
     raise AssertionError(found)
+
+
+def listens(mesh: Isolated) -> bool:
+    """Return whether a control plane takes requests now."""
+    with socket.socket(socket.AF_UNIX) as end:
+        return end.connect_ex(str(mesh.state / "run/api.sock")) == 0
 
 
 def recovered(mesh: Isolated, incident: str) -> dict[str, Any]:
@@ -75,12 +95,18 @@ def steps(incident: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {step["action"]: step for step in incident["steps"]}
 
 
-def process(mesh: Isolated, name: str) -> int:
-    """Return the process of that name as it is now."""
-    found: int = json.loads((mesh.state / "up.json").read_text())["processes"][name]
-    return found
+def process(mesh: Isolated, name: str) -> int | None:
+    """Return the process of that name as it is now; None where none runs."""
+    found: dict[str, int] = json.loads((mesh.state / "up.json").read_text())["processes"]
+    return found.get(name)
 
 
 def kill_control_plane(mesh: Isolated) -> None:
-    """Kill it as a crash would; the supervisor starts it again."""
-    os.kill(process(mesh, "control-plane"), signal.SIGKILL)
+    """Kill it as a crash would; return once the supervisor has another one that listens."""
+    killed = process(mesh, "control-plane")
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    deadline = time.monotonic() + WITHIN_S
+    while process(mesh, "control-plane") in {killed, None} or not listens(mesh):
+        assert time.monotonic() < deadline, "the control plane did not come back"
+        time.sleep(0.05)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from tests.e2e.isolated_mesh import Isolated, isolated_mesh
 from tests.e2e.response_mesh import (
@@ -43,24 +42,16 @@ def mesh() -> Iterator[Isolated]:
 def test_a_control_plane_that_is_killed_at_any_moment_goes_on(
     mesh: Isolated, after_s: float
 ) -> None:
-    known = {one["id"] for one in api(mesh, "GET", "/v1/incidents")["incidents"]}
     asking = threading.Thread(target=_ask, args=(mesh,))
     asking.start()
     time.sleep(after_s)  # the moment is what this test chooses
     kill_control_plane(mesh)
     asking.join()
-    _until_it_answers(mesh)
-    fresh = [
-        one for one in api(mesh, "GET", "/v1/incidents")["incidents"] if one["id"] not in known
-    ]
-    if not fresh:  # it was killed before anything was on record
+    planned = [one for one in api(mesh, "GET", "/v1/incidents")["incidents"] if one["steps"]]
+    if not planned:  # it was killed before anything was planned, so nothing is done
         assert mesh.shell(PING) == (0, "200")
         return
-    if not fresh[-1]["steps"]:  # or before the plan was
-        return
-    found = until(mesh, fresh[-1]["id"], _is_settled)
-    if found["state"] != "recovered":  # approvals that were not on record any more are asked for
-        pytest.skip("killed between plan and approval")
+    found = recovered(mesh, planned[-1]["id"])
     assert mesh.shell(PING) == (0, "200")
     kinds = [(entry["kind"], entry["data"].get("action")) for entry in found["record"]]
     for kind in (EntryKind.APPLIED, EntryKind.VERIFIED):
@@ -69,8 +60,8 @@ def test_a_control_plane_that_is_killed_at_any_moment_goes_on(
 
 def test_quarantine_outlives_the_control_plane(mesh: Isolated) -> None:
     found = contain(mesh, "cut")
+    assert found["state"] == "contained", found
     kill_control_plane(mesh)
-    _until_it_answers(mesh)
     assert mesh.shell(PING)[1] != "200"
     assert api(mesh, "GET", f"/v1/incidents/{found['id']}")["state"] == "contained"
     release(mesh, found["id"])
@@ -86,13 +77,16 @@ def test_a_suspect_that_forks_is_ended_with_all_that_it_started(mesh: Isolated) 
 
 def test_a_suspect_that_ends_by_itself_stays_contained(mesh: Isolated) -> None:
     found = contain(mesh, "cut")
-    os.kill(process(mesh, "shell"), signal.SIGKILL)
+    suspect = process(mesh, "shell")
+    assert suspect is not None
+    os.kill(suspect, signal.SIGKILL)
     assert api(mesh, "GET", f"/v1/incidents/{found['id']}")["state"] == "contained"
     release(mesh, found["id"])
 
 
 def test_a_peer_that_does_not_confirm_is_named_and_the_network_holds(mesh: Isolated) -> None:
     silent = process(mesh, "back.sidecar")
+    assert silent is not None
     os.kill(silent, signal.SIGSTOP)
     try:
         found = contain(mesh, "cut")
@@ -129,21 +123,5 @@ def full_disk(mesh: Isolated) -> Iterator[None]:
 
 
 def _ask(mesh: Isolated) -> None:
-    with contextlib.suppress(httpx.TransportError):  # it is killed meanwhile
+    with contextlib.suppress(OSError):  # it is killed meanwhile
         contain(mesh, "full")
-
-
-def _until_it_answers(mesh: Isolated) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError, OSError):
-            api(mesh, "GET", "/v1/incidents")
-            return
-        time.sleep(0.1)
-    raise AssertionError("the control plane did not come back")
-
-
-def _is_settled(incident: dict[str, object]) -> bool:
-    found = steps(incident)
-    waits = any(step["state"] in {"waiting", "stopped"} for step in found.values())
-    return incident["state"] in {"recovered", "failed"} or waits

@@ -25,6 +25,7 @@ from meshwarden.response import (
     Incident,
     IncidentState,
     Playbook,
+    StepState,
     Suspect,
     choose,
     incident_about,
@@ -114,10 +115,13 @@ class Controller:
             )
         async with self._turn:
             incident = await self._about(suspect)
-            await self.records.write(incident.id, EntryKind.PLANNED, who, plan_data(chosen))
-            for step in chosen.steps:
-                data = {"action": step.action}
-                await self.records.write(incident.id, EntryKind.APPROVED, who, data)
+            planned = await self.records.write(
+                incident.id, EntryKind.PLANNED, who, plan_data(chosen)
+            )
+            for step in planned.steps:
+                if step.state in {StepState.PLANNED, StepState.WAITING}:
+                    data = {"action": step.action}
+                    await self.records.write(incident.id, EntryKind.APPROVED, who, data)
         return self._follow(incident.id)
 
     async def approve(self, incident_id: str, action: str, *, who: str) -> Incident:

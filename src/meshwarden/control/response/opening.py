@@ -1,5 +1,6 @@
 """Puts the response of a running mesh together: records, guard rails, playbooks, actions."""
 
+import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -66,7 +67,7 @@ def open_response(plane: ControlPlane, *, chance: Chance) -> Responding:
         return await verify_recovered(scene, incident)
 
     controller = Controller(
-        holder=f"{chance.serial():x}"[:32],
+        holder=_holder(layout.state),
         records=records,
         actions=actions_of(scene, records, settings),
         playbooks=load_playbooks(settings),
@@ -141,6 +142,14 @@ def facts_of(plane: ControlPlane) -> dict[str, ServiceFacts]:
         )
         for name in plane.mesh.services
     }
+
+
+def _holder(state: Path) -> str:
+    """Return who holds the lease: whoever runs on this state directory, which is one at a time.
+
+    One that was killed is followed by one of the same name, which goes on at once.
+    """
+    return f"state-{hashlib.sha256(bytes(state)).hexdigest()[:32]}"
 
 
 def _own_identities(plane: ControlPlane) -> frozenset[str]:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from meshwarden.control.response.action import Applied
 from meshwarden.control.response.actions.scene import Scene
 from meshwarden.control.response.probing.network import verify_cut, verify_reached
+from meshwarden.control.response.probing.persisting import persist
 from meshwarden.control.response.probing.witness import open_witness
 from meshwarden.kernel import DependencyError, MeshwardenError, VerificationError
 from meshwarden.response import Incident
@@ -52,6 +53,10 @@ class Quarantine:
         )
 
     async def probe(self, incident: Incident) -> str:
+        """Return what shows that it holds, within the time that the last peer may need."""
+        return await persist(lambda: self._probe(incident))
+
+    async def _probe(self, incident: Incident) -> str:
         """Try every way in and out, connections that were open, and its certificate elsewhere."""
         scene = self.scene
         instance, witness = await scene.instance(incident), scene.witnesses.get(incident.id)

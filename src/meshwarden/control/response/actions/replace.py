@@ -16,6 +16,7 @@ from typing import ClassVar, Final
 from meshwarden.control.response.action import Applied
 from meshwarden.control.response.actions.scene import Scene
 from meshwarden.control.response.probing.network import verify_reached
+from meshwarden.control.response.probing.persisting import persist
 from meshwarden.kernel import StateError, VerificationError
 from meshwarden.response import Incident, Instance
 
@@ -52,6 +53,10 @@ class Replace:
         return Applied(outcome=f"{fresh.name} serves in the place of {instance.name}")
 
     async def probe(self, incident: Incident) -> str:
+        """Return what shows that it holds, within the time that the last peer may need."""
+        return await persist(lambda: self._probe(incident))
+
+    async def _probe(self, incident: Incident) -> str:
         """Ask whether the new one serves, and whether the old key is still refused."""
         scene, service = self.scene, incident.suspect.service
         fresh = await scene.driver.running(service)

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from meshwarden.control.response.action import Applied
 from meshwarden.control.response.actions.scene import Scene
+from meshwarden.control.response.probing.persisting import persist
 from meshwarden.kernel import InputError, VerificationError
 from meshwarden.response import Incident
 
@@ -40,6 +41,10 @@ class RevokeSvid:
         return Applied(outcome=said + (f"; not confirmed by {', '.join(late)}" if late else ""))
 
     async def probe(self, incident: Incident) -> str:
+        """Return what shows that it holds, within the time that the last peer may need."""
+        return await persist(lambda: self._probe(incident))
+
+    async def _probe(self, incident: Incident) -> str:
         """Show the certificate that it had to its peers; without its key, look in the register."""
         scene = self.scene
         if incident.id not in scene.stolen:
