@@ -82,9 +82,22 @@ class _Reader:
         if not sources:
             return
         if key[0] == "Server":
+            if self._has_routes(found):
+                what = "requests that no route of this Server matches are refused by Linkerd"
+                self.draft.leave_out(target, what, wider=True)
             self._whole_server(found, sources)
         elif key[0] == "HTTPRoute":
             self._route(found, sources)
+
+    def _has_routes(self, server: Subject) -> bool:
+        return any(
+            kind == "HTTPRoute"
+            and space == server.namespace
+            and any(
+                p.at("name").text() == server.name for p in spec_of(one).at("parentRefs").each()
+            )
+            for (kind, space, _), one in self.objects.items()
+        )
 
     def _whole_server(self, server: Subject, sources: tuple[SpiffeId, ...]) -> None:
         spec = spec_of(server)
