@@ -30,7 +30,7 @@ class Draft:
     egress: dict[SpiffeId, list[Egress]] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     objects: int = 0
-    _said: set[tuple[object, ...]] = field(default_factory=set)
+    _said: set[tuple[object, ...]] = field(default_factory=set, init=False, repr=False)
 
     def callee(self, identity: SpiffeId) -> None:
         """Note that something limits who may call `identity`, whether anyone may or not."""

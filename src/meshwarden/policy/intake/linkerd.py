@@ -91,12 +91,10 @@ class _Reader:
 
     def _has_routes(self, server: Subject) -> bool:
         return any(
-            kind == "HTTPRoute"
-            and space == server.namespace
-            and any(
-                p.at("name").text() == server.name for p in spec_of(one).at("parentRefs").each()
-            )
-            for (kind, space, _), one in self.objects.items()
+            parent.at("name").text() == server.name
+            for (kind, space, _), route in self.objects.items()
+            if (kind, space) == ("HTTPRoute", server.namespace)
+            for parent in spec_of(route).at("parentRefs").each()
         )
 
     def _whole_server(self, server: Subject, sources: tuple[SpiffeId, ...]) -> None:

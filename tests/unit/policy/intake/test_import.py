@@ -189,8 +189,8 @@ def test_rules_that_multiply_over_a_namespace_are_bounded(
 ) -> None:
     monkeypatch.setattr("meshwarden.policy.intake.draft.MAX_RULES", 50)
     deployments = "".join(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d%d, namespace: b}\n"
-        "spec: {template: {spec: {serviceAccountName: s%d, containers: []}}}\n---\n" % (n, n)
+        f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d{n}, namespace: b}}\n"
+        f"spec: {{template: {{spec: {{serviceAccountName: s{n}, containers: []}}}}}}\n---\n"
         for n in range(10)
     )
     rules = ", ".join(f"{{{CALLER}, to: [{{operation: {{paths: [/p{n}]}}}}]}}" for n in range(10))
