@@ -63,6 +63,8 @@ def test_istio_answers_as_the_policy_does(cases: ClusterCases) -> None:
         policy = cases.policy(number)
         proxy = IstioProxy(istio.compile_policy(policy, cluster).objects(), "core", LABELS)
         for request, claims in _questions(cases, policy):
+            if "#" in request.path:
+                continue  # no request target (RFC 9112, section 3.2); under Istio it is cut off
             path = normalize_path(request.path)
             expected = _decided(policy, request, claims)
             if path is not None and set(path) & set("*[]"):

@@ -10,7 +10,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +106,7 @@ class Proxy:
     authority: Authority
     http: int
     before: Sequence[dict[str, Any]] = ()
+    runtime: Mapping[str, Any] = field(default_factory=dict)
     tcp: dict[int, int] = field(default_factory=dict)
 
     async def swap(self, filters: dict[str, Message]) -> list[str]:
@@ -127,14 +128,17 @@ def _packed(message: Message) -> Packed:
 
 @asynccontextmanager
 async def running_proxy(
-    folder: Path, filters: dict[str, Message], before: Sequence[dict[str, Any]] = ()
+    folder: Path,
+    filters: dict[str, Message],
+    before: Sequence[dict[str, Any]] = (),
+    runtime: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Proxy]:
     """Run one Envoy, whose filters start as `filters`: "http", and "tcp/<port>" for each port.
 
-    HTTP filters `before` the policy's stay as they are.
+    HTTP filters `before` the policy's stay as they are; `runtime` are Envoy's runtime flags.
     """
     ports = _free_ports(len(filters))
-    proxy = Proxy(DiscoveryServer(), folder, Authority(folder), ports[0], before)
+    proxy = Proxy(DiscoveryServer(), folder, Authority(folder), ports[0], before, runtime or {})
     proxy.tcp = {
         int(name.removeprefix("tcp/")): port
         for name, port in zip((name for name in filters if name != "http"), ports[1:], strict=True)
@@ -212,6 +216,7 @@ def _bootstrap(proxy: Proxy) -> dict[str, Any]:
             }
         },
         "static_resources": {"listeners": listeners, "clusters": [cluster]},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": dict(proxy.runtime)}]},
     }
 
 

@@ -47,3 +47,16 @@ def _strict(schema: Any) -> Any:
     if schema.get("x-kubernetes-int-or-string"):
         made = {"type": ["integer", "string"]}
     return made
+
+
+def defaulted(schema: Mapping[str, Any], value: Any) -> Any:
+    """Return `value` as an API server stores it: with the defaults of its schema filled in."""
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        filled = {
+            name: one["default"] for name, one in properties.items() if "default" in one
+        } | value
+        return {name: defaulted(properties.get(name, {}), one) for name, one in filled.items()}
+    if isinstance(value, list):
+        return [defaulted(schema.get("items", {}), one) for one in value]
+    return value

@@ -60,7 +60,7 @@ def import_command(
     if json:
         print_json({"layer": chosen, "policy": text, "left_out": lines})
     else:
-        print(f"{output}: {len(draft.rules)} services" if output is not None else text, end="\n")
+        print(f"{output}: {len(draft.rules)} services\n" if output is not None else text, end="")
     return 2 if found.problems else 1 if strict and lines else 0
 
 

@@ -3,7 +3,8 @@
 `parse_policy` turns a document into an `AccessPolicy` (`notices` lists what looks unwise in it);
 `decide` answers one request or connection and `explain` says why; `targets/` compiles it for what
 enforces it. `path` defines what a path means, everywhere. `reach/` compares policies and decides
-fast, `traffic/` holds them against recorded calls, `edit` adds to a policy's text.
+fast, `traffic/` holds them against recorded calls, `intake/` reads what a cluster enforces already,
+`edit` adds to a policy's text.
 """
 
 from meshwarden.policy.decide import decide

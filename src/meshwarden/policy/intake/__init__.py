@@ -6,8 +6,10 @@
 | `workloads` | who the pods are that a policy selects |
 | `draft` | what was read so far: rules by callee, hosts, what was left out |
 | `istio`, `istio_rule` | AuthorizationPolicy, ServiceEntry and what bears on them |
-| `linkerd` | Server, HTTPRoute, AuthorizationPolicy, MeshTLSAuthentication |
+| `linkerd`, `linkerd_callers`, `linkerd_paths` | Server, HTTPRoute, and who may call them |
 | `networkpolicy` | NetworkPolicy |
+| `paths` | the meshes' paths as patterns |
+| `layers` | which of these the input holds |
 | `text` | the draft as an access policy's text |
 
 What was read allows what the manifests allow, except for what is named as left out; each such note

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
-from meshwarden.kernel import SpiffeId
+from meshwarden.kernel import InputError, SpiffeId
 from meshwarden.policy.intake.part import LeftOut, Part
 from meshwarden.policy.intake.workloads import Workload, Workloads
 from meshwarden.policy.model import Egress, Rule
+
+MAX_RULES: Final = 200_000
+"""Rules in all: a policy without selector counts once for each workload of its namespace."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,6 +30,7 @@ class Draft:
     egress: dict[SpiffeId, list[Egress]] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     objects: int = 0
+    _said: set[tuple[object, ...]] = field(default_factory=set, init=False, repr=False)
 
     def callee(self, identity: SpiffeId) -> None:
         """Note that something limits who may call `identity`, whether anyone may or not."""
@@ -34,9 +39,18 @@ class Draft:
     def add(self, callees: Iterable[Workload], rule: Rule) -> None:
         """Let each of `callees` accept what `rule` allows."""
         for callee in callees:
-            have = self.rules.setdefault(callee.identity, [])
-            if _meaning(rule) not in map(_meaning, have):
-                have.append(rule)
+            key = (callee.identity, *_meaning(rule))
+            if key in self._said:
+                continue
+            if len(self._said) >= MAX_RULES:
+                raise InputError(
+                    "policy.too_many",
+                    f"the input makes more than {MAX_RULES} rules",
+                    where="policy import",
+                    hint="read it in parts, a namespace at a time",
+                )
+            self._said.add(key)
+            self.rules.setdefault(callee.identity, []).append(rule)
 
     def add_egress(self, caller: SpiffeId, egress: Egress) -> None:
         """Let `caller` reach a host outside."""

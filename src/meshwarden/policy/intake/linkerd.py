@@ -4,26 +4,23 @@ Linkerd lets one route decide, an access policy the union of all rules: where th
 than the route that Linkerd would choose, that is noted.
 """
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshwarden.kernel import InputError, SpiffeId
+from meshwarden.kernel import SpiffeId
 from meshwarden.policy.gate.model import Subject
 from meshwarden.policy.intake.draft import Draft
+from meshwarden.policy.intake.linkerd_callers import Callers
+from meshwarden.policy.intake.linkerd_paths import path_patterns
 from meshwarden.policy.intake.part import Part, spec_of
-from meshwarden.policy.intake.paths import NotAPattern, prefix_patterns, tidy
+from meshwarden.policy.intake.paths import NotAPattern, tidy
 from meshwarden.policy.intake.workloads import Workload
 from meshwarden.policy.model import Rule
 from meshwarden.policy.path import PathPattern
-from meshwarden.policy.targets.linkerd.patterns import UNCLEAN, parse_expression
 from meshwarden.policy.targets.linkerd.routes import routes_of
 
 GROUP: Final = "policy.linkerd.io"
-_IDENTITY: Final = re.compile(
-    r"([a-z0-9.-]+)\.([a-z0-9-]+)\.serviceaccount\.identity\.[a-z0-9-]+\.([a-z0-9._-]+)"
-)
 
 
 def read_linkerd(subjects: Iterable[Subject], draft: Draft) -> None:
@@ -81,53 +78,24 @@ class _Reader:
                 target, f"{key[0][:40]} {key[2][:80]} is not in the input: left out"
             )
             return
-        sources = tuple(self._callers(spec))
+        sources = tuple(Callers(self.objects, self.draft).of(spec))
         if not sources:
             return
         if key[0] == "Server":
+            if self._has_routes(found):
+                what = "requests that no route of this Server matches are refused by Linkerd"
+                self.draft.leave_out(target, what, wider=True)
             self._whole_server(found, sources)
         elif key[0] == "HTTPRoute":
             self._route(found, sources)
 
-    def _callers(self, spec: Part) -> Iterator[SpiffeId]:
-        references = list(spec.at("requiredAuthenticationRefs").each())
-        if len(references) != 1:
-            what = "asks for several proofs, or for none: left out"
-            self.draft.leave_out(spec.at("requiredAuthenticationRefs"), what)
-            return
-        (one,) = references
-        kind, name = one.at("kind").text(), one.at("name").text()
-        space = one.at("namespace").text() or spec.subject.namespace
-        if kind == "ServiceAccount":
-            yield from self._account(one, space, name)
-            return
-        found = self.objects.get((kind, space, name))
-        if kind != "MeshTLSAuthentication" or found is None:
-            self.draft.leave_out(one, f"{kind[:40]} {name[:80]} proves no identity: left out")
-            return
-        for entry in spec_of(found).at("identities").each():
-            yield from self._identity(entry)
-        for entry in spec_of(found).at("identityRefs").each():
-            if entry.at("kind").text() == "ServiceAccount" and entry.at("name").text():
-                there = entry.at("namespace").text() or space
-                yield from self._account(entry, there, entry.at("name").text())
-            else:
-                self.draft.leave_out(entry, "names more than one service account: left out")
-
-    def _identity(self, entry: Part) -> Iterator[SpiffeId]:
-        found = _IDENTITY.fullmatch(entry.text())
-        text = f"spiffe://{found[3]}/ns/{found[2]}/sa/{found[1]}" if found else entry.text()
-        try:
-            yield SpiffeId.parse(text)
-        except InputError:
-            self.draft.leave_out(entry, f"{entry.text()[:80]!r} is not one identity: left out")
-
-    def _account(self, part: Part, space: str, name: str) -> Iterator[SpiffeId]:
-        try:
-            domain = self.draft.workloads.trust_domain
-            yield SpiffeId(trust_domain=domain, path=f"/ns/{space}/sa/{name}")
-        except InputError:
-            self.draft.leave_out(part, f"{name[:80]!r} is no service account: left out")
+    def _has_routes(self, server: Subject) -> bool:
+        return any(
+            parent.at("name").text() == server.name
+            for (kind, space, _), route in self.objects.items()
+            if (kind, space) == ("HTTPRoute", server.namespace)
+            for parent in spec_of(route).at("parentRefs").each()
+        )
 
     def _whole_server(self, server: Subject, sources: tuple[SpiffeId, ...]) -> None:
         spec = spec_of(server)
@@ -182,7 +150,7 @@ class _Reader:
             self.draft.leave_out(match.at("method"), "is no method: left out")
             return
         try:
-            patterns = _patterns(match.at("path"))
+            patterns = path_patterns(match.at("path"))
         except NotAPattern as error:
             self.draft.leave_out(match.at("path"), f"{error}: left out")
             return
@@ -208,27 +176,3 @@ class _Reader:
             f" {', '.join(more[:3])}, by a wider route"
         )
         self.draft.leave_out(spec_of(subject), what, wider=True)
-
-
-def _patterns(path: Part) -> list[PathPattern] | None:
-    """Return the patterns of a match; None for any path."""
-    kind, value = path.at("type").text(), path.at("value").text()
-    if not path.names():
-        return None
-    if kind in {"", "PathPrefix"}:
-        found = prefix_patterns(value or "/")
-        return None if found is None else list(found)
-    if kind == "Exact":
-        try:
-            made = PathPattern.parse(value)
-        except InputError as error:
-            raise NotAPattern(error.message) from error
-        if not made.is_literal:
-            raise NotAPattern("an exact path has no placeholders")
-        return [made]
-    if value == UNCLEAN:
-        raise NotAPattern("paths that are not clean are refused everywhere")
-    pattern = parse_expression(value)
-    if pattern is None:
-        raise NotAPattern("a regular expression of others has no place here")
-    return [pattern]

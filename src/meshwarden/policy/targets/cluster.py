@@ -58,7 +58,7 @@ class Cluster:
     token_issuer: TokenIssuer | None = None
     authorizer: str | None = None
     log_provider: str | None = "meshwarden"
-    system_namespace: str = "meshwarden"
+    system_namespace: str = "meshwarden-system"
     linkerd_namespace: str = "linkerd"
 
     @property

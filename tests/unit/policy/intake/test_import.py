@@ -184,6 +184,21 @@ def test_two_layers_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run(["policy", "import", str(tmp_path / "none.yaml")]) == 2
 
 
+def test_rules_that_multiply_over_a_namespace_are_bounded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshwarden.policy.intake.draft.MAX_RULES", 50)
+    deployments = "".join(
+        f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d{n}, namespace: b}}\n"
+        f"spec: {{template: {{spec: {{serviceAccountName: s{n}, containers: []}}}}}}\n---\n"
+        for n in range(10)
+    )
+    rules = ", ".join(f"{{{CALLER}, to: [{{operation: {{paths: [/p{n}]}}}}]}}" for n in range(10))
+    (tmp_path / "many.yaml").write_text(f"{deployments}{HEAD}spec: {{rules: [{rules}]}}\n")
+    assert run(["policy", "import", str(tmp_path / "many.yaml")]) == 2
+    assert "more than 50 rules" in capsys.readouterr().err
+
+
 HEAD = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: b}\n"
 CALLER = "from: [{source: {principals: [d/ns/b/sa/c]}}]"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.evaluators.schemas import defaulted, load_schemas
 
 from meshwarden.adapters.yaml import render_documents
 from meshwarden.cli import run
@@ -164,3 +165,19 @@ def test_a_held_object_of_any_shape_is_drift_and_no_crash(
     ours = next(one for one in held if one["metadata"]["name"] == "ledger")
     ours["spec"] = spec
     assert _drift(policy, "istio", held, capsys)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "definitions"), [("istio", "istio-crds.yaml"), ("linkerd", "linkerd-crds.yaml")]
+)
+def test_defaults_that_an_api_server_fills_in_are_no_drift(
+    target: str, definitions: str, policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schemas = load_schemas(definitions)
+    held = _held(policy, target)
+    for one in held:
+        known = schemas.get((one["apiVersion"], one["kind"]))
+        if known is not None:
+            assert isinstance(known.schema, dict)
+            one["spec"] = defaulted(known.schema, one["spec"])
+    assert _drift(policy, target, held, capsys) == (0, [], "")

@@ -35,10 +35,10 @@ def egress_objects(
     """Yield the entries of outside hosts, and the Sidecar that knows them and `callees` alone."""
     ports: dict[str, list[int]] = {}
     for one in service.egress:
-        if one.identity is None:
+        if not _why_lost(one):
             ports.setdefault(one.host, []).append(one.port)
     for host, numbers in ports.items():
-        name = f"{service.name}.{host.replace('_', '-')}"[:253].rstrip("-.")
+        name = f"{service.name}.{host}"[:253].rstrip("-.")
         entry = manifest(API, "ServiceEntry", name, place.namespace, _entry(host, numbers))
         yield of_service(entry, service)
     hosts = [*callees, *(f"./{host}" for host in ports), f"{cluster.system_namespace}/*"]
@@ -68,13 +68,12 @@ def _port(number: int) -> dict[str, object]:
 def lost_egress(service: Service) -> Iterator[Unexpressed]:
     """Yield the outside hosts that are not opened."""
     for one in service.egress:
-        if one.identity is not None and place_of(service.identity) is not None:
-            yield _lost(service, one)
+        if (why := _why_lost(one)) and place_of(service.identity) is not None:
+            what = f"{one.host}:{one.port} is not opened: {why}"
+            yield Unexpressed(target=TARGET, rule=service.name, where=service.where, what=what)
 
 
-def _lost(service: Service, egress: Egress) -> Unexpressed:
-    what = (
-        f"that {egress.host}:{egress.port} proves to be {egress.identity} is not checked by a"
-        " ServiceEntry: it is not opened"
-    )
-    return Unexpressed(target=TARGET, rule=service.name, where=service.where, what=what)
+def _why_lost(egress: Egress) -> str:
+    if egress.identity is not None:
+        return f"a ServiceEntry does not check that it proves to be {egress.identity}"
+    return "Istio takes no host with an underscore" if "_" in egress.host else ""
