@@ -143,12 +143,18 @@ def ramped(seed: int, world: World) -> Trial:
     return judge(Model(warmed(world)), calls, labels, days=RAMP_DAYS)
 
 
-def release_alarms(seed: int, world: World) -> int:
-    """Return the alarms over ten rolling releases that each bring a declared new edge."""
+def release_alarms(seed: int, world: World) -> tuple[int, int]:
+    """Return the alarms over ten days of ten rolling releases: on their new edges, and others.
+
+    Each release brings an edge that the policy declares.
+    """
     quiet, released, declared = released_days(seed, world)
     model = Model(warmed(world), declared=DeclaredPolicy(declared))
     model.observe(quiet)
-    return int(model.observe(released).alert.sum())
+    alert = pa.array(model.observe(released).alert)
+    new = pc.match_substring(pc.fill_null(released["rule"].cast(pa.string()), ""), "[new]")
+    on_new = int(pc.sum(pc.and_(alert, new.combine_chunks())).as_py())
+    return on_new, int(pc.sum(alert).as_py()) - on_new
 
 
 def variants() -> Iterator[tuple[str, Attack, float | None]]:
@@ -166,7 +172,7 @@ class Outcome:
     """What came of one seed: trials by attack, and the alarms over its releases, where measured."""
 
     trials: dict[str, Trial]
-    releases: int | None
+    releases: tuple[int, int] | None
 
 
 def one_seed(seed: int, world: World, *, long: bool) -> Outcome:
@@ -180,7 +186,9 @@ def one_seed(seed: int, world: World, *, long: bool) -> Outcome:
     return Outcome(trials=trials, releases=release_alarms(seed, world) if long else None)
 
 
-def run(seeds: int, world: World, *, processes: int) -> tuple[dict[str, list[Trial]], list[int]]:
+def run(
+    seeds: int, world: World, *, processes: int
+) -> tuple[dict[str, list[Trial]], list[tuple[int, int]]]:
     """Return the trials of every attack, and alarms over releases; every fourth seed is long."""
     trials: dict[str, list[Trial]] = {}
     context = multiprocessing.get_context("spawn")
@@ -236,7 +244,7 @@ def main() -> None:
         return
     print("\n".join(f"{key}: {value}" for key, value in describe_machine().items()), "\n")
     print(table(trials))
-    print(f"\nten rolling releases with declared new edges: alarms {releases}")
+    print(f"\nten days with ten releases: alarms on their new edges, others: {releases}")
 
 
 if __name__ == "__main__":

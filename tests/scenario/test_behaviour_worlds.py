@@ -107,6 +107,21 @@ def test_ten_rolling_releases_with_declared_new_edges_are_no_news() -> None:
     assert len(findings) <= 3  # sixty hours at one false alarm a day
 
 
+def test_a_release_with_declared_new_edges_makes_no_fan_and_no_beacon() -> None:
+    """Six new callees, called by the clock, in the first day of a release."""
+    model = Model(SMALL, declared=_Everything())
+    model.observe(table(traffic(96, release="r0")))
+    begin = START + 96 * HOUR
+    new = [
+        call(begin + i * 300 * SECOND, "s2", f"new{k}", release="r1")
+        for i in range(200)
+        for k in range(6)
+    ]
+    assert _alarms(model, new) == []
+    undeclared = learned(96, release="r0")
+    assert _alarms(undeclared, new)
+
+
 def test_an_attack_that_was_alarmed_is_not_blessed_by_its_first_minutes() -> None:
     model = learned()
     burst = [call(LATER + i * SECOND // 50, "s1", "s3") for i in range(5000)]

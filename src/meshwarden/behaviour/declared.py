@@ -13,7 +13,8 @@ from meshwarden.behaviour.counts import Array
 
 UNKNOWN, ALLOWED, GRACE, DENIED = 0, 1, 2, -1
 RELEASE: Final = np.dtype([("key", "u8"), ("since", "i8")])
-_GRACE_NS: Final = 86_400_000_000_000
+_GRACE_HOURS: Final = 24
+_GRACE_NS: Final = _GRACE_HOURS * 3_600_000_000_000
 
 
 class Declared(Protocol):
@@ -68,3 +69,26 @@ def in_grace(
             record.since = clock[i] if record.key != 0 else 0
             record.key = release[i]
         out[i] = release[i] != 0 and record.since > 0 and clock[i] - record.since < _GRACE_NS
+
+
+@compiled
+def expect(
+    edge: Array, fresh: Array, stance: Array, hour: Array, since: Array, expected: Array,
+    graced: Array,
+) -> None:  # fmt: skip
+    """Mark calls of edges that a release brought and its policy declares.
+
+    Args:
+        edge: number of each call's edge.
+        fresh: bool[n, 5], see `Placed`.
+        stance: of the policy on what is new.
+        hour: of each call.
+        since: by edge, the hour in which a release brought it; 0 where none did.
+        expected: becomes true where one did.
+        graced: becomes true where that is less than a day ago.
+    """
+    for i in range(edge.size):
+        if fresh[i, 2]:
+            since[edge[i]] = hour[i] if stance[i] == GRACE else 0
+        expected[i] = since[edge[i]] > 0
+        graced[i] = expected[i] and hour[i] - since[edge[i]] < _GRACE_HOURS

@@ -31,6 +31,8 @@ class Placed:
             states no service.
         fresh: bool[n, 5], in the same order: number given out by this very call.
         stance: of the declared policy on what is new: see `declared`.
+        expected: whether the call's edge came with a release and is declared.
+        graced: whether that is less than a day ago.
     """
 
     calls: Calls
@@ -43,6 +45,8 @@ class Placed:
     link: Numbers
     fresh: NDArray[np.bool_]
     stance: NDArray[np.int8]
+    expected: NDArray[np.bool_]
+    graced: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.clock)
@@ -87,6 +91,8 @@ class Ground:
             link=numbers[4],
             fresh=fresh,
             stance=np.zeros(len(calls), np.int8),
+            expected=np.zeros(len(calls), np.bool_),
+            graced=np.zeros(len(calls), np.bool_),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -24,10 +24,12 @@ from meshwarden.behaviour.declared import (
     RELEASE,
     Declared,
     Verdict,
+    expect,
     in_grace,
 )
 from meshwarden.behaviour.describe import describe
 from meshwarden.behaviour.detectors import build
+from meshwarden.behaviour.detectors.contract import EDGE
 from meshwarden.behaviour.encode import Calls, encode
 from meshwarden.behaviour.findings import Alarm, finding_of, spoken, text
 from meshwarden.behaviour.ground import Ground, Placed
@@ -75,6 +77,7 @@ class Model:
         family = [f for d in self.detectors for f in d.families]
         self.families = tuple(dict.fromkeys(family))
         subjects = [k for d in self.detectors for k in d.subjects] + [0] * (len(self.families) + 1)
+        self._about_edges = np.array([k == EDGE for d in self.detectors for k in d.subjects])
         self.alarms = Alarms(
             self.settings,
             np.array(subjects, np.int8),
@@ -83,6 +86,7 @@ class Model:
         self.verdicts: list[Verdict] = []
         self.suppressed = 0
         self._releases = np.zeros(1 << self.settings.node_bits, RELEASE)
+        self._brought = np.zeros(1 << self.settings.edge_bits, np.int32)  # see `expect`
         self._times = np.zeros(3, np.int64)  # first, last, calls
         self._clock = np.zeros(4, np.int64)  # see `tick`
 
@@ -209,6 +213,8 @@ class Model:
         placed = self._stance(self.ground.place(calls, clock), table, start)
         muted = self.alarms.state["muted"]
         surprise = np.vstack([d.observe(placed, muted) for d in self.detectors])
+        if placed.graced.any():
+            surprise[np.ix_(self._about_edges, placed.graced)] = 0.0
         score, alert, channel = self.alarms.decide(placed, surprise)
         found = []
         for row in np.flatnonzero(alert).tolist():
@@ -239,6 +245,10 @@ class Model:
             )
             if said is not None:
                 stance[row] = DENIED if not said else GRACE if grace[row] else ALLOWED
+        expect(
+            placed.edge, placed.fresh, stance, placed.hour, self._brought, placed.expected,
+            placed.graced,
+        )  # fmt: skip
         return replace(placed, stance=stance)
 
     def _alarm(
@@ -275,6 +285,7 @@ class Model:
             "times": self._times,
             "clock": self._clock,
             "releases": self._releases,
+            "brought": self._brought,
         } | self.ground.arrays()
         for detector in self.detectors:
             arrays |= {f"{detector.name}/{n}": a for n, a in detector.state.items()}

@@ -1,8 +1,9 @@
 """Rate: more calls in this minute, hour or day than the edge, its source, its destination make.
 
 What a destination meets is said only of callers that have a part in it: whose edge is younger than
-a day, or itself made more calls than it does. A caller that calls as it always did is not named
-because others came.
+a day and came with no declared release, or itself made more calls than it does. A caller that calls
+as it always did is not named because others came. Edges that a release brought and the policy
+declares are no part of a fan.
 """
 
 from typing import Any, ClassVar, Final
@@ -70,14 +71,14 @@ class Rate(Detector):
             for name, amount in (
                 ("source", every),
                 ("destination", every),
-                ("fan-out", opened),
-                ("fan-in", opened),
+                ("fan-out", opened & ~placed.expected),
+                ("fan-in", opened & ~placed.expected),
             ):
                 if f"{name} {word}" in self.channels:
                     self._nodes(f"{name} {word}", placed, window, amount, muted, out)
         _spare(
-            placed.edge, placed.fresh, placed.hour, self.state["edge born"], out[: len(_SIZES)],
-            np.flatnonzero(np.array(self.subjects) == DESTINATION), out,
+            placed.edge, placed.fresh, placed.graced, placed.hour, self.state["edge born"],
+            out[: len(_SIZES)], np.flatnonzero(np.array(self.subjects) == DESTINATION), out,
         )  # fmt: skip
         return out
 
@@ -100,12 +101,15 @@ class Rate(Detector):
 
 
 @compiled
-def _spare(edge: Any, fresh: Any, hour: Any, born: Any, own: Any, channels: Any, out: Any) -> None:
+def _spare(
+    edge: Any, fresh: Any, graced: Any, hour: Any, born: Any, own: Any, channels: Any, out: Any
+) -> None:
     """Silence `channels` at calls of edges that are neither young nor, by `own`, unusual."""
     for i in range(edge.size):
         if fresh[i, 2]:
             born[edge[i]] = hour[i]
-        if hour[i] - born[edge[i]] < _YOUNG or own[:, i].max() >= _PART:
+        young = hour[i] - born[edge[i]] < _YOUNG and not graced[i]
+        if young or own[:, i].max() >= _PART:
             continue
         for c in channels:
             out[c, i] = 0.0

@@ -52,6 +52,7 @@ class Rhythm(Detector):
             placed.edge, placed.destination, placed.fresh, placed.clock, s["beats"], s["callers"],
             s["clock"], out[0],
         )  # fmt: skip
+        out[0, placed.expected] = 0.0
         return out
 
 

@@ -58,6 +58,7 @@ def released_days(seed: int, world: World) -> tuple[pa.Table, pa.Table, AccessPo
         )
         for day, (caller, callee, route) in enumerate(_NEW)
     ]  # fmt: skip
+    calls = _named_at_first(calls)
     for release in releases:
         calls = _named(calls, str(policy.services[release.caller].identity), release)
     end = int((first + timedelta(days=RELEASES)).timestamp()) * _NS
@@ -87,8 +88,18 @@ def _named(calls: pa.Table, source: str, release: _Release) -> pa.Table:
     late = pc.greater_equal(calls["time"].cast(pa.int64()), release.begins)
     its = pc.and_(late, pc.equal(calls["source"].cast(pa.string()), source))
     column = pc.if_else(its, release.name, calls["release"].cast(pa.string()))
-    place = calls.schema.get_field_index("release")
+    return _with_release(calls, column)
+
+
+def _named_at_first(calls: pa.Table) -> pa.Table:
+    """Return `calls` with a name for the release of each caller before its new one."""
+    column = pc.binary_join_element_wise(calls["source"].cast(pa.string()), "first", "-")
+    return _with_release(calls, column)
+
+
+def _with_release(calls: pa.Table, column: pa.ChunkedArray) -> pa.Table:
     field = CALL_SCHEMA.field("release")
+    place = calls.schema.get_field_index("release")
     return calls.set_column(place, field, column.cast(field.type))
 
 
