@@ -99,7 +99,7 @@ async def show(
     directory: Directory,
     revoke: Callable[[str], Awaitable[object]],
 ) -> StepUp:
-    """Play the four scenes with the last customer of the directory.
+    """Play the four scenes with one of the customers: a revoked one is locked out for minutes.
 
     Args:
         edge: the bank's base URL.
@@ -107,8 +107,8 @@ async def show(
         directory: who the customers are.
         revoke: revokes a subject, at the control plane.
     """
-    customer = directory.customer(directory.count - 1)
-    friend, stranger = directory.customer(directory.count - 2), directory.customer(0)
+    customer = directory.customer(2 + secrets.randbelow(directory.count - 2))
+    friend, stranger = directory.customer(0), directory.customer(1)
     async with httpx.AsyncClient(base_url=edge, timeout=40, trust_env=False) as client:
         home = _Device(client, model.user_agent(customer.number, HOME))
         session = ""

@@ -29,7 +29,7 @@ def declared() -> DeclaredPolicy:
             True,
         ),
         (BANK + "core/sa/accounts", BANK + "core/sa/ledger", "GET", "/v1/{}/{}/{}", False),
-        (BANK + "core/sa/payments", "external:api.cardnetwork.example", None, None, True),
+        (BANK + "core/sa/payments", "external:api.cardnetwork.example", "POST", "/v1/new", None),
         (BANK + "core/sa/ledger", "external:api.cardnetwork.example:80", None, None, False),
         (BANK + "core/sa/ledger", "external:elsewhere.example", None, None, False),
         ("unknown", BANK + "core/sa/ledger", "GET", "/", None),

@@ -54,9 +54,10 @@ def _identity(text: str) -> SpiffeId | None:
         return None
 
 
-def _leaves(egress: tuple[Egress, ...], destination: str) -> bool:
+def _leaves(egress: tuple[Egress, ...], destination: str) -> bool | None:
+    """Return False for a host that is not listed; what is done at one that is, is not said."""
     host = destination.removeprefix(EXTERNAL).partition(":")[0]
-    return any(each.host == host for each in egress)
+    return None if any(each.host == host for each in egress) else False
 
 
 def _matches(pair: Pair, method: str | None, route: str) -> bool:
