@@ -46,7 +46,6 @@ from meshwarden.lab.stage import CUSTOMERS, SEED, Stage, staged
 
 ATTACK_S = 4.0
 APART_S = 3.0
-BUDGET = 200.0  # many attacks within hours of the bank's day are more than one budget is for
 RAILS = """\
 apiVersion: meshwarden.dev/v1
 guard_rails: {max_actions_per_hour: 10000}
@@ -80,7 +79,7 @@ async def measure(runs: int) -> tuple[list[Run], int]:
         state = Path(folder)
         learn_history(
             state / BEHAVIOUR_STATE, model, until=START, days=7, seed=1,
-            postgres=find_binaries() is not None, false_alarms_per_day=BUDGET,
+            postgres=find_binaries() is not None,
         )  # fmt: skip
         async with staged(
             state, environment=os.environ, playbooks=("full", "observe"), guard_rails=RAILS

@@ -35,6 +35,7 @@ class Quarantine:
         scene, service = self.scene, incident.suspect.service
         await self._look_before(incident)
         instance = await scene.instance(incident)
+        scene.went(incident.suspect.identity)
         network, late = await asyncio.gather(
             scene.driver.cut_network(instance),
             scene.plane.quarantine.put(service, awaited=_awaits(incident)),
@@ -86,6 +87,7 @@ class Quarantine:
         if running == instance:
             await scene.driver.restore_network(instance)
         self._forget(incident)
+        scene.came_back(incident.suspect.identity)
         reached = await asyncio.to_thread(
             verify_reached, scene.plane.layout, scene.around(incident)
         )

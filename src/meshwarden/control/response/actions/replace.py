@@ -50,6 +50,7 @@ class Replace:
             fresh = await scene.driver.replace(instance, timeout_s=HEALTHY_S)  # 4
         finally:
             await plane.quarantine.arrived(service)
+            scene.came_back(incident.suspect.identity)
         return Applied(outcome=f"{fresh.name} serves in the place of {instance.name}")
 
     async def probe(self, incident: Incident) -> str:

@@ -17,6 +17,9 @@ from meshwarden.response import Driver, Incident, Instance
 MAX_SHOWN: Final = 200
 _SLACK: Final = 5_000_000
 _LASTS: Final = 3 * 10**9
+_BEFORE: Final = 20 * 10**9  # a call is timed by its begin, and may have waited for an answer
+_AFTER: Final = 5 * 10**9
+_FOREVER: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +54,36 @@ class Scene:
     evidence: Path
     witnesses: dict[str, Witness] = field(default_factory=dict)
     stolen: dict[str, Svid] = field(default_factory=dict)
+    _away: deque[tuple[str, int, int]] = field(default_factory=lambda: deque(maxlen=MAX_SHOWN))
     _shown: deque[_Shown] = field(default_factory=lambda: deque(maxlen=MAX_SHOWN))
 
     def is_own(self, call: Call) -> bool:
-        """Return whether `call` is one of the probes: refused, and shown a certificate by us.
+        """Return whether `call` is our own doing, and says nothing of how anybody behaves.
 
-        It says nothing of how anybody behaves.
+        That is a probe (refused, and shown a certificate by us), or a call to a suspect that we had
+        cut off: who fails there must not be suspected for it, or one response would bring the next.
         """
-        return call.denied and any(shown.fits(call) for shown in list(self._shown))
+        if call.denied and any(shown.fits(call) for shown in list(self._shown)):
+            return True
+        return any(
+            identity == call.destination and since <= call.time <= until
+            for identity, since, until in list(self._away)
+        )
+
+    def went(self, identity: str) -> None:
+        """Note that `identity` is cut off from now on."""
+        self._away.append((identity, self._now() - _BEFORE, _FOREVER))
+
+    def came_back(self, identity: str) -> None:
+        """Note that `identity` serves again; what was under way ends in a moment."""
+        until = self._now() + _AFTER
+        self._away = deque(
+            (
+                (name, since, until if name == identity and end == _FOREVER else end)
+                for name, since, end in self._away
+            ),
+            maxlen=MAX_SHOWN,
+        )
 
     async def verify_refused(self, incident: Incident, *, place: str, in_handshake: bool) -> str:
         """Return what shows that what a thief may hold of the suspect's is refused by its peers.

@@ -1,5 +1,10 @@
-"""Every way in and out of a suspect, tried, and what arrives at the other ends, counted."""
+"""Every way in and out of a suspect, tried, and what arrives at the other ends, counted.
 
+A peer that does not run now (it is being replaced itself) is nowhere to stand: it is left out, and
+the figures say how many were there.
+"""
+
+import contextlib
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -10,7 +15,7 @@ from meshwarden.control.layout import BORDER, Layout
 from meshwarden.control.response.probing.neighbourhood import Neighbourhood
 from meshwarden.control.response.probing.places import network_of, open_socket
 from meshwarden.control.response.probing.witness import SENT, Witness, octets_passed
-from meshwarden.kernel import VerificationError
+from meshwarden.kernel import DependencyError, VerificationError
 
 BETWEEN_S: Final = 0.02
 """How long nothing may arrive. It is enough for anything that is on its way within one machine."""
@@ -68,9 +73,9 @@ def _ways_in(layout: Layout, around: Neighbourhood) -> list[tuple[str, bool]]:
         return found
     address = (layout.host(around.suspect), around.port)
     for caller in around.callers:
-        with network_of(layout, caller) as place:
+        with contextlib.suppress(DependencyError), network_of(layout, caller) as place:
             passes = _connects(layout, place, caller, address, sidecar=True)
-        found.append((f"{caller} to {around.suspect}", passes))
+            found.append((f"{caller} to {around.suspect}", passes))
     return found
 
 
@@ -91,7 +96,7 @@ def _arrived(layout: Layout, around: Neighbourhood) -> list[int]:
         return []
     found = [octets_carried(layout.admin_socket(BORDER), f"out/{around.suspect}/")]
     for callee in around.callees:
-        with network_of(layout, callee) as place:
+        with contextlib.suppress(DependencyError), network_of(layout, callee) as place:
             if place is not None:
                 counted = received_from(place, layout.host(around.suspect))
                 found.append(sum(counted.values()))
