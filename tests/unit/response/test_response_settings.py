@@ -30,11 +30,27 @@ def test_own_playbooks_are_paths_beside_the_mesh_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["colour: red", "playbooks: full", "evidence_mb: 0", "evidence_mb: x", "guard_rails: 7"]
+    "text",
+    [
+        "colour: red",
+        "playbooks: full",
+        "evidence_mb: 0",
+        "evidence_mb: x",
+        "guard_rails: 7",
+        "secrets: {a: [[rotate]]}",
+        "secrets: {a: [[]]}",
+        "secrets: {a: rotate}",
+        "secrets: [x]",
+    ],
 )
 def test_what_breaks_the_format_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(InputError, match=r"mesh\.yaml:1"):
         parsed(text)
+
+
+def test_secrets_are_replaced_by_commands_without_a_shell() -> None:
+    found = parsed("secrets: {payments: [[/usr/bin/rotate, payments], [/bin/true]]}")
+    assert found.secrets == {"payments": (("/usr/bin/rotate", "payments"), ("/bin/true",))}
 
 
 def test_an_unknown_playbook_names_the_known_ones() -> None:

@@ -37,6 +37,11 @@ class Teller:
             self._waiting.append(finding)
         self.retry()
 
+    @property
+    def waits(self) -> bool:
+        """Whether there are findings that could not be stored yet."""
+        return bool(self._waiting)
+
     def retry(self) -> None:
         """Store what waits, as far as the store takes it."""
         with self._lock:

@@ -10,10 +10,12 @@ from meshwarden.adapters.storage.incidents import IncidentStore
 from meshwarden.adapters.yaml import load_document, parse_document
 from meshwarden.control.plane import ControlPlane
 from meshwarden.control.response.action import Action
+from meshwarden.control.response.actions.notify import Notify
 from meshwarden.control.response.actions.quarantine import Quarantine
 from meshwarden.control.response.actions.replace import Replace, verify_recovered
 from meshwarden.control.response.actions.revoke_sessions import RevokeSessions
 from meshwarden.control.response.actions.revoke_svid import RevokeSvid
+from meshwarden.control.response.actions.rotate_secrets import RotateSecrets
 from meshwarden.control.response.actions.scene import Scene
 from meshwarden.control.response.actions.snapshot import Snapshot
 from meshwarden.control.response.actions.throttle import Throttle
@@ -85,6 +87,8 @@ def actions_of(scene: Scene, records: Records, settings: ResponseSettings) -> Ma
         scene=scene, record=records.store.load_record, max_bytes=settings.evidence_bytes
     )
     found: list[Action] = [
+        Notify(scene=scene),
+        RotateSecrets(scene=scene, commands=settings.secrets),
         Throttle(scene=scene),
         Quarantine(scene=scene),
         RevokeSvid(scene=scene),
