@@ -1,7 +1,9 @@
 """One instance contained, replaced and let back in, in an isolated mesh of real processes."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.e2e.isolated_mesh import Isolated, isolated_mesh
@@ -17,6 +19,7 @@ from tests.e2e.response_mesh import (
 )
 
 from meshwarden.adapters.forensics import verify_archive
+from meshwarden.cli import run
 
 pytestmark = [NEEDS_ROOT, pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -62,3 +65,28 @@ def test_a_throttled_service_is_slowed_down_at_its_own_sidecar(mesh: Isolated) -
     assert "200" in codes
     release(mesh, found["id"])
     assert set(mesh.shell(many)[1].split()) == {"200"}
+
+
+def test_people_see_simulate_contain_and_release_by_command(
+    mesh: Isolated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--state", str(mesh.state), "--json"]
+
+    def said(*arguments: str) -> tuple[int, dict[str, Any]]:
+        code = run(["incident", *arguments, *where])
+        return code, json.loads(capsys.readouterr().out)
+
+    code, contained = said("contain", "stranger", "--playbook", "cut", "--as", "ada")
+    assert (code, contained["state"]) == (0, "contained")
+    incident = contained["id"]
+    assert said("list")[0] == 1
+    code, shown = said("show", incident)
+    assert (code, shown["entries_verified"]) == (1, len(shown["record"]))
+    code, foreseen = said("simulate", incident, "--playbook", "full")
+    assert foreseen["foreseen"][-1]["action"] == "replace"
+    assert run(["incident", "close", incident, *where]) == 3, "what holds is released first"
+    capsys.readouterr()
+    code, released = said("release", incident, "--reason", "our test", "--as", "ada")
+    assert (code, released["state"]) == (0, "recovered")
+    assert said("close", incident, "--false-alarm")[1]["state"] == "false-alarm"
+    assert said("evidence", incident) == (1, {})

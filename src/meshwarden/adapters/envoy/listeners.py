@@ -102,13 +102,13 @@ Shorter cuts long streams off more often, longer lets a revoked caller keep one 
 _CONNECTION_LIMIT = Duration(seconds=3600)  # requests in flight are finished first
 _TCP_LIMIT = Duration(seconds=24 * 3600)
 """A connection over which a revoked caller sends nothing is not cut by `containment`."""
-_PATIENCE: Final = 60
+_PATIENCE: Final = 95
 _BACK_OFF: Final = routes.RetryPolicy.RetryBackOff(
     base_interval=Duration(nanos=50_000_000), max_interval=Duration(nanos=300_000_000)
 )
 """How often, and after how long, a request to a callee that is being replaced tries to connect: the
-pauses are drawn evenly up to the longest, which makes nine seconds of all. Services wait longer for
-an answer; more would keep customers waiting for one that does not come."""
+pauses are drawn evenly up to the longest, which makes fourteen seconds of all: about as long as a
+service waits for an answer. More would keep customers waiting for one that does not come."""
 _Manager = hcm.HttpConnectionManager
 
 
