@@ -96,6 +96,7 @@ class Outcome:
         refused = all(attempt.refused for attempt in self.attempts)
         found = self.attack is None or self.attack.found is not None
         answered = self.answer is None or not self.answer.acted or self.answer.recovered
+        answered = answered and not (self.answer and self.answer.octets_after)
         framed = self.framing is not None and not self.framing.failed
         safe = refused and found and answered and not framed and self.theft.cut_off
         safe = safe and self.step_up.passed

@@ -1,5 +1,6 @@
 """Keys of an identity provider: cached, refreshed, and refused once they are too old."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -17,14 +18,14 @@ ISSUER = Issuer(issuer="https://idp.example", audience="api", keys_max_age_s=360
 class World:
     """A provider that can rotate, break and go away."""
 
-    def __init__(self) -> None:
+    def __init__(self, issuer: Issuer = ISSUER) -> None:
         self.keys = [create_key(START)]
         self.fetched = 0
         self.gone = False
         self.body: bytes | None = None
         self.clock = FakeClock()
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
-        self.issuer_keys = IssuerKeys(ISSUER, self.client, self.clock)
+        self.issuer_keys = IssuerKeys(issuer, self.client, self.clock)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         if self.gone:
@@ -45,6 +46,18 @@ async def test_a_known_key_is_fetched_once() -> None:
     for _ in range(5):
         assert kid in await world.issuer_keys.keys(kid)
     assert world.fetched == 1
+
+
+@pytest.mark.parametrize("pause_s", [16, 29, 31, 299])
+async def test_a_short_limit_is_no_reason_to_refuse_while_the_provider_answers(
+    pause_s: int,
+) -> None:
+    world = World(replace(ISSUER, keys_max_age_s=30))
+    kid = world.keys[0].kid
+    for _ in range(3):
+        assert kid in await world.issuer_keys.keys(kid)
+        world.clock.advance(seconds=pause_s)
+    assert kid in await world.issuer_keys.keys(kid)
 
 
 async def test_a_new_key_is_seen_at_once_and_made_up_names_cost_little() -> None:

@@ -44,7 +44,8 @@ class IssuerKeys:
     def known(self, kid: str) -> VerificationKey | None:
         """Return a key that is at hand and fresh enough not to ask anyone."""
         age = self._age(self._fetched)
-        return self._keys.get(kid) if age is not None and age < REFRESH_S else None
+        fresh_s = min(REFRESH_S, self.issuer.keys_max_age_s / 2)
+        return self._keys.get(kid) if age is not None and age < fresh_s else None
 
     async def keys(self, kid: str) -> Mapping[str, VerificationKey]:
         """Return the issuer's keys by `kid`, fetched anew where they are old or lack `kid`.
