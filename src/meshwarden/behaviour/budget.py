@@ -9,9 +9,9 @@ from meshwarden.behaviour.compiled import compiled
 
 SUSPECT: Final = np.dtype([("until", "i8"), ("level", "f4")])  # last alarm (ns), faded count
 FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at once
-_FOLLOW_REFILL: Final = 2.0  # tokens a day, in budgets
+_FOLLOW_REFILL: Final = 3.0  # of these a day
 _CAUTION: Final = 0.8  # ln of how much smaller the factor on the budget is at first; `alarms`, 4
-_REFILL: Final = float(__import__("os").environ.get("REFILL", "1.5"))  # tokens a day, in budgets
+_REFILL: Final = 2.0  # tokens a day, in budgets
 _SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
 _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
 _RARE: Final = 4.6  # ... for what is a hundred times rarer than it would have to be
