@@ -18,7 +18,7 @@ from benchmarks.behaviour import SETS
 from benchmarks.behaviour_data import Labelled, data_folder, judge, load_labelled
 from meshwarden.behaviour import Model, Settings
 
-GRID: Final = tuple(itertools.product((1.6, 2.7, 4.5), (3.0, 7.0, 20.0)))  # slack, repeat cost
+GRID: Final = tuple(itertools.product((1.8, 3.0, 5.0), (3.0, 10.0, 30.0)))  # slack, repeat cost
 DEFAULT: Final = (Settings().slack, Settings().repeat_cost)
 HEADER: Final = (
     "| set | slack, cost chosen without it | recall at false alerts a day | defaults"

@@ -27,8 +27,8 @@ class Settings:
     false_alarms_per_day: float = 1.0
     warm_up_minutes: float = 15.0
     warm_up_calls: int = 10
-    slack: float = 2.7
-    repeat_cost: float = 7.0
+    slack: float = 3.0
+    repeat_cost: float = 10.0
     node_bits: int = 17
     edge_bits: int = 20
     link_bits: int = 20

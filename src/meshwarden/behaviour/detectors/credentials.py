@@ -87,5 +87,5 @@ def _hold(
         if elsewhere:
             out[1, i] = -math.log((_MOVES + own.moves) / (_USES + own.uses))
         if not mute[i]:
-            own.moves = own.moves * _RELEARN + (0.2 if elsewhere else 0.0)
+            own.moves = own.moves * _RELEARN + (1.0 if elsewhere else 0.0)
             own.uses = own.uses * _RELEARN + 1.0
