@@ -1,5 +1,7 @@
 """Situations: attacks that must be found, changes that must not alarm, and teaching in bad faith."""
 
+from dataclasses import replace
+
 from tests.behaviour_world import (
     DAY,
     EDGES,
@@ -70,6 +72,30 @@ def test_a_stolen_session_is_found() -> None:
     model = learned(48, session="alpha")
     calls = [call(LATER + i * SECOND, "s6", "s4", session="alpha") for i in range(5)]
     assert name("s6") in _alarms(model, calls)
+
+
+def test_a_session_on_two_devices_is_found_where_sessions_stay_on_one() -> None:
+    model = learned(96, session="alpha", source_instance="device")
+    calls = [
+        call(START + 96 * HOUR + i * SECOND, "s0", "s1", session="alpha",
+             source_instance="device" if i % 2 else "device of a thief")
+        for i in range(6)
+    ]  # fmt: skip
+    assert "behaviour.session_on_another_instance" in [f.code for f in _findings(model, calls)]
+
+
+def test_a_session_behind_a_balancer_moves_between_pods_and_is_no_news() -> None:
+    calls = [
+        replace(each, session="alpha", source_instance=f"pod{k % 3}")
+        for k, each in enumerate(traffic(96))
+    ]
+    model = Model(SMALL)
+    model.observe(table(calls))
+    later = [
+        replace(each, session="alpha", source_instance=f"pod{k % 3}")
+        for k, each in enumerate(traffic(24, seed=5, begin=START + 96 * HOUR))
+    ]
+    assert "behaviour.session_on_another_instance" not in [f.code for f in _findings(model, later)]
 
 
 def test_new_pods_and_scaled_services_are_no_news_and_stay_within_the_budget() -> None:

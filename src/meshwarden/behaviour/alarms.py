@@ -8,10 +8,10 @@
 3. Families are joined by the harmonic mean p-value (Wilson, PNAS 2019), which tolerates dependence;
    the result is calibrated once more.
 4. An alarm is raised where the expected number of such groups a day is below the budget times
-   a factor (1.6 at first, 3.7 after a day: most rare groups belong to an alarm that was raised
-   already or fail for want of tokens; the factor is measured, not proved),
+   a factor (`Settings.slack` after a day, less at first: most rare groups belong to an alarm that
+   was raised already or fail for want of tokens; the factor is measured, not proved),
    tightened as tokens run low, and by what the same edge, source and destination have alarmed with
-   in the past day. The token bucket bounds alarms of any kind: 1.5 budgets a day.
+   in the past day. The token bucket bounds alarms of any kind: two budgets a day.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
    little less evidence and no token, and are few a day.
 
@@ -106,6 +106,7 @@ class Alarms:
             surprise, self.subjects, self.family, s["groups0"], s["groups1"], s["groups2"],
             s["open0"], s["open1"], s["open2"], s["suspects"], s["counts"], s["level"],
             s["histogram"], s["days"], s["tokens"], self.settings.false_alarms_per_day,
+            self.settings.slack, self.settings.repeat_cost,
             self.settings.warm_up_calls, int(self.settings.warm_up_minutes * 6e10), score, alert,
             channel,
         )  # fmt: skip
@@ -182,7 +183,8 @@ def _decide(
     clock: Any, hours: Any, source: Any, destination: Any, edge: Any, fresh: Any, surprise: Any,
     subjects: Any, family: Any, edges: Any, sources: Any, destinations: Any, open0: Any, open1: Any,
     open2: Any, suspects: Any, counts: Any, level: Any, histogram: Any, days: Any, tokens: Any,
-    budget: float, warm_up: int, warm_ns: int, score: Any, alert: Any, channel: Any,
+    budget: float, slack: float, cost: float, warm_up: int, warm_ns: int, score: Any, alert: Any,
+    channel: Any,
 ) -> None:  # fmt: skip
     total = np.zeros(subjects.size - family.size - 1)
     closed, seen, base = np.zeros(3), np.zeros(3), np.zeros(3)
@@ -228,6 +230,8 @@ def _decide(
             rate,
             clock[i],
             budget,
+            slack,
+            cost,
             tokens,
             group,
             suspects[a],
@@ -235,6 +239,7 @@ def _decide(
             a == b,
             news,
             elapsed,
+            subjects[channel[i]],
         )
         if raised:
             group.alarm = sources[a].alarm = destinations[b].alarm = 1

@@ -10,12 +10,12 @@ from meshwarden.behaviour.compiled import compiled
 SUSPECT: Final = np.dtype([("until", "i8"), ("level", "f4")])  # last alarm (ns), faded count
 FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at once
 _FOLLOW_REFILL: Final = 3.0  # of these a day
-_SLACK: Final = (0.5, 1.3)  # ln of the factor on the budget, at first and after a day; `alarms`, 4
-_REFILL: Final = 1.5  # tokens a day, in budgets
+_CAUTION: Final = 0.8  # ln of how much smaller the factor on the budget is at first; `alarms`, 4
+_REFILL: Final = 2.0  # tokens a day, in budgets
 _SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
 _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
 _RARE: Final = 4.6  # ... for what is a hundred times rarer than it would have to be
-_COST: Final = 10.0  # how much dearer each alarm of the past day makes the next
+_DESTINATION: Final = 2
 _HOUR: Final = 3_600_000_000_000
 _DAY: Final = 24 * _HOUR
 
@@ -41,8 +41,8 @@ def _refill(tokens: Any, now: int, most: float) -> None:
 
 @compiled
 def spend(
-    rate: float, now: int, budget: float, tokens: Any, edge: Any, source: Any, destination: Any,
-    same: bool, news: bool, days: float,
+    rate: float, now: int, budget: float, slack: float, cost: float, tokens: Any, edge: Any,
+    source: Any, destination: Any, same: bool, news: bool, days: float, about: int,
 ) -> tuple[bool, bool]:  # fmt: skip
     """Return whether an alarm is raised, and whether the call is marked.
 
@@ -50,6 +50,8 @@ def spend(
         rate: ln of expected groups a day at least as odd.
         now: ns.
         budget: false alarms a day.
+        slack: factor on the budget after a day.
+        cost: how much dearer each alarm of the past day makes the next about the same.
         tokens: float64[3]: tokens, time of the last look, follow-ups left.
         edge: record with `until` and `level`, the `hour`, in which it was `born`, its `alarm`.
         source: as `edge`.
@@ -57,9 +59,10 @@ def spend(
         same: source and destination are one.
         news: the call is the first of its edge or service.
         days: for how long anything has been known.
+        about: whom the channel that speaks is about: 0 the edge, 1 the source, 2 the destination.
     """
     _refill(tokens, now, _REFILL * budget)
-    limit = math.log(budget) + _SLACK[0] + (_SLACK[1] - _SLACK[0]) * min(days, 1.0)
+    limit = math.log(budget * slack) - _CAUTION * (1.0 - min(days, 1.0))
     if rate > limit + _SUSPICION:
         return False, False
     recent = max(source.until, destination.until)
@@ -71,9 +74,10 @@ def spend(
         return True, True
     if edge.alarm or tokens[0] < -max(budget, _OVERDRAFT):
         return False, False
-    penalty = 0.5 * math.log1p(_COST * _left(source, now)) + math.log1p(_COST * _left(edge, now))
+    penalty = math.log1p(cost * _left(edge, now)) + 0.5 * math.log1p(cost * _left(source, now))
     if not same:
-        penalty += math.log1p(_COST * _left(destination, now))
+        weight = 1.0 if about == _DESTINATION else 0.5  # what others did there says less
+        penalty += weight * math.log1p(cost * _left(destination, now))
     if tokens[0] >= 1.0:
         limit += 0.5 * math.log(tokens[0] / max(_REFILL * budget, 1.0))
     else:

@@ -41,6 +41,9 @@ MEANINGS: Final = {
     "failures": Meaning("is refused or fails at {to} unusually often", "T1110", "the refusals"),
     "body": Meaning("sent {to} a body of a structure never seen there", None, "the body"),
     "even": Meaning("calls {to} by the clock, on an edge that is young", "T1071", "the process"),
+    "session on": Meaning(
+        "uses towards {to} one session from two places at once", "T1550", "both places"
+    ),
     "session": Meaning("uses towards {to} a session that another holds", "T1550", "both holders"),
 }
 
