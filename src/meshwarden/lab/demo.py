@@ -7,6 +7,7 @@ report and from the attack's target, never from what the players believe.
 """
 
 import asyncio
+import secrets
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -139,6 +140,9 @@ class Play:
         span = self.seconds * SPEED
         self._timeline = model.timeline(start=START, span_s=span)
         self._directory = Directory(SEED, CUSTOMERS)
+        here = set(self._timeline.customer.tolist())
+        everybody = range(CUSTOMERS)
+        self._absent = [one for one in everybody if one not in here] or list(everybody)
         self._load = Load(self.stage.edge, model=model, directory=self._directory)
 
     @property
@@ -163,7 +167,11 @@ class Play:
             self._attempts_began = self._now_ns()
             self._tried = await self._attempts()
             self._step_up = await show(
-                self.stage.edge, customer_model(), self._directory, self.stage.revoke_subject
+                self.stage.edge,
+                customer_model(),
+                self._directory,
+                secrets.choice(self._absent),
+                self.stage.revoke_subject,
             )
             await loading
         finally:

@@ -22,7 +22,7 @@ import httpx
 from meshwarden.lab.bank.directory import CURRENCY, HOME, Customer, Directory
 from meshwarden.lab.bank.totp import STEP_S, code_at
 from meshwarden.lab.customers import CustomerModel
-from meshwarden.lab.sign_in import expect, sign_in
+from meshwarden.lab.sign_in import FailedError, expect, sign_in
 
 WITHIN_S: Final = 10.0
 _HABITS: Final = 12
@@ -97,39 +97,55 @@ async def show(
     edge: str,
     model: CustomerModel,
     directory: Directory,
+    number: int,
     revoke: Callable[[str], Awaitable[object]],
 ) -> StepUp:
-    """Play the four scenes with one of the customers: a revoked one is locked out for minutes.
+    """Play the four scenes; where the bank does not answer as it should, that is the outcome.
 
     Args:
         edge: the bank's base URL.
         model: whose devices are known.
         directory: who the customers are.
+        number: of the customer; nobody else may act for him, a one-time code is good once.
         revoke: revokes a subject, at the control plane.
     """
-    customer = directory.customer(2 + secrets.randbelow(directory.count - 2))
-    friend, stranger = directory.customer(0), directory.customer(1)
+    customer = directory.customer(number)
     async with httpx.AsyncClient(base_url=edge, timeout=40, trust_env=False) as client:
-        home = _Device(client, model.user_agent(customer.number, HOME))
-        session = ""
-        for _ in range(_HABITS):
-            session = await home.sign_in(customer)
-            expect(await home.read(session, customer.accounts[0]), 200)
-        known = await home.transfer(session, customer, friend, _SMALL)
-        stolen = await _Device(client, _THIEF).transfer(session, customer, stranger, _LARGE)
-        device = _Device(client, _NEW_DEVICE)
-        second = await device.sign_in(customer)
-        asked = await device.transfer(second, customer, stranger, _LARGE)
-        code = code_at(customer.otp_key, int(time.time()) // STEP_S)  # noqa: TID251  # the device's own
-        strong = await device.sign_in(customer, second_factor=code)
-        proven = await device.transfer(strong, customer, stranger, _LARGE)
-        revoked_ms = await _revoked(home, session, customer, revoke)
+        try:
+            return await _played(client, model, directory, customer, revoke)
+        except (FailedError, httpx.HTTPError):
+            return StepUp(known=0, stolen=0, challenge=None, proven=0, revoked_ms=None)
+
+
+async def _played(
+    client: httpx.AsyncClient,
+    model: CustomerModel,
+    directory: Directory,
+    customer: Customer,
+    revoke: Callable[[str], Awaitable[object]],
+) -> StepUp:
+    friend, stranger = (
+        directory.customer((customer.number + step) % directory.count) for step in (1, 2)
+    )
+    home = _Device(client, model.user_agent(customer.number, HOME))
+    session = ""
+    for _ in range(_HABITS):
+        session = await home.sign_in(customer)
+        expect(await home.read(session, customer.accounts[0]), 200)
+    known = await home.transfer(session, customer, friend, _SMALL)
+    stolen = await _Device(client, _THIEF).transfer(session, customer, stranger, _LARGE)
+    device = _Device(client, _NEW_DEVICE)
+    second = await device.sign_in(customer)
+    asked = await device.transfer(second, customer, stranger, _LARGE)
+    code = code_at(customer.otp_key, int(time.time()) // STEP_S)  # noqa: TID251  # his device's clock
+    strong = await device.sign_in(customer, second_factor=code)
+    proven = await device.transfer(strong, customer, stranger, _LARGE)
     return StepUp(
         known=known.status_code,
         stolen=stolen.status_code,
         challenge=_challenge(asked),
         proven=proven.status_code,
-        revoked_ms=revoked_ms,
+        revoked_ms=await _revoked(home, session, customer, revoke),
     )
 
 
