@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from meshwarden.adapters.export.cursor import Cursor, read_findings
+from meshwarden.adapters.export.cursor import Cursor, Position, read_findings
 from meshwarden.adapters.export.outlet import Outlet
-from meshwarden.kernel import DependencyError
+from meshwarden.kernel import DependencyError, Finding
 
 LOOK_S: Final = 0.2
 _RETRY_S: Final = 5.0
+_FINISH_S: Final = 2.0
+"""How long whoever is cancelled waits for a delivery that is under way to be on record; without
+that it would be made again. Longer holds up the end of a command."""
 
 
 async def export(store: Path, cursor: Cursor, outlet: Outlet) -> int:
@@ -25,10 +28,20 @@ async def export(store: Path, cursor: Cursor, outlet: Outlet) -> int:
     """
     delivered = 0
     for finding, position in read_findings(store, cursor.load()):
-        await outlet.deliver(finding)
-        await asyncio.to_thread(cursor.store, position)
+        step = asyncio.create_task(_deliver(finding, position, cursor, outlet))
+        try:
+            await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait({step}, timeout=_FINISH_S)
+            step.cancel()
+            raise
         delivered += 1
     return delivered
+
+
+async def _deliver(finding: Finding, position: Position, cursor: Cursor, outlet: Outlet) -> None:
+    await outlet.deliver(finding)
+    await asyncio.to_thread(cursor.store, position)
 
 
 async def keep_exporting(

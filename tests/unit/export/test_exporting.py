@@ -4,12 +4,13 @@ import asyncio
 import dataclasses
 import json
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 from tests.unit.export.test_ocsf import FOUND
 
-from meshwarden.adapters.export.cursor import Cursor
+from meshwarden.adapters.export.cursor import Cursor, Position
 from meshwarden.adapters.ocsf import uid_of
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.cli import run
@@ -116,6 +117,29 @@ async def test_followed_it_goes_on_after_a_refusal(tmp_path: Path) -> None:
     following.cancel()
     assert bench.shelf.got == [1, 2]
     assert len(failures) == 2
+
+
+async def test_a_delivery_that_is_under_way_when_all_ends_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.put(1)
+    delivered, keep = asyncio.Event(), bench.cursor.store
+    loop = asyncio.get_running_loop()
+
+    def slowly(position: Position) -> None:
+        loop.call_soon_threadsafe(delivered.set)
+        threading.Event().wait(0.1)  # a slow disk
+        keep(position)
+
+    monkeypatch.setattr(bench.cursor, "store", slowly)
+    exporting = asyncio.create_task(bench.export())
+    await delivered.wait()
+    exporting.cancel()
+    await asyncio.wait({exporting})
+    assert exporting.cancelled()
+    await bench.export()
+    assert bench.shelf.got == [1]
 
 
 def test_the_commands_list_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
