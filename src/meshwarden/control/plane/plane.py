@@ -56,6 +56,7 @@ from meshwarden.control.workload.issuance import Issued
 from meshwarden.control.workload.workload import Workload
 from meshwarden.identity import Svid
 from meshwarden.kernel import Chance, Clock, MeshwardenError
+from meshwarden.tokens.edge import EdgeAccess
 
 LOOK_S: Final = 1.0
 LAST_LINES_LOOK_S: Final = 0.05
@@ -171,6 +172,7 @@ class ControlPlane:
             certified=self.revoker.keep_withheld,
             replaced=self._replaced,
             verification=self._verification,
+            access=self._access,
             isolated=self.quarantine.services,
             awaited=self.quarantine.awaited,
             throttled=self.throttling.rates,
@@ -334,6 +336,9 @@ class ControlPlane:
 
     def _verification(self) -> Verification | None:
         return None if self.tokens is None else self.tokens.verification()
+
+    def _access(self, name: str) -> EdgeAccess | None:
+        return None if self.tokens is None else self.tokens.access(name)
 
     def _federated(self) -> Secret:
         return federated_secret(federated_roots(self.workload.federation.bundles().values()))
