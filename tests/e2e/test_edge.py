@@ -79,7 +79,7 @@ HOSTILE = [
         "invalid_",
     ),
     ([("authorization", "Bearer " + "a" * 9000)], 400, "bearer.length", "invalid_request"),
-    ([("authorization", "Bearer a.b.c")], 401, "token.malformed", "invalid_token"),
+    ([("authorization", "Bearer a.b.c")], 401, "token.form", "invalid_token"),
     ([("authorization", "Bearer eyJhbGciOiJub25lIn0.e30.")], 401, "token.", "invalid_token"),
 ]
 

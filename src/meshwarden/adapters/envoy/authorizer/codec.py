@@ -124,7 +124,7 @@ def render_processed(refusal: Refusal | None) -> ProcessingResponse:
     return ProcessingResponse(
         immediate_response=ImmediateResponse(
             status=HttpStatus(code=refusal.status),
-            headers=HeaderMutation(set_headers=list(_headers(refusal))),
+            headers=HeaderMutation(set_headers=[_raw(one) for one in _headers(refusal)]),
             body=refusal.body.encode(),
             details="step_up_inside",
         )
@@ -177,6 +177,12 @@ def _headers(refusal: Refusal) -> Iterator[HeaderValueOption]:
     yield _header("cache-control", "no-store")
     if refusal.challenge is not None:
         yield _header("www-authenticate", refusal.challenge)
+
+
+def _raw(header: HeaderValueOption) -> HeaderValueOption:
+    """Return a header as external processing takes it: octets, where others take text."""
+    octets = HeaderValue(key=header.header.key, raw_value=header.header.value.encode())
+    return HeaderValueOption(header=octets, append_action=header.append_action)
 
 
 def _header(name: str, value: str) -> HeaderValueOption:
