@@ -15,7 +15,7 @@ from meshwarden.adapters.envoy.authorizer.filters import HOLDS_MS
 from meshwarden.adapters.envoy.authorizer.ports import Entered, RefusedRequest
 from meshwarden.adapters.envoy.authorizer.server import AuthorizerServer
 from meshwarden.control.layout import Layout
-from meshwarden.control.tokens.inside import Demands, asked_of, demanded_assurance
+from meshwarden.control.tokens.inside import Demand, Demands, asked_of, demanded_assurance
 from meshwarden.control.tokens.service import Caller, TokenService
 from meshwarden.kernel import DependencyError, SpiffeId
 from meshwarden.policy import AccessPolicy
@@ -41,22 +41,20 @@ class Authorizer:
     Attributes:
         service: exchanges tokens, and keeps which were spent.
         policy: the access policy in force.
-        layout: where the sidecars' sockets are.
     """
 
     service: TokenService
     policy: Callable[[], AccessPolicy]
-    layout: Layout
     demands: Demands = field(default_factory=Demands)
     _server: AuthorizerServer = field(init=False, default_factory=AuthorizerServer)
     _going_on: set[asyncio.Task[IssuedToken | OAuthError]] = field(init=False, default_factory=set)
 
-    async def open(self) -> None:
+    async def open(self, layout: Layout) -> None:
         """Answer every sidecar on a socket of its own; DependencyError."""
-        uids = self.layout.proxies()
-        for name in self.layout.names:
+        uids = layout.proxies()
+        for name in layout.names:
             decider = _OfSidecar(authorizer=self, name=name)
-            socket = self.layout.authorizer_socket(name)
+            socket = layout.authorizer_socket(name)
             await self._server.open(decider, socket, uid=uids[name])
 
     async def close(self) -> None:
@@ -107,15 +105,15 @@ class Authorizer:
         levels = self.service.policy.assurance
         acr = demanded_assurance(self.policy(), asked, dict(refused.claims), levels)
         if acr is not None:
-            self.demands.hear(transaction, acr)
+            self.demands.hear(transaction, Demand(acr_values=(acr,)))
 
     async def hold(self, transaction: str) -> Refusal | None:
         """Return the challenge to answer instead of a failure in `transaction`, if any."""
-        acr = await self.demands.wait(transaction, _HOLDS_S)
-        if acr is None:
+        found = await self.demands.wait(transaction, _HOLDS_S)
+        if found is None:
             return None
         self.service.outcomes["inside.step_up"] += 1
-        return step_up((acr,), None, reason="inside.step_up")
+        return step_up(found.acr_values, found.max_age_s, reason="inside.step_up")
 
     async def _exchange(self, request: ExchangeRequest, caller: Caller) -> IssuedToken | OAuthError:
         """Exchange; where Envoy gives up meanwhile, what was begun goes on (an issuer's keys)."""

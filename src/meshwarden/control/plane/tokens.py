@@ -107,12 +107,11 @@ class MeshTokens:
             clock=self.service.clock,
         )
         self.service.keeping.changed = plane.publisher.verify
-        self.authorizer = Authorizer(
-            service=self.service, policy=lambda: plane.published.policy, layout=plane.layout
-        )
+        self.authorizer = Authorizer(service=self.service, policy=lambda: plane.published.policy)
         self.receiver = Receiver(service=self.service, contain=plane.enforcer.enforce_containment)
         self.service.suspicion = self.suspicion.of
         self.service.failed = self._failed
+        self.service.demanded = self.authorizer.demands.hear_refusal
         self.service.subjects.workload_keys = self._workload_keys
 
     @contextlib.asynccontextmanager
@@ -120,7 +119,7 @@ class MeshTokens:
         """Serve while the context lasts."""
         async with self.client, self.service.running():
             await asyncio.to_thread(self.transmitter.open)
-            await self.authorizer.open()
+            await self.authorizer.open(self._plane.layout)
             loops = (self._watch(), self._transmit(), self.presentations.run())
             tasks = [asyncio.create_task(loop) for loop in loops]
             try:

@@ -13,8 +13,17 @@ from typing import Any, Final
 
 from meshwarden.kernel import InputError, SpiffeId
 from meshwarden.policy import AccessPolicy, HttpRequest, decide
+from meshwarden.tokens import OAuthError
 
 MAX_KEPT: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """A login that would do (RFC 9470): any of `acr_values`, at most `max_age_s` ago."""
+
+    acr_values: tuple[str, ...]
+    max_age_s: int | None = None
 
 
 @dataclass(kw_only=True)
@@ -24,25 +33,29 @@ class Demands:
     Bounded: the oldest give way; their failures stay what they are.
     """
 
-    _found: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    _waiting: dict[str, list[asyncio.Future[str]]] = field(default_factory=dict)
+    _found: OrderedDict[str, Demand] = field(default_factory=OrderedDict)
+    _waiting: dict[str, list[asyncio.Future[Demand]]] = field(default_factory=dict)
 
-    def hear(self, transaction: str, acr: str) -> None:
-        """Take note that `transaction` needs `acr`."""
-        self._found[transaction] = acr
+    def hear(self, transaction: str, demand: Demand) -> None:
+        """Take note of what `transaction` needs."""
+        self._found[transaction] = demand
         self._found.move_to_end(transaction)
         if len(self._found) > MAX_KEPT:
             self._found.popitem(last=False)
         for waiter in self._waiting.pop(transaction, ()):
             if not waiter.done():
-                waiter.set_result(acr)
+                waiter.set_result(demand)
 
-    async def wait(self, transaction: str, within_s: float) -> str | None:
-        """Return the assurance that `transaction` needs; None where none is heard of in time."""
+    def hear_refusal(self, transaction: str, error: OAuthError) -> None:
+        """Take note of what the token service asked for instead of a replacement."""
+        self.hear(transaction, Demand(acr_values=error.acr_values, max_age_s=error.max_age_s))
+
+    async def wait(self, transaction: str, within_s: float) -> Demand | None:
+        """Return what `transaction` needs; None where nothing is heard of in time."""
         known = self._found.get(transaction)
         if known is not None or len(self._waiting) >= MAX_KEPT:
             return known
-        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Demand] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(transaction, []).append(waiter)
         try:
             async with asyncio.timeout(within_s):
@@ -52,7 +65,7 @@ class Demands:
         finally:
             self._leave(transaction, waiter)
 
-    def _leave(self, transaction: str, waiter: asyncio.Future[str]) -> None:
+    def _leave(self, transaction: str, waiter: asyncio.Future[Demand]) -> None:
         others = [one for one in self._waiting.get(transaction, ()) if one is not waiter]
         if others:
             self._waiting[transaction] = others
