@@ -13,7 +13,6 @@ import httpx
 from tests.e2e.identity_provider import AUDIENCE, Provider
 from tests.e2e.small_mesh import DOMAIN, POLICY, Running, running_mesh
 
-RELAY = '{{command: ["{python}", -I, -S, "{services}/relay.py"], socket: true{edge}}}'
 SERVICES = """\
   gate: {{{{command: ["{{python}}", -I, -S, "{{services}}/relay.py"], socket: true, edge: {port}}}}}
   middle: {{{{command: ["{{python}}", -I, -S, "{{services}}/relay.py"], socket: true}}}}

@@ -66,6 +66,10 @@ class Alarms:
         """Tell that calls of a service are in no record."""
         self._raise("record.lost", service, sentence)
 
+    def undecided(self, service: str, sentence: str) -> None:
+        """Tell that requests were refused because nobody could decide them."""
+        self._raise("authorizer.unavailable", service, sentence)
+
     def no_lists(self) -> None:
         """Tell that revocation does not reach handshakes."""
         self._raise(

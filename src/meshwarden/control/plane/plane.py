@@ -35,7 +35,7 @@ from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.drift import Enforcement
 from meshwarden.control.plane.enforcing import Enforcer
 from meshwarden.control.plane.identities import Identities
-from meshwarden.control.plane.losses import watch_losses
+from meshwarden.control.plane.losses import watch_losses, watch_undecided
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.published import Published
 from meshwarden.control.plane.publishing import Publisher
@@ -246,6 +246,9 @@ class ControlPlane:
                         loops.create_task(self._look()),
                         loops.create_task(self.enforcement.run()),
                     ]
+                    if self.tokens is not None:
+                        unasked = watch_undecided(admins, self.clock, self._alarms.undecided)
+                        tasks.append(loops.create_task(unasked))
                     if self.watch is not None:
                         tasks.append(loops.create_task(self.watch.run()))
                     yield

@@ -120,7 +120,9 @@ class MeshTokens:
         async with self.client, self.service.running():
             await asyncio.to_thread(self.transmitter.open)
             await self.authorizer.open(self._plane.layout)
-            loops = (self._watch(), self._transmit(), self.presentations.run())
+            loops = (
+                self._watch(), self._transmit(), self.presentations.run(), self._fetch_keys(),
+            )  # fmt: skip
             tasks = [asyncio.create_task(loop) for loop in loops]
             try:
                 yield
@@ -191,6 +193,11 @@ class MeshTokens:
             if digest != self._seen:
                 self._seen = digest
                 self.reload()
+
+    async def _fetch_keys(self) -> None:
+        """Fetch the issuers' keys before the first customer comes: an edge waits 200 ms."""
+        while not await self.service.subjects.begin():  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)  # another program has no event to await
 
     def _hear(self, finding: Finding) -> None:
         """Take a finding: it adds to risk, and receivers of our signals are told of grave ones."""
