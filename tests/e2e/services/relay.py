@@ -1,5 +1,7 @@
 """A service that passes on: `/to/<service>/<rest>` goes to that service as `/<rest>`, else it echoes.
 
+`/late` fails once the file `<socket>.go` is there, and makes `<socket>.in` before it waits for it.
+
 With a request goes its transaction token, and nothing else. What fails is answered 502, without a
 word of why, as services do that know nothing of assurance.
 """
@@ -8,7 +10,9 @@ import http.client
 import http.server
 import json
 import os
+import pathlib
 import socketserver
+import time
 import urllib.parse
 
 PROXY = urllib.parse.urlsplit(os.environ["HTTP_PROXY"])
@@ -22,6 +26,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path.startswith("/to/"):
             _, _, service, rest = self.path.split("/", 3)
             self.relay(service, "/" + rest, body)
+        elif self.path == "/late":
+            own = os.environ["MESHWARDEN_SOCKET"]
+            pathlib.Path(f"{own}.in").touch()
+            while not pathlib.Path(f"{own}.go").exists():
+                time.sleep(0.02)
+            self.reply(500, b"")
         else:
             seen = {"path": self.path, "headers": self.headers.items(), "body": body.decode()}
             self.reply(200, json.dumps(seen).encode())
