@@ -161,6 +161,9 @@ async def test_an_inner_refusal_for_too_low_assurance_comes_back_as_a_challenge(
         'Bearer error="insufficient_user_authentication", acr_values="mfa"'
     )
     assert answer.json()["code"] == "inside.step_up"
+    [row] = await world.mesh.rows(rule="authorizer:step-up")
+    assert (row["destination"], row["status"]) == (world.mesh.identity("gate"), 401)
+    assert row["transaction"]
     assert (await world.ask(path, token=world.provider.token(acr="mfa"))).status_code == 200
 
 
