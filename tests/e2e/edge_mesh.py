@@ -5,6 +5,7 @@ The gate and the middle know nothing of tokens but to pass one on; the vault's r
 
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from tests.e2e.identity_provider import AUDIENCE, Provider
 from tests.e2e.small_mesh import DOMAIN, POLICY, Running, running_mesh
 
 SERVICES = """\
-  gate: {{{{command: ["{{python}}", -I, -S, "{{services}}/relay.py"], socket: true, edge: {port}}}}}
+  gate: {{{{command: ["{{python}}", -I, -S, "{{services}}/relay.py"], socket: true, edge: {edge}}}}}
   middle: {{{{command: ["{{python}}", -I, -S, "{{services}}/relay.py"], socket: true}}}}
   vault: {{{{command: ["{{python}}", -I, -S, "{{services}}/echo.py"], socket: true}}}}
 """
+TLS = "{{{{port: {port}, certificate: edge.pem, key: edge.key}}}}"
 MORE_POLICY = f"""\
   gate:
     identity: {DOMAIN}/gate
@@ -50,6 +52,7 @@ TOKENS = """\
 apiVersion: meshwarden.dev/v1
 issuer: https://token-service.test.example
 assurance: [pwd, mfa]
+context: [req_ip, ja4]
 issuers:
   - {{issuer: "{issuer}", audience: "{audience}", keys_max_age_s: 30}}
 scopes:
@@ -77,6 +80,7 @@ class EdgeMesh:
     mesh: Running
     provider: Provider
     port: int
+    trusted: ssl.SSLContext | None = None
 
     def tokens(self, *, step_up: float = 6) -> str:
         return TOKENS.format(issuer=self.provider.issuer, audience=AUDIENCE, step_up=step_up)
@@ -93,8 +97,10 @@ class EdgeMesh:
         sent = list(headers.items() if isinstance(headers, dict) else headers or [])
         if token is not None:
             sent.append(("authorization", f"Bearer {token}"))
-        async with httpx.AsyncClient(trust_env=False, timeout=40) as client:
-            url = f"http://127.0.0.1:{self.port}{path}"
+        verify = self.trusted or False
+        async with httpx.AsyncClient(trust_env=False, timeout=40, verify=verify) as client:
+            scheme = "https" if self.trusted else "http"
+            url = f"{scheme}://127.0.0.1:{self.port}{path}"
             return await client.request(method, url, headers=sent, json=body)
 
     async def admin(self, method: str, path: str, body: object = None) -> httpx.Response:
@@ -105,9 +111,16 @@ class EdgeMesh:
 
 @contextlib.asynccontextmanager
 async def edge_mesh(
-    directory: Path, provider: Provider, *, isolated: bool = False
+    directory: Path,
+    provider: Provider,
+    *,
+    isolated: bool = False,
+    trusted: ssl.SSLContext | None = None,
 ) -> AsyncIterator[EdgeMesh]:
-    """Run the mesh below `directory` while the context lasts."""
+    """Run the mesh below `directory` while the context lasts.
+
+    With `trusted`, what verifies `edge.pem` there, the edge shows that certificate.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     text = TOKENS.format(issuer=provider.issuer, audience=AUDIENCE, step_up=6)
@@ -115,9 +128,9 @@ async def edge_mesh(
     async with running_mesh(
         directory,
         policy=POLICY + MORE_POLICY,
-        services=SERVICES.format(port=port),
+        services=SERVICES.format(edge=TLS.format(port=port) if trusted else port),
         more="tokens: {policy: tokens.yaml}\n",
         isolated=isolated,
     ) as mesh:
         await mesh.settled()
-        yield EdgeMesh(mesh=mesh, provider=provider, port=port)
+        yield EdgeMesh(mesh=mesh, provider=provider, port=port, trusted=trusted)

@@ -121,6 +121,7 @@ def _sidecar(
         inbound=Endpoint(address=host, port=layout.address(name).port) if takes_requests else None,
         outbound=Endpoint(address=proxy.host, port=proxy.port),
         edge=_edge(service, layout),
+        edge_tls=service.edge_certificate is not None,
         application=application,
         tcp=_tcp(policy, service, layout, application) if application else (),
         callees=tuple(_callees(name, policy, layout, accepting)),

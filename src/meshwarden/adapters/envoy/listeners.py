@@ -10,8 +10,9 @@
   to a listed outside host (also by CONNECT, end to end). Any other host is refused here.
 - `outbound/<service>/<port>`: the service's own connections.
 - `redirected`: what an isolated service sent elsewhere, see `redirected`.
-- `edge`: plain HTTP from outside; what is let in is said by `authorizer.edge_routes`, and where
-  these say nothing by the service. No transaction token gets in but the one that the edge asks for.
+- `edge`: from outside, in the clear or over TLS with the user's own certificate. What is let in is
+  said by `authorizer.edge_routes`, and where these say nothing by the service. No transaction token
+  gets in but the one that the edge asks for.
   Over a Unix socket (isolated) the border announces the client's address.
 
 What is contained (`containment`) is cut off before policy is asked. Requests in flight and
@@ -25,6 +26,8 @@ from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation
 from envoy.config.core.v3.base_pb2 import (
     DataSource,
+    HeaderValue,
+    HeaderValueOption,
     TransportSocket,
 )
 from envoy.config.core.v3.config_source_pb2 import ExtensionConfigSource
@@ -40,6 +43,7 @@ from envoy.config.route.v3 import route_components_pb2 as routes
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import ProxyProtocol
+from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm,
 )
@@ -90,6 +94,7 @@ from meshwarden.adapters.envoy.tls import (
     ads_source,
     callee_socket,
     callers_name,
+    edge_socket,
     packed,
     partners_name,
 )
@@ -328,14 +333,14 @@ def _edge(sidecar: Sidecar, log: str) -> Listener:
         accesslog.edge_http(log),
         forward_client_cert_details=_Manager.SANITIZE,
         use_remote_address=BoolValue(value=True),
-        early_header_mutation_extensions=[_without(HEADER, JA4)],
+        early_header_mutation_extensions=[_at_first()],
         **(_authorized() if sidecar.authorizer else _unauthorized()),
     )
     return Listener(
         name=EDGE,
         address=listening_at(sidecar.edge),
-        listener_filters=_announcement(sidecar.edge),
-        filter_chains=[_chain([_http(manager)])],
+        listener_filters=_announcement(sidecar.edge) + ([_inspector()] if sidecar.edge_tls else []),
+        filter_chains=[_chain([_http(manager)], edge_socket() if sidecar.edge_tls else None)],
     )
 
 
@@ -348,15 +353,28 @@ def _authorized() -> dict[str, Any]:
 
 
 def _unauthorized() -> dict[str, Any]:
-    return {"route_config": _to_application(EDGE, drop=[accesslog.CALL_HEADER])}
+    return {"route_config": _to_application(EDGE, drop=[accesslog.CALL_HEADER, JA4])}
 
 
-def _without(*names: str) -> TypedExtensionConfig:
-    """Return what takes headers away before any filter sees them."""
-    mutations = [HeaderMutation(remove=name) for name in names]
+def _at_first() -> TypedExtensionConfig:
+    """Return what happens to headers before any filter sees them: forged ones go, JA4 comes."""
+    ja4 = HeaderValueOption(
+        header=HeaderValue(key=JA4, value="%TLS_JA4_FINGERPRINT%"),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    forged = [HeaderMutation(remove=name) for name in (HEADER, JA4)]
+    mutations = [*forged, HeaderMutation(append=ja4)]
     return TypedExtensionConfig(
         name="envoy.http.early_header_mutation.header_mutation",
         typed_config=packed(EarlyMutation(mutations=mutations)),
+    )
+
+
+def _inspector() -> ListenerFilter:
+    """Return what fingerprints a customer's TLS handshake."""
+    inspector = TlsInspector(enable_ja4_fingerprinting=BoolValue(value=True))
+    return ListenerFilter(
+        name="envoy.filters.listener.tls_inspector", typed_config=packed(inspector)
     )
 
 

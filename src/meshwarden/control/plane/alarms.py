@@ -70,6 +70,14 @@ class Alarms:
         """Tell that requests were refused because nobody could decide them."""
         self._raise("authorizer.unavailable", service, sentence)
 
+    def edge_certificate(self, service: str, why: str) -> None:
+        """Tell that an edge goes on showing a certificate that its files have no longer."""
+        self._raise(
+            "edge.certificate",
+            service,
+            f"The edge of {service} goes on with its last good certificate: {why}",
+        )
+
     def no_lists(self) -> None:
         """Tell that revocation does not reach handshakes."""
         self._raise(

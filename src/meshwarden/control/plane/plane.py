@@ -33,6 +33,7 @@ from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.alarms import Alarms
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.drift import Enforcement
+from meshwarden.control.plane.edges import Edges, open_edges
 from meshwarden.control.plane.enforcing import Enforcer
 from meshwarden.control.plane.identities import Identities
 from meshwarden.control.plane.losses import watch_losses, watch_undecided
@@ -111,6 +112,7 @@ class ControlPlane:
     enforcement: Enforcement = field(init=False)
     _alarms: Alarms = field(init=False)
     _server: DiscoveryServer = field(init=False)
+    _edges: Edges = field(init=False)
 
     def __post_init__(self) -> None:
         self._alarms = Alarms(
@@ -160,6 +162,7 @@ class ControlPlane:
             superseded=Superseded(mark=severing.mark),
             show_workloads=self._show_workloads,
         )
+        self._edges = open_edges(self.mesh, self._alarms.edge_certificate)
         self.publisher = Publisher(
             mesh=self.mesh,
             layout=self.layout,
@@ -173,6 +176,7 @@ class ControlPlane:
             replaced=self._replaced,
             verification=self._verification,
             access=self._access,
+            shown=self._edges.secret,
             isolated=self.quarantine.services,
             awaited=self.quarantine.awaited,
             throttled=self.throttling.rates,
@@ -312,6 +316,8 @@ class ControlPlane:
             await asyncio.sleep(LOOK_S)
             self.teller.retry()
             self.identities.look()
+            for name in await asyncio.to_thread(self._edges.look):
+                self.publisher.show(name)
             await self.rotation.look()
             self.enforcer.look()
 

@@ -56,6 +56,7 @@ class Publisher:
         federated: the roots of other trust domains now.
         verification: what tokens are verified with now; None where the mesh has no token service.
         access: what the edge of a service lets in; None: its service decides.
+        shown: what the edge of a service shows customers; None: it listens in the clear.
         certified: told when every service of a new policy has a certificate.
         replaced: told each policy that has come into force.
         isolated: the services in quarantine.
@@ -76,6 +77,7 @@ class Publisher:
     replaced: Callable[[Published], None]
     verification: Callable[[], Verification | None] = lambda: None
     access: Callable[[str], EdgeAccess | None] = lambda _: None
+    shown: Callable[[str], Secret | None] = lambda _: None
     isolated: Callable[[], frozenset[str]] = frozenset
     awaited: Callable[[], frozenset[str]] = frozenset
     throttled: Callable[[], Mapping[str, int]] = dict
@@ -142,6 +144,12 @@ class Publisher:
         for name in self.mesh.services:
             if self.published.sidecars[name].verifies_tokens:
                 self.server.update(name, FILTERS, resource.name, resource)
+
+    def show(self, name: str) -> None:
+        """Tell an edge the certificate that it shows customers now."""
+        secret = self.shown(name)
+        if secret is not None:
+            self.server.update(name, SECRETS, secret.name, secret)
 
     def open_edges(self) -> None:
         """Tell the edges what they let in now."""
@@ -224,6 +232,7 @@ class Publisher:
             federated=self.federated(),
             verification=self.verification(),
             routes=self._routes(name),
+            edge=self.shown(name),
         )
         self.server.publish(name, snapshot)
 

@@ -88,7 +88,7 @@ def render_entered(entered: Entered) -> CheckResponse:
         status=Status(code=code_pb2.OK),
         ok_response=OkHttpResponse(
             headers=[_header(HEADER, entered.token.reveal())],
-            headers_to_remove=["authorization", JA4],
+            headers_to_remove=["authorization"],
         ),
     )
     answer.dynamic_metadata.update({TRANSACTION: entered.transaction})
@@ -167,7 +167,7 @@ def _context(headers: Mapping[str, str], route: Mapping[str, str]) -> dict[str, 
         "req_ip": client_address(headers.get("x-forwarded-for", ""), int(route.get(HOPS, "0"))),
         "user_agent": headers.get("user-agent", "")[:_MAX_AGENT],
         "client_hints": "; ".join(hint for hint in hints if hint)[:_MAX_HINTS],
-        "ja4": headers.get(JA4, ""),
+        "ja4": headers.get(JA4, "").removeprefix("-"),  # what Envoy writes where there is none
     }
     return {name: value for name, value in found.items() if value}
 

@@ -67,7 +67,7 @@ def build_edge_routes(access: EdgeAccess | None) -> RouteConfiguration:
     return RouteConfiguration(
         name=EDGE,
         virtual_hosts=[routes.VirtualHost(name=EDGE, domains=["*"], routes=found)],
-        request_headers_to_remove=[accesslog.CALL_HEADER],
+        request_headers_to_remove=[accesslog.CALL_HEADER, codec.JA4],
         validate_clusters=BoolValue(value=False),
     )
 
