@@ -18,9 +18,10 @@ import httpx
 import yaml
 
 from meshwarden.adapters.clock import SystemClock
-from meshwarden.adapters.yaml import parse_document
+from meshwarden.adapters.yaml import load_document, parse_document
 from meshwarden.console.token_api import TokenApi
 from meshwarden.console.unix import served
+from meshwarden.control.plane.authorizing import Authorizer
 from meshwarden.control.tokens.opening import open_tokens
 from meshwarden.kernel import Call, SpiffeId
 from meshwarden.lab.agreement import normalize_route
@@ -33,7 +34,10 @@ from meshwarden.lab.mesh import (
     render_tokens,
 )
 from meshwarden.lab.synthesize import load_identities
+from meshwarden.policy import PathPattern, parse_policy
 from meshwarden.tokens import parse_token_policy
+from meshwarden.tokens.challenge import Refusal
+from meshwarden.tokens.edge import EdgeRequest, parse_body
 
 CUSTOMERS_COUNT = 300
 SEED = "e2e"
@@ -50,6 +54,7 @@ class PlainBank:
     calls: list[Call] = field(default_factory=list)
     base_url: str = ""
     card_network_port: int = 0
+    authorizer: Authorizer | None = None
 
     async def proxy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass one request to the service that its URL names, record it, hang up."""
@@ -62,6 +67,12 @@ class PlainBank:
             host, path = "gateway", target
             if not source:  # as the edge's sidecar says
                 headers["x-forwarded-for"] = "127.0.0.1"
+                refused = await self.enter(method, target, headers, body)
+                if refused is not None:
+                    writer.write(refused)
+                    self.record(source, host, method, path, refused, len(body), begin_ns)
+                    writer.close()
+                    return
             if target.startswith("http://"):
                 host, _, path = target.removeprefix("http://").partition("/")
                 path = f"/{path}"
@@ -73,23 +84,66 @@ class PlainBank:
             answer = await far_reader.read(-1)
             far_writer.close()
             writer.write(answer)
-            answer_head, _, answer_body = answer.partition(b"\r\n\r\n")
-            self.calls.append(
-                Call(
-                    time=begin_ns,
-                    source=IDENTITIES.get(source, CUSTOMERS),
-                    destination=IDENTITIES.get(host, f"external:{host}"),
-                    protocol="http",
-                    method=method,
-                    route=normalize_route(path),
-                    status=int(answer_head.split(b" ", 2)[1]),
-                    request_bytes=len(body),
-                    response_bytes=len(answer_body),
-                    duration=time.time_ns() - begin_ns,
-                    reporter="destination",
-                )
-            )
+            self.record(source, host, method, path, answer, len(body), begin_ns)
         writer.close()
+
+    def record(
+        self,
+        source: str,
+        host: str,
+        method: str,
+        path: str,
+        answer: bytes,
+        length: int,
+        begin_ns: int,
+    ) -> None:
+        answer_head, _, answer_body = answer.partition(b"\r\n\r\n")
+        self.calls.append(
+            Call(
+                time=begin_ns,
+                source=IDENTITIES.get(source, CUSTOMERS),
+                destination=IDENTITIES.get(host, f"external:{host}"),
+                protocol="http",
+                method=method,
+                route=normalize_route(path),
+                status=int(answer_head.split(b" ", 2)[1]),
+                request_bytes=length,
+                response_bytes=len(answer_body),
+                duration=time.time_ns() - begin_ns,
+                reporter="destination",
+            )
+        )
+
+    async def enter(
+        self, method: str, target: str, headers: dict[str, str], body: bytes
+    ) -> bytes | None:
+        """Do as the edge's sidecar: let the request in with a token, or return the refusal."""
+        assert self.authorizer is not None
+        identity = SpiffeId.parse(IDENTITIES["gateway"])
+        access = self.authorizer.service.policy.edges[identity]
+        path = target.partition("?")[0]
+        if any(PathPattern.parse(text).matches(path) for text in access.open):
+            return None
+        [route] = [
+            one
+            for one in access.routes
+            if method in (one.methods or ())
+            and any(PathPattern.parse(text).matches(path) for text in one.paths)
+        ]
+        details = parse_body(body, route.body)
+        assert isinstance(details, dict)
+        context = {"user_agent": headers.get("user-agent", ""), "req_ip": "127.0.0.1"}
+        context["client_hints"] = headers.get("x-installation", "")
+        bearer = headers.pop("authorization", None)
+        asked = EdgeRequest(
+            authorization=bearer, scopes=route.scopes, context=context, details=details
+        )
+        found = await self.authorizer.enter(asked, identity)
+        if isinstance(found, Refusal):
+            head = f"HTTP/1.1 {found.status} Refused\r\nwww-authenticate: {found.challenge}\r\n"
+            return f"{head}content-length: {len(found.body)}\r\nconnection: close\r\n\r\n{found.body}".encode()
+        headers["txn-token"] = found.token.reveal()
+        return None
 
     async def connect(self, host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if host == CARD_NETWORK_HOST:
@@ -191,6 +245,8 @@ async def token_service(bank: PlainBank, edge_port: int) -> AsyncIterator[None]:
             policy, bank.directory / "tokens.sqlite", clock=SystemClock(),
             draw=lambda: os.urandom(16).hex(), client=client, secret=os.urandom(32),
         )  # fmt: skip
+        access = parse_policy(load_document(ACCESS_POLICY))
+        bank.authorizer = Authorizer(service=service, policy=lambda: access)
         socket = bank.sockets[TOKEN_SERVICE]
         async with service.running(), served(TokenApi(service), socket, mode=0o600):
             yield

@@ -31,6 +31,7 @@ from meshwarden.policy import (
 )
 from meshwarden.policy.match import misses
 from meshwarden.policy.targets.envoy import compile_http_filter, compile_network_filter
+from meshwarden.policy.targets.envoy.token_metadata import ONCE
 
 POLICIES = 90
 REQUESTS = 70
@@ -102,7 +103,7 @@ def _disagreements(
         allowed = decision.allowed and not (token and token.refused)
         agree = (answer.status == 200) == allowed
         if agree and allowed:  # and the rule it names is one that allows
-            named = rules.get(answer.rule or "")
+            named = rules.get((answer.rule or "").removesuffix(ONCE))
             agree = named is not None and not misses(named, request, claims)
         yield Asked(request, token, allowed), None if agree else (answer, decision)
     for _ in range(ODD_REQUESTS):

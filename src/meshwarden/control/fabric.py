@@ -79,12 +79,13 @@ def compile_filters(
 ) -> Filters:
     """Return the compiled policy of one service, while the services `isolated` are in quarantine.
 
-    It has a filter for each port that the service accepts without them, so that one whose callers
-    are all in quarantine refuses everybody.
+    A mesh without a token service has no rule with a token; the sidecars of any other have the
+    filter that enforces single use. There is a filter for each port that the service accepts
+    without those in quarantine, so that one whose callers are all there refuses everybody.
     """
     rest = isolate(policy, isolated)
     return Filters(
-        http=compile_http_filter(rest, service),
+        http=compile_http_filter(rest, service, single_use_enforced=True),
         tcp={
             port: compile_network_filter(rest, service, port)
             for port in policy.services[service].tcp_ports
@@ -120,6 +121,7 @@ def _sidecar(
         inbound=Endpoint(address=host, port=layout.address(name).port) if takes_requests else None,
         outbound=Endpoint(address=proxy.host, port=proxy.port),
         edge=_edge(service, layout),
+        edge_tls=service.edge_certificate is not None,
         application=application,
         tcp=_tcp(policy, service, layout, application) if application else (),
         callees=tuple(_callees(name, policy, layout, accepting)),
@@ -130,6 +132,7 @@ def _sidecar(
         redirected=Endpoint(address=proxy.host, port=REDIRECTED_PORT) if layout.isolated else None,
         federated=foreign_ends(policy, service, layout).get(None) if takes_requests else None,
         verifies_tokens=bool(takes_requests and mesh.tokens),
+        authorizer=_authorizer(service, layout) if mesh.tokens else None,
     )
 
 
@@ -167,6 +170,10 @@ def _edge(service: MeshService, layout: Layout) -> Endpoint | None:
     if layout.isolated:
         return Endpoint(address=str(layout.edge_socket(service.name)))
     return Endpoint(address="127.0.0.1", port=service.edge)
+
+
+def _authorizer(service: MeshService, layout: Layout) -> Endpoint:
+    return Endpoint(address=str(layout.authorizer_socket(service.name)))
 
 
 def _application(service: MeshService, layout: Layout) -> Endpoint | None:

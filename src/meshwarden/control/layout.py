@@ -274,6 +274,10 @@ class Layout:
         """Where the control plane configures this sidecar."""
         return self.service_run_dir(name) / "xds.sock"
 
+    def authorizer_socket(self, name: str) -> Path:
+        """Where this sidecar asks for what takes live state to decide."""
+        return self.service_run_dir(name) / "authz.sock"
+
     def admin_socket(self, name: str) -> Path:
         """The sidecar's administration interface."""
         return self.own_dir(name) / "admin"

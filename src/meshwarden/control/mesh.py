@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from meshwarden.control.edge_certificate import EdgeCertificate, parse_edge
 from meshwarden.control.federation import (
     EndpointSettings,
     FederatedDomain,
@@ -88,7 +89,8 @@ class MeshService:
         environment: variables on top of those that `meshwarden up` itself was given.
         directory: its working directory, absolute.
         user: the account it runs as; None: the one that runs meshwarden.
-        edge: port of 127.0.0.1 on which its sidecar takes traffic from outside, plain HTTP.
+        edge: port of 127.0.0.1 on which its sidecar takes traffic from outside.
+        edge_certificate: what it shows there; None: it listens in the clear.
         partners: where callers of other trust domains arrive, by `tcp` port; None: their requests.
         start_timeout_s: seconds from its start by which it must be healthy.
         limits: what it may use, where the mesh is isolated.
@@ -106,6 +108,7 @@ class MeshService:
     directory: Path
     user: str | None = None
     edge: int | None = None
+    edge_certificate: EdgeCertificate | None = None
     partners: Mapping[int | None, Address] = field(default_factory=dict)
     start_timeout_s: float = DEFAULT_START_TIMEOUT_S
     limits: ServiceLimits = field(default_factory=ServiceLimits)
@@ -284,14 +287,14 @@ def _service(name: str, node: Node, directory: Path) -> MeshService:
         node.refuse("mesh.name", f"the name {name!r} is taken by meshwarden itself")
     fields = node.fields(required=["command"], optional=_KEYS)
     socket, port = _listening(node, fields)
-    edge = fields.get("edge")
+    edge, certificate = parse_edge(fields.get("edge"), directory)
     health = fields.get("health")
     after = fields.get("after")
     timeout = fields.get("start_timeout_s")
     user = fields.get("user")
     below = fields.get("directory")
     partners = fields.get("partners")
-    if not socket and port is None and (given := edge or health or partners):
+    if not socket and port is None and (given := fields.get("edge") or health or partners):
         given.refuse(
             "mesh.listens_nowhere",
             f"{name!r} listens nowhere, so it can have neither health nor edge nor partners",
@@ -307,7 +310,8 @@ def _service(name: str, node: Node, directory: Path) -> MeshService:
         environment=_environment(fields.get("environment"), port=port),
         directory=directory / _plain(below) if below else directory,
         user=None if user is None else _plain(user),
-        edge=None if edge is None else edge.integer(1, 65535),
+        edge=edge,
+        edge_certificate=certificate,
         partners={
             port: Address(host=host, port=number)
             for port, (host, number) in parse_partners(partners, _host_and_port).items()

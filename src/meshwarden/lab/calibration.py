@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from meshwarden.kernel import InputError
 from meshwarden.lab.agreement import hop_keys
-from meshwarden.lab.callgraph import COURSES, KEYS_HOP, TOKEN_KEYS_HOP, Hop
+from meshwarden.lab.callgraph import COURSES, KEYS_HOP, Hop
 from meshwarden.lab.customers import Floats, Ints
 
 DEFAULT: Final = Path(__file__).parent / "calibration.json"
@@ -90,9 +90,9 @@ def load_calibration(path: Path = DEFAULT) -> dict[str, HopSizes]:
 
 def _all_hops() -> dict[str, Hop]:
     """Return every hop of the graph by its key; of equal keys the one that causes least."""
-    found: dict[str, Hop] = {KEYS_HOP.key: KEYS_HOP}
+    found: dict[str, Hop] = {}
     waiting = [hop for courses in COURSES.values() for course in courses for hop in course]
-    waiting.append(TOKEN_KEYS_HOP)
+    waiting.append(KEYS_HOP)
     while waiting:
         hop = waiting.pop()
         known = found.get(hop.key)

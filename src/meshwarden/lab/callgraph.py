@@ -33,11 +33,6 @@ class Hop:
         return f"{self.source} {self.destination} {self.method} {self.route} {self.status}"
 
 
-def _token(source: str) -> Hop:
-    """Return the request for a transaction token: an exchange, or a replacement."""
-    return Hop(source, TOKEN_SERVICE, "POST", "/token", 200)
-
-
 def _edge(method: str, route: str, status: int, *causes: Hop) -> Hop:
     return Hop(CUSTOMERS, "gateway", method, route, status, causes)
 
@@ -73,7 +68,7 @@ def _transfer(*, large: bool, blocked: bool) -> tuple[Hop, ...]:
     status = 422 if blocked else 201
     causes = checks if blocked else (*checks, *_BOOKING, _message("payments"))
     inner = Hop("gateway", "payments", "POST", "/v1/transfers", status, causes)
-    return (_edge("POST", "/v1/transfers", status, _token("gateway"), inner),)
+    return (_edge("POST", "/v1/transfers", status, inner),)
 
 
 def _card_payment(*, declined: bool) -> tuple[Hop, ...]:
@@ -82,7 +77,7 @@ def _card_payment(*, declined: bool) -> tuple[Hop, ...]:
     if not declined:
         causes = (*causes, *_BOOKING, _message("payments"))
     inner = Hop("gateway", "payments", "POST", "/v1/card-payments", 201, causes)
-    return (_edge("POST", "/v1/card-payments", 201, _token("gateway"), inner),)
+    return (_edge("POST", "/v1/card-payments", 201, inner),)
 
 
 def _credit(*, approved: bool) -> tuple[Hop, ...]:
@@ -95,20 +90,22 @@ def _credit(*, approved: bool) -> tuple[Hop, ...]:
         _message("scoring"),
     )
     inner = Hop("gateway", "scoring", "POST", "/v1/applications", 201, causes)
-    return (_edge("POST", "/v1/credit-applications", 201, _token("gateway"), inner),)
+    return (_edge("POST", "/v1/credit-applications", 201, inner),)
 
 
 def _of_account(what: str, inner: Hop) -> tuple[Hop, ...]:
     route = f"/v1/accounts/{{}}/{what}"
     read = Hop("gateway", "accounts", "GET", route, 200, (inner,))
-    return (_edge("GET", route, 200, _token("gateway"), read),)
+    return (_edge("GET", route, 200, read),)
 
 
 _OWNERSHIP: Final = Hop("payments", "accounts", "GET", "/v1/accounts/{}", 200)
-_BOOKING: Final = (_token("payments"), Hop("payments", "ledger", "POST", "/v1/transfers", 201))
-KEYS_HOP: Final = Hop("gateway", "idp", "GET", "/jwks", 200)
+_BOOKING: Final = (
+    Hop("payments", TOKEN_SERVICE, "POST", "/token", 200),  # for a token in its own name
+    Hop("payments", "ledger", "POST", "/v1/transfers", 201),
+)
 # The token service is no customer, but comes in by the same door: the identity provider's keys.
-TOKEN_KEYS_HOP: Final = _identity("GET", "/jwks", 200)
+KEYS_HOP: Final = _identity("GET", "/jwks", 200)
 
 # Per kind of action, the courses that it can take, by number; `synthesize` picks one per action.
 COURSES: Final[dict[Kind, tuple[tuple[Hop, ...], ...]]] = {
@@ -119,7 +116,6 @@ COURSES: Final[dict[Kind, tuple[tuple[Hop, ...], ...]]] = {
                 "GET",
                 "/v1/accounts",
                 200,
-                _token("gateway"),
                 Hop("gateway", "accounts", "GET", "/v1/customers/{}/accounts", 200),
             ),
         ),

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshwarden.kernel import EXTERNAL
 from meshwarden.lab.agreement import party_name
 
 
@@ -26,5 +27,7 @@ def chain_of_a_transfer(calls: pa.Table, ledger: str) -> tuple[str, ...]:
 
 
 def _hop(row: dict[str, str]) -> str:
-    ends = f"{party_name(row['source'])} -> {party_name(row['destination'])}"
+    source = row["source"]
+    caller = "customer" if source.startswith(EXTERNAL) else party_name(source)
+    ends = f"{caller} -> {party_name(row['destination'])}"
     return f"{ends} {row['method']} {row['route']}"

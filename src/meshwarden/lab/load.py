@@ -20,7 +20,7 @@ from meshwarden.lab.bank.directory import CURRENCY, MERCHANTS, SANCTIONED, Custo
 from meshwarden.lab.bank.service import now_s
 from meshwarden.lab.bank.totp import STEP_S, code_at
 from meshwarden.lab.customers import Action, CustomerModel, Kind
-from meshwarden.lab.sign_in import FailedError, expect, sign_in
+from meshwarden.lab.sign_in import FailedError, device_headers, expect, sign_in
 
 _REFUSALS: Final = frozenset({409, 422})
 _SESSIONS_KEPT: Final = 10_000
@@ -236,7 +236,7 @@ class Load:
         data: dict[str, str] | None = None, json: dict[str, Any] | None = None,
     ) -> httpx.Response:  # fmt: skip
         self.report.requests += 1
-        headers = {"user-agent": self._model.user_agent(action.customer, action.device)}
+        headers = device_headers(self._model.user_agent(action.customer, action.device))
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         return await self._client.request(method, path, headers=headers, data=data, json=json)

@@ -70,7 +70,6 @@ def render_mesh(
         "ledger": population,
         "aml": {},
         "idp": population | issuer,
-        "gateway": issuer | TOKENS,
         "payments": TOKENS,
     }
     services: dict[str, dict[str, object]] = {}

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -13,6 +14,16 @@ from meshwarden.lab.bank.directory import Customer
 
 Send = Callable[[str, str, dict[str, str] | None], Awaitable[httpx.Response]]
 """Sends method, path and form of one device to the edge."""
+
+
+_INSTALLATION = re.compile(r"d[0-9]{6}-[0-9]")
+
+
+def device_headers(user_agent: str) -> dict[str, str]:
+    """Return what a device sends with each request: the bank's app names its installation, too."""
+    last = user_agent.rpartition(" ")[2]
+    named = {"x-installation": last} if _INSTALLATION.fullmatch(last) else {}
+    return {"user-agent": user_agent, **named}
 
 
 class FailedError(Exception):

@@ -22,7 +22,7 @@ import httpx
 from meshwarden.lab.bank.directory import CURRENCY, HOME, Customer, Directory
 from meshwarden.lab.bank.totp import STEP_S, code_at
 from meshwarden.lab.customers import CustomerModel
-from meshwarden.lab.sign_in import FailedError, expect, sign_in
+from meshwarden.lab.sign_in import FailedError, device_headers, expect, sign_in
 
 WITHIN_S: Final = 10.0
 _HABITS: Final = 12
@@ -70,7 +70,7 @@ class _Device:
         self, method: str, path: str, data: dict[str, str] | None = None, *,
         token: str | None = None, json: dict[str, object] | None = None,
     ) -> httpx.Response:  # fmt: skip
-        headers = {"user-agent": self.user_agent}
+        headers = device_headers(self.user_agent)
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         return await self.client.request(method, path, data=data, json=json, headers=headers)

@@ -25,12 +25,11 @@ from meshwarden.lab.bank.directory import HOME
 from meshwarden.lab.bank.rules import (
     INCOMES,
     INSTALMENT_SHARE,
-    KEYS_LIFE_S,
     QUERIES_PER_CONNECTION,
     STEP_UP_MINOR,
 )
 from meshwarden.lab.calibration import HopSizes, draw, load_calibration
-from meshwarden.lab.callgraph import COURSES, CUSTOMERS, KEYS_HOP, TOKEN_KEYS_HOP, Hop
+from meshwarden.lab.callgraph import COURSES, CUSTOMERS, KEYS_HOP, Hop
 from meshwarden.lab.customers import Bools, Ints, Kind, Timeline
 from meshwarden.lab.mesh import ACCESS_POLICY
 from meshwarden.policy import AccessPolicy, HttpRequest, decide, parse_policy
@@ -101,9 +100,8 @@ def synthesize(
                 signed_in[session] = end
     if len(timeline):
         span_ns = int(at_ns.max()) - begin_ns
-        for hop, life_s in ((KEYS_HOP, KEYS_LIFE_S), (TOKEN_KEYS_HOP, int(REFRESH_S))):
-            fetched = begin_ns + np.arange(0, span_ns + 1, life_s * _NS)
-            _write(columns, hop, fetched, np.full(len(fetched), _NO_ACTION), sizes, chance)
+        fetched = begin_ns + np.arange(0, span_ns + 1, int(REFRESH_S) * _NS)
+        _write(columns, KEYS_HOP, fetched, np.full(len(fetched), _NO_ACTION), sizes, chance)
     given = _bindings(columns, timeline) if sessions else {}
     identities = load_identities(policy)
     given["rule"] = _names(_rules(columns.hops, policy), columns.rows)

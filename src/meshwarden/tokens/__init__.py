@@ -3,7 +3,8 @@
 - `model`: unverified, verified and issued tokens, claims. `errors`: refusals of both kinds.
 - `jws`, `jwks`, `keys`: signatures, JWK Sets, the keys that sign, in rotation.
 - `verify`: the validator of transaction tokens. `subject`: the tokens that are exchanged for one.
-- `policy`, `parse_policy`: who may ask for what. `request`: the form. `exchange`: the step.
+- `policy`, `parse_policy`: who may ask for what. `edge`, `parse_edge`: what is let in from outside;
+  `challenge`: what who is not let in is told. `request`: the form. `exchange`: the step.
 - `issue`: signs. `chain`: who asked for which token of a transaction. `times`: iat, exp, nbf.
 - `revocation`: sessions, subjects, transactions. `presentation`: who presented which token.
 - `risk`: how likely it is not the subject. `signals`: Shared Signals, in and out.

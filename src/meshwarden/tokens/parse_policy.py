@@ -11,6 +11,7 @@ from meshwarden.kernel.document import Fields
 from meshwarden.tokens.jws import ALGORITHMS
 from meshwarden.tokens.keys import ALGORITHM
 from meshwarden.tokens.model import LIFETIME_S, MAX_LIFETIME_S, MIN_LIFETIME_S
+from meshwarden.tokens.parse_edge import parse_edges
 from meshwarden.tokens.policy import CONTEXT, Grant, Issuer, ScopeRule, TokenPolicy
 from meshwarden.tokens.risk.model import RiskSettings
 
@@ -35,27 +36,29 @@ def parse_token_policy(
     """
     top = document.fields(
         required=["apiVersion", "issuer", "scopes", "clients"],
-        optional=["issuers", "lifetime_s", "algorithm", "assurance", "context", "risk"],
+        optional=["issuers", "lifetime_s", "algorithm", "assurance", "context", "risk", "edge"],
     )
     if top["apiVersion"].value != API_VERSION:
         top["apiVersion"].refuse(
             "tokens.version", "unknown apiVersion", hint=f"write {API_VERSION}"
         )
     assurance, life, risk = top.get("assurance"), top.get("lifetime_s"), top.get("risk")
-    context, issuers = top.get("context"), top.get("issuers")
+    context, issuers, edge = top.get("context"), top.get("issuers"), top.get("edge")
     levels = () if assurance is None else tuple(assurance.texts())
     scopes = {key: _scope(key, node) for key, node in top["scopes"].mapping().items()}
+    clients = _clients(top["clients"], scopes, services)
     return TokenPolicy(
         trust_domain=trust_domain,
         issuer=_url(top["issuer"]),
         scopes=scopes,
-        clients=_clients(top["clients"], scopes, services),
+        clients=clients,
         issuers={} if issuers is None else _issuers(issuers),
         lifetime_s=life.integer(MIN_LIFETIME_S, MAX_LIFETIME_S) if life else LIFETIME_S,
         algorithm=_algorithm(top.get("algorithm")),
         assurance=levels,
         context=CONTEXT if context is None else tuple(context.texts()),
         risk=None if risk is None else _risk(risk),
+        edges={} if edge is None else parse_edges(edge.mapping(), clients, services),
     )
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from meshwarden.kernel import SpiffeId
+from meshwarden.tokens.edge import EdgeAccess
 from meshwarden.tokens.jws import ALGORITHMS
 from meshwarden.tokens.keys import ALGORITHM
 from meshwarden.tokens.model import LIFETIME_S
@@ -92,6 +93,7 @@ class TokenPolicy:
         assurance: levels of `acr`, the weakest first.
         context: members of the requester's context that go into `rctx`.
         risk: how the risk of a request is judged; None: it is not.
+        edges: what each edge lets in; of one that is not here its service decides.
     """
 
     trust_domain: str
@@ -104,9 +106,10 @@ class TokenPolicy:
     assurance: tuple[str, ...] = ()
     context: tuple[str, ...] = CONTEXT
     risk: RiskSettings | None = None
+    edges: Mapping[SpiffeId, EdgeAccess] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("scopes", "clients", "issuers"):
+        for name in ("scopes", "clients", "issuers", "edges"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def satisfies(self, acr: str | None, wanted: str | None) -> bool:

@@ -15,8 +15,11 @@ UNUSED = {("gateway", "idp", "GET", "/.well-known/openid-configuration")}
 
 
 def all_hops() -> set[Hop]:
-    found: set[Hop] = {KEYS_HOP}
-    waiting = [hop for courses in COURSES.values() for course in courses for hop in course]
+    found: set[Hop] = set()
+    waiting = [
+        KEYS_HOP,
+        *(hop for courses in COURSES.values() for course in courses for hop in course),
+    ]
     while waiting:
         hop = waiting.pop()
         found.add(hop)

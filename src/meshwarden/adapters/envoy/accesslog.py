@@ -87,7 +87,9 @@ def edge_http(path: str) -> AccessLog:
     """Return the log of requests from outside the mesh (HTTP connection manager of an edge)."""
     rule = "%DYNAMIC_METADATA(envoy.filters.http.rbac:enforced_effective_policy_id)%"
     # Whoever the border announced, where the connection itself comes from the border.
-    return _log(path, Kind.EDGE, _HTTP | {"rule": rule, "remote": "%DOWNSTREAM_REMOTE_ADDRESS%"})
+    remote = {"remote": "%DOWNSTREAM_REMOTE_ADDRESS%"}
+    entered = {"txn": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:txn)%"}
+    return _log(path, Kind.EDGE, _HTTP | {"rule": rule} | remote | entered)
 
 
 def outbound_http(path: str) -> AccessLog:

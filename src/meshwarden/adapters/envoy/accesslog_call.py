@@ -152,6 +152,7 @@ def _edge(entry: Entry, owner: str, naming: Naming) -> Report:
             denied=denied,
             rule=rule,
             mtls=False,
+            transaction=entry.transaction,
             reporter="destination",
             **_http(entry, owner, rule, naming),
         ),

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from meshwarden.adapters.envoy.accesslog import Kind
 from meshwarden.kernel import InputError
+from meshwarden.policy.targets.envoy.token_metadata import ONCE
 
 MAX_LINE_BYTES: Final = 64 * 1024
 _MAX_TEXT: Final = 8192
@@ -113,7 +114,7 @@ def _entry(found: Mapping[str, object]) -> Entry:
         authority=_text(found, "authority"),
         destination=_text(found, "to"),
         refusal=_text(found, "why"),
-        rule=_text(found, "rule"),
+        rule=_rule(found),
         port=_port(found),
         upstream_failure=_text(found, "ufail"),
         upstream_local=_text(found, "ulocal"),
@@ -134,6 +135,11 @@ def _text(found: Mapping[str, object], name: str) -> str | None:
         _refuse(f"{name} is longer than {_MAX_TEXT} characters")
     # A lone surrogate (an escape such as \ud800) cannot be stored; what it stood for is unknown.
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _rule(found: Mapping[str, object]) -> str | None:
+    rule = _text(found, "rule")
+    return None if rule is None else rule.removesuffix(ONCE)
 
 
 def _number(found: Mapping[str, object], name: str, most: int = _INT64) -> int | None:

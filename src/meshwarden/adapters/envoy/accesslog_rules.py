@@ -2,7 +2,8 @@
 
 Names of our own: `default-deny` where no rule allows it, `tls:<why>` for handshakes, `egress:<why>`
 and `http:malformed` for refusals by the sidecar itself, `containment:<why>` for what is cut off in
-spite of policy, `token` and `authorizer` for their filters.
+spite of policy, `token` for a wrong one and `token:once` for one that was used before, `authorizer`
+and `authorizer:unavailable` at the edge.
 Any other rule is the policy's.
 """
 
@@ -44,11 +45,21 @@ def callee_decision(entry: Entry) -> tuple[bool, str | None]:
         return True, DEFAULT_DENY if rule == _NO_MATCH else rule
     if details.startswith("jwt_authn_access_denied"):
         return True, "token"
-    if details.startswith("ext_authz_denied"):
-        return True, "authorizer"
+    if details.startswith("ext_authz_"):
+        return True, _not_authorized(entry, details)
+    if entry.kind is Kind.EDGE and details == "direct_response":
+        return True, "edge:not-listed"
+    if details == "step_up_inside":
+        return True, "authorizer:step-up"
     if details.startswith(_MALFORMED):
         return True, "http:malformed"
     return False, None if entry.rule == _NO_MATCH else entry.rule
+
+
+def _not_authorized(entry: Entry, details: str) -> str:
+    if details.startswith("ext_authz_error"):
+        return "authorizer:unavailable"
+    return "authorizer" if entry.kind is Kind.EDGE else "token:once"
 
 
 def caller_refusal(entry: Entry) -> tuple[bool, str | None]:

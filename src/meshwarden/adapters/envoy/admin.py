@@ -53,6 +53,18 @@ def failed_log_writes(admin: Path) -> int:
     return int(count)
 
 
+def undecided_requests(admin: Path) -> int:
+    """Return how many requests the sidecar refused since it started for want of a decision.
+
+    DependencyError as `ask`.
+    """
+    body = ask(admin, "GET", "/stats?filter=^http\\..*\\.ext_authz\\.error$").decode(
+        "ascii", "replace"
+    )
+    counts = [line.rpartition(":")[2].strip() for line in body.splitlines()]
+    return sum(int(count) for count in counts if count.isdigit())
+
+
 def octets_carried(admin: Path, prefix: str) -> int:
     """Return the octets that the border has sent on over the passages that begin with `prefix`.
 

@@ -13,6 +13,9 @@ from meshwarden.kernel import ConfigError
 _H2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _API = "type.googleapis.com/"
 MAX_CONNECTIONS = 50_000
+_RUNTIME = {"re2.max_program_size.error_level": 100_000}
+"""Route tables come from the control plane alone; a clean path is an expression of size 200, and
+Envoy takes 100 unless told."""
 
 
 def find_envoy() -> Path:
@@ -51,6 +54,7 @@ def render_bootstrap(*, node: str, xds_socket: Path, admin_socket: Path) -> dict
             "cds_config": ads,
         },
         "static_resources": {"clusters": [_xds_cluster(xds_socket)]},
+        "layered_runtime": {"layers": [{"name": "own", "static_layer": _RUNTIME}]},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
         "overload_manager": {
             "resource_monitors": [

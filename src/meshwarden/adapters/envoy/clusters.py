@@ -22,6 +22,7 @@ from envoy.type.v3.percent_pb2 import Percent
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value
 
+from meshwarden.adapters.envoy.authorizer.filters import authorizer_cluster
 from meshwarden.adapters.envoy.containment import Containment, endpoint_metadata
 from meshwarden.adapters.envoy.model import Callee, Endpoint, Outside, Sidecar
 from meshwarden.adapters.envoy.tls import (
@@ -69,6 +70,8 @@ def build_clusters(sidecar: Sidecar) -> dict[str, Cluster]:
     source = sidecar.source or sidecar.outbound.address
     found += [_callee(callee, source) for callee in sidecar.callees]
     found += [_outside(host) for host in sidecar.outside]
+    if sidecar.authorizer:
+        found.append(authorizer_cluster(sidecar.authorizer))
     return {cluster.name: cluster for cluster in found}
 
 

@@ -10,19 +10,24 @@
   to a listed outside host (also by CONNECT, end to end). Any other host is refused here.
 - `outbound/<service>/<port>`: the service's own connections.
 - `redirected`: what an isolated service sent elsewhere, see `redirected`.
-- `edge`: plain HTTP from outside; authentication is the service's. No transaction token gets in.
+- `edge`: from outside, in the clear or over TLS with the user's own certificate. What is let in is
+  said by `authorizer.edge_routes`, and where these say nothing by the service. No transaction token
+  gets in but the one that the edge asks for.
   Over a Unix socket (isolated) the border announces the client's address.
 
 What is contained (`containment`) is cut off before policy is asked. Requests in flight and
 connections are bounded in time, so that neither outlives for long the certificate that began it.
 """
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
+from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation
 from envoy.config.core.v3.base_pb2 import (
     DataSource,
+    HeaderValue,
+    HeaderValueOption,
     TransportSocket,
 )
 from envoy.config.core.v3.config_source_pb2 import ExtensionConfigSource
@@ -38,6 +43,7 @@ from envoy.config.route.v3 import route_components_pb2 as routes
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import ProxyProtocol
+from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm,
 )
@@ -45,11 +51,23 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import (
     TcpProxy,
     UpstreamConnectMode,
 )
+from envoy.extensions.http.early_header_mutation.header_mutation.v3.header_mutation_pb2 import (
+    HeaderMutation as EarlyMutation,
+)
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from meshwarden.adapters.envoy import accesslog
+from meshwarden.adapters.envoy.authorizer.codec import JA4
+from meshwarden.adapters.envoy.authorizer.edge_routes import EDGE, build_edge_routes
+from meshwarden.adapters.envoy.authorizer.filters import (
+    entry_filter,
+    hold_filter,
+    once_filter,
+    refusal_log,
+    unavailable_reply,
+)
 from meshwarden.adapters.envoy.clusters import (
     APPLICATION,
     NOTHING,
@@ -76,6 +94,7 @@ from meshwarden.adapters.envoy.tls import (
     ads_source,
     callee_socket,
     callers_name,
+    edge_socket,
     packed,
     partners_name,
 )
@@ -87,11 +106,12 @@ from meshwarden.adapters.envoy.verification import (
     verification_resource,
 )
 from meshwarden.kernel import EXTERNAL
+from meshwarden.tokens.challenge import unavailable
+from meshwarden.tokens.edge import EdgeAccess
 
 INBOUND = "inbound"
 OUTBOUND = "outbound"
 FEDERATED = "federated"
-EDGE = "edge"
 AUTHORIZATION = "authorization"
 _HTTP_RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 _NETWORK_RBAC = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC"
@@ -169,9 +189,15 @@ def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
 
 
 def build_routes(
-    sidecar: Sidecar, awaited: Collection[str] = (), *, rate_per_s: int | None = None
+    sidecar: Sidecar,
+    awaited: Collection[str] = (),
+    *,
+    rate_per_s: int | None = None,
+    access: EdgeAccess | None = None,
 ) -> dict[str, RouteConfiguration]:
     """Return the outbound routes: one virtual host for each callee and each outside host.
+
+    With them those of the edge, where the sidecar has one: what `access` lets in.
 
     Requests to the services `awaited` wait some seconds where nobody takes the connection: each is
     just being replaced. `rate_per_s` limits all that the service sends; None: no limit.
@@ -183,7 +209,8 @@ def build_routes(
     ]
     hosts += [_outside_host(host) for host in sidecar.outside]
     hosts.append(_refuse_host(sidecar.service))
-    return {
+    edge = build_edge_routes(access) if sidecar.edge and sidecar.authorizer else None
+    return ({} if edge is None else {EDGE: edge}) | {
         OUTBOUND: RouteConfiguration(
             name=OUTBOUND,
             typed_per_filter_config=limit(rate_per_s) if rate_per_s is not None else {},
@@ -217,7 +244,9 @@ def _mutual(
             peer_filter(),
             _discovered_http(CONTAINMENT),
             _discovered_http(AUTHORIZATION),
+            *([once_filter()] if sidecar.authorizer else []),
         ],
+        more_logs=[refusal_log()] if sidecar.authorizer else [],
         common_http_protocol_options=HttpProtocolOptions(
             max_connection_duration=_CONNECTION_LIMIT, max_stream_duration=_STREAM_LIMIT
         ),
@@ -302,15 +331,50 @@ def _edge(sidecar: Sidecar, log: str) -> Listener:
     manager = _manager(
         EDGE,
         accesslog.edge_http(log),
-        route_config=_to_application(EDGE, drop=[accesslog.CALL_HEADER, HEADER]),
         forward_client_cert_details=_Manager.SANITIZE,
         use_remote_address=BoolValue(value=True),
+        early_header_mutation_extensions=[_at_first()],
+        **(_authorized() if sidecar.authorizer else _unauthorized()),
     )
     return Listener(
         name=EDGE,
         address=listening_at(sidecar.edge),
-        listener_filters=_announcement(sidecar.edge),
-        filter_chains=[_chain([_http(manager)])],
+        listener_filters=_announcement(sidecar.edge) + ([_inspector()] if sidecar.edge_tls else []),
+        filter_chains=[_chain([_http(manager)], edge_socket() if sidecar.edge_tls else None)],
+    )
+
+
+def _authorized() -> dict[str, Any]:
+    return {
+        "filters": [hold_filter(), entry_filter()],
+        "rds": hcm.Rds(config_source=ads_source(), route_config_name=EDGE),
+        "local_reply_config": unavailable_reply(unavailable("authorizer.unavailable").body),
+    }
+
+
+def _unauthorized() -> dict[str, Any]:
+    return {"route_config": _to_application(EDGE, drop=[accesslog.CALL_HEADER, JA4])}
+
+
+def _at_first() -> TypedExtensionConfig:
+    """Return what happens to headers before any filter sees them: forged ones go, JA4 comes."""
+    ja4 = HeaderValueOption(
+        header=HeaderValue(key=JA4, value="%TLS_JA4_FINGERPRINT%"),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    forged = [HeaderMutation(remove=name) for name in (HEADER, JA4)]
+    mutations = [*forged, HeaderMutation(append=ja4)]
+    return TypedExtensionConfig(
+        name="envoy.http.early_header_mutation.header_mutation",
+        typed_config=packed(EarlyMutation(mutations=mutations)),
+    )
+
+
+def _inspector() -> ListenerFilter:
+    """Return what fingerprints a customer's TLS handshake."""
+    inspector = TlsInspector(enable_ja4_fingerprinting=BoolValue(value=True))
+    return ListenerFilter(
+        name="envoy.filters.listener.tls_inspector", typed_config=packed(inspector)
     )
 
 
@@ -326,12 +390,16 @@ def _announcement(listen: Endpoint) -> list[ListenerFilter]:
 
 
 def _manager(
-    name: str, log: AccessLog, filters: list[hcm.HttpFilter] | None = None, **more: object
+    name: str,
+    log: AccessLog,
+    filters: list[hcm.HttpFilter] | None = None,
+    more_logs: Sequence[AccessLog] = (),
+    **more: Any,  # noqa: ANN401  # whatever fields the manager has
 ) -> Message:
     """Return a connection manager that normalizes paths the way policy compares them."""
     manager: Message = _Manager(
         stat_prefix=name,
-        access_log=[log],
+        access_log=[log, *more_logs],
         http_filters=[*(filters or []), _router()],
         normalize_path=BoolValue(value=True),
         merge_slashes=True,

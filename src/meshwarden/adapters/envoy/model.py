@@ -91,9 +91,11 @@ class Sidecar:
         inbound: where callers arrive with mutual TLS; None where it accepts no requests.
         outbound: where the service sends its requests, as to an HTTP proxy.
         edge: where requests from outside arrive; None where the service is not at the edge.
+        edge_tls: whether they arrive over TLS.
         shows_certificate: whether the service is told the caller's certificate besides its name.
         federated: where callers of other trust domains arrive; None where none may call.
         verifies_tokens: whether requests that arrive may carry transaction tokens.
+        authorizer: the socket of what decides with live state; None where nothing asks it.
         application: where the service itself listens; None where it only calls others.
         tcp: the ports of connections that it accepts.
         callees: the services that policy lets it call.
@@ -119,6 +121,8 @@ class Sidecar:
     federated: Endpoint | None = None
     shows_certificate: bool = False
     verifies_tokens: bool = False
+    authorizer: Endpoint | None = None
+    edge_tls: bool = False
 
     @property
     def meets_others(self) -> bool:

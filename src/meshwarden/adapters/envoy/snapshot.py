@@ -23,6 +23,7 @@ def build_snapshot(  # noqa: PLR0913  # what each kind of resource is made of
     federated: Secret | None = None,
     verification: Verification | None = None,
     routes: Mapping[str, RouteConfiguration] | None = None,
+    edge: Secret | None = None,
 ) -> ads.Snapshot:
     """Return all resources of one sidecar.
 
@@ -34,10 +35,13 @@ def build_snapshot(  # noqa: PLR0913  # what each kind of resource is made of
         crls: the revocation list of each of its issuers (PEM); none where nobody shall look.
         containment: what is cut off in spite of policy.
         routes: its outbound routes, where they are other than usual.
+        edge: what its edge shows customers; None where that listens in the clear.
         federated: the roots of other trust domains; needed where the sidecar meets any of theirs.
         verification: what tokens are verified with; needed where the sidecar verifies any.
     """
     secrets = [svid, *build_trust(sidecar, bundle, crls)]
+    if edge is not None:
+        secrets.append(edge)
     if federated is not None:
         secrets += build_federated(sidecar, federated)
     return {

@@ -28,6 +28,7 @@ from meshwarden.kernel import SpiffeId
 
 SVID = "svid"
 BUNDLE = "bundle"
+EDGE_CERTIFICATE = "edge"
 FEDERATED_BUNDLES = "federated-bundles"
 
 
@@ -53,6 +54,13 @@ def svid_secret(certificate_chain: str, private_key: str) -> Secret:
             private_key=DataSource(inline_string=private_key),
         ),
     )
+
+
+def edge_secret(certificate_chain: str, private_key: str) -> Secret:
+    """Return what an edge shows its customers (PEM), leaf first."""
+    secret = svid_secret(certificate_chain, private_key)
+    secret.name = EDGE_CERTIFICATE
+    return secret
 
 
 def bundle_secret(bundle: str, crls: str = "") -> Secret:
@@ -126,6 +134,21 @@ def callee_socket(validation: str = BUNDLE) -> TransportSocket:
         require_client_certificate=BoolValue(value=True),
         disable_stateless_session_resumption=True,  # every connection proves its certificate anew
         disable_stateful_session_resumption=True,
+    )
+    return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
+
+
+def edge_socket() -> TransportSocket:
+    """Return an edge's side towards customers: no certificate is asked of them."""
+    context = DownstreamTlsContext(
+        common_tls_context=CommonTlsContext(
+            tls_params=common.TlsParameters(
+                tls_minimum_protocol_version=common.TlsParameters.TLSv1_2,
+                tls_maximum_protocol_version=common.TlsParameters.TLSv1_3,
+            ),
+            alpn_protocols=["h2", "http/1.1"],
+            tls_certificate_sds_secret_configs=[_secret(EDGE_CERTIFICATE)],
+        )
     )
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 

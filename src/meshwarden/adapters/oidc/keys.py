@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
@@ -66,6 +67,17 @@ class IssuerKeys:
                 retry_after_s=TRIES_S / TRIES,
             )
         return self._keys
+
+    async def begin(self) -> bool:
+        """Fetch for the first time, so that nobody has to wait for it; return whether it is done.
+
+        It is asked for as often as wanted, and counts for nothing in what unknown names may cause.
+        """
+        async with self._fetching:
+            if self._fetched is None:
+                with contextlib.suppress(DependencyError, InputError):  # the next look
+                    self._keys, self._fetched = await self._fetch(), self._clock.now()
+        return self._fetched is not None
 
     def _too_old(self) -> bool:
         age = self._age(self._fetched)

@@ -66,6 +66,18 @@ class Alarms:
         """Tell that calls of a service are in no record."""
         self._raise("record.lost", service, sentence)
 
+    def undecided(self, service: str, sentence: str) -> None:
+        """Tell that requests were refused because nobody could decide them."""
+        self._raise("authorizer.unavailable", service, sentence)
+
+    def edge_certificate(self, service: str, why: str) -> None:
+        """Tell that an edge goes on showing a certificate that its files have no longer."""
+        self._raise(
+            "edge.certificate",
+            service,
+            f"The edge of {service} goes on with its last good certificate: {why}",
+        )
+
     def no_lists(self) -> None:
         """Tell that revocation does not reach handshakes."""
         self._raise(

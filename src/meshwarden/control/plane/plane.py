@@ -33,9 +33,10 @@ from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane.alarms import Alarms
 from meshwarden.control.plane.certificates import Certificates
 from meshwarden.control.plane.drift import Enforcement
+from meshwarden.control.plane.edges import Edges, open_edges
 from meshwarden.control.plane.enforcing import Enforcer
 from meshwarden.control.plane.identities import Identities
-from meshwarden.control.plane.losses import watch_losses
+from meshwarden.control.plane.losses import watch_losses, watch_undecided
 from meshwarden.control.plane.naming import naming_of
 from meshwarden.control.plane.published import Published
 from meshwarden.control.plane.publishing import Publisher
@@ -56,6 +57,7 @@ from meshwarden.control.workload.issuance import Issued
 from meshwarden.control.workload.workload import Workload
 from meshwarden.identity import Svid
 from meshwarden.kernel import Chance, Clock, MeshwardenError
+from meshwarden.tokens.edge import EdgeAccess
 
 LOOK_S: Final = 1.0
 LAST_LINES_LOOK_S: Final = 0.05
@@ -110,6 +112,7 @@ class ControlPlane:
     enforcement: Enforcement = field(init=False)
     _alarms: Alarms = field(init=False)
     _server: DiscoveryServer = field(init=False)
+    _edges: Edges = field(init=False)
 
     def __post_init__(self) -> None:
         self._alarms = Alarms(
@@ -159,6 +162,7 @@ class ControlPlane:
             superseded=Superseded(mark=severing.mark),
             show_workloads=self._show_workloads,
         )
+        self._edges = open_edges(self.mesh, self._alarms.edge_certificate)
         self.publisher = Publisher(
             mesh=self.mesh,
             layout=self.layout,
@@ -171,6 +175,8 @@ class ControlPlane:
             certified=self.revoker.keep_withheld,
             replaced=self._replaced,
             verification=self._verification,
+            access=self._access,
+            shown=self._edges.secret,
             isolated=self.quarantine.services,
             awaited=self.quarantine.awaited,
             throttled=self.throttling.rates,
@@ -244,6 +250,9 @@ class ControlPlane:
                         loops.create_task(self._look()),
                         loops.create_task(self.enforcement.run()),
                     ]
+                    if self.tokens is not None:
+                        unasked = watch_undecided(admins, self.clock, self._alarms.undecided)
+                        tasks.append(loops.create_task(unasked))
                     if self.watch is not None:
                         tasks.append(loops.create_task(self.watch.run()))
                     yield
@@ -307,6 +316,8 @@ class ControlPlane:
             await asyncio.sleep(LOOK_S)
             self.teller.retry()
             self.identities.look()
+            for name in await asyncio.to_thread(self._edges.look):
+                self.publisher.show(name)
             await self.rotation.look()
             self.enforcer.look()
 
@@ -334,6 +345,9 @@ class ControlPlane:
 
     def _verification(self) -> Verification | None:
         return None if self.tokens is None else self.tokens.verification()
+
+    def _access(self, name: str) -> EdgeAccess | None:
+        return None if self.tokens is None else self.tokens.access(name)
 
     def _federated(self) -> Secret:
         return federated_secret(federated_roots(self.workload.federation.bundles().values()))

@@ -35,6 +35,7 @@ from meshwarden.control.plane.published import (
     store_accepted,
 )
 from meshwarden.kernel import MeshwardenError
+from meshwarden.tokens.edge import EdgeAccess
 
 POLICY_LOOK_S: Final = 0.5
 _log = structlog.get_logger()
@@ -54,6 +55,8 @@ class Publisher:
         published: the policy in force.
         federated: the roots of other trust domains now.
         verification: what tokens are verified with now; None where the mesh has no token service.
+        access: what the edge of a service lets in; None: its service decides.
+        shown: what the edge of a service shows customers; None: it listens in the clear.
         certified: told when every service of a new policy has a certificate.
         replaced: told each policy that has come into force.
         isolated: the services in quarantine.
@@ -73,6 +76,8 @@ class Publisher:
     certified: Callable[[], None]
     replaced: Callable[[Published], None]
     verification: Callable[[], Verification | None] = lambda: None
+    access: Callable[[str], EdgeAccess | None] = lambda _: None
+    shown: Callable[[str], Secret | None] = lambda _: None
     isolated: Callable[[], frozenset[str]] = frozenset
     awaited: Callable[[], frozenset[str]] = frozenset
     throttled: Callable[[], Mapping[str, int]] = dict
@@ -139,6 +144,18 @@ class Publisher:
         for name in self.mesh.services:
             if self.published.sidecars[name].verifies_tokens:
                 self.server.update(name, FILTERS, resource.name, resource)
+
+    def show(self, name: str) -> None:
+        """Tell an edge the certificate that it shows customers now."""
+        secret = self.shown(name)
+        if secret is not None:
+            self.server.update(name, SECRETS, secret.name, secret)
+
+    def open_edges(self) -> None:
+        """Tell the edges what they let in now."""
+        for name, sidecar in self.published.sidecars.items():
+            if sidecar.edge is not None:
+                self.push_routes(name)
 
     def isolate(self, service: str) -> dict[str, set[tuple[str, str]]]:
         """Tell of a change of `isolated` or `awaited`; return what each was told.
@@ -215,6 +232,7 @@ class Publisher:
             federated=self.federated(),
             verification=self.verification(),
             routes=self._routes(name),
+            edge=self.shown(name),
         )
         self.server.publish(name, snapshot)
 
@@ -233,7 +251,12 @@ class Publisher:
 
     def _routes(self, name: str) -> dict[str, RouteConfiguration]:
         rate = self.throttled().get(name)
-        return build_routes(self.published.sidecars[name], self.awaited(), rate_per_s=rate)
+        return build_routes(
+            self.published.sidecars[name],
+            self.awaited(),
+            rate_per_s=rate,
+            access=self.access(name),
+        )
 
     def _filters(self, name: str) -> Filters:
         if not (isolated := self.isolated()):

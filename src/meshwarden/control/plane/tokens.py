@@ -17,6 +17,7 @@ import structlog
 from meshwarden.adapters.envoy.verification import Verification
 from meshwarden.adapters.maxmind import open_locations
 from meshwarden.control.layout import Layout
+from meshwarden.control.plane.authorizing import Authorizer
 from meshwarden.control.plane.published import digest_of
 from meshwarden.control.tokens.keeping import revocation
 from meshwarden.control.tokens.opening import load_token_policy, open_tokens
@@ -37,6 +38,7 @@ from meshwarden.kernel import (
 )
 from meshwarden.policy import AccessPolicy
 from meshwarden.tokens import RevokedKind, VerificationKey
+from meshwarden.tokens.edge import EdgeAccess
 from meshwarden.tokens.signals.model import EventType
 from meshwarden.tokens.signals.transmit import session_revoked, workload_risk
 
@@ -75,6 +77,7 @@ class MeshTokens:
         transmitter: sends what we find.
         receiver: takes what others find.
         presentations: who presents which token.
+        authorizer: answers the sidecars.
     """
 
     service: TokenService
@@ -84,6 +87,7 @@ class MeshTokens:
     transmitter: Transmitter
     receiver: Receiver = field(init=False)
     presentations: Presentations = field(init=False)
+    authorizer: Authorizer = field(init=False)
     _plane: "ControlPlane" = field(init=False, repr=False)
     _seen: str = field(init=False, default="")
     _failing: bool = field(init=False, default=False)
@@ -103,9 +107,11 @@ class MeshTokens:
             clock=self.service.clock,
         )
         self.service.keeping.changed = plane.publisher.verify
+        self.authorizer = Authorizer(service=self.service, policy=lambda: plane.published.policy)
         self.receiver = Receiver(service=self.service, contain=plane.enforcer.enforce_containment)
         self.service.suspicion = self.suspicion.of
         self.service.failed = self._failed
+        self.service.demanded = self.authorizer.demands.hear_refusal
         self.service.subjects.workload_keys = self._workload_keys
 
     @contextlib.asynccontextmanager
@@ -113,7 +119,10 @@ class MeshTokens:
         """Serve while the context lasts."""
         async with self.client, self.service.running():
             await asyncio.to_thread(self.transmitter.open)
-            loops = (self._watch(), self._transmit(), self.presentations.run())
+            await self.authorizer.open(self._plane.layout)
+            loops = (
+                self._watch(), self._transmit(), self.presentations.run(), self._fetch_keys(),
+            )  # fmt: skip
             tasks = [asyncio.create_task(loop) for loop in loops]
             try:
                 yield
@@ -121,6 +130,11 @@ class MeshTokens:
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)
+                await self.authorizer.close()
+
+    def access(self, name: str) -> EdgeAccess | None:
+        """Return what the edge of a service lets in; None: its service decides."""
+        return self.service.policy.edges.get(self._plane.published.policy.services[name].identity)
 
     def verification(self) -> Verification:
         """Return what every hop verifies tokens with now."""
@@ -168,6 +182,7 @@ class MeshTokens:
             self._tell("tokens.policy_refused", sentence)
             return str(error)
         self._plane.publisher.verify()
+        self._plane.publisher.open_edges()
         return None
 
     async def _watch(self) -> None:
@@ -178,6 +193,11 @@ class MeshTokens:
             if digest != self._seen:
                 self._seen = digest
                 self.reload()
+
+    async def _fetch_keys(self) -> None:
+        """Fetch the issuers' keys before the first customer comes: an edge waits 200 ms."""
+        while not await self.service.subjects.begin():  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)  # another program has no event to await
 
     def _hear(self, finding: Finding) -> None:
         """Take a finding: it adds to risk, and receivers of our signals are told of grave ones."""

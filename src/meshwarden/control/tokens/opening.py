@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 
+from meshwarden.adapters.envoy.authorizer.edge_routes import parse_edge_paths
 from meshwarden.adapters.storage.tokens.database import Database
 from meshwarden.adapters.storage.tokens.keys import shared_secret
 from meshwarden.adapters.yaml import load_document
@@ -21,7 +22,10 @@ def load_token_policy(
     path: Path, *, trust_domain: str, services: Mapping[str, SpiffeId]
 ) -> TokenPolicy:
     """Return the issuance policy in a file; ConfigError or InputError."""
-    return parse_token_policy(load_document(path), trust_domain=trust_domain, services=services)
+    policy = parse_token_policy(load_document(path), trust_domain=trust_domain, services=services)
+    for access in policy.edges.values():
+        parse_edge_paths(access)  # a pattern that no request can match is a mistake
+    return policy
 
 
 def open_tokens(

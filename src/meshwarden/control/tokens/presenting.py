@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshwarden.kernel import UNKNOWN, Call, Clock, DependencyError, Finding, Severity
+from meshwarden.kernel import EXTERNAL, UNKNOWN, Call, Clock, DependencyError, Finding, Severity
 from meshwarden.tokens import Link
 from meshwarden.tokens.presentation import Presented, Stray, strays
 
@@ -55,8 +55,12 @@ class Presentations:
         self._offered = deque(maxlen=MAX_TRANSACTIONS)
 
     def offer(self, calls: Sequence[Call]) -> None:
-        """Take recorded calls; from any thread."""
-        self._offered.extend(call for call in calls if call.transaction and call.source != UNKNOWN)
+        """Take recorded calls; from any thread. Who comes in at the edge presents no token."""
+        self._offered.extend(
+            call
+            for call in calls
+            if call.transaction and call.source != UNKNOWN and not call.source.startswith(EXTERNAL)
+        )
 
     async def run(self) -> None:
         """Judge transactions as they end, until cancelled."""

@@ -78,6 +78,8 @@ class TokenService:
         subjects: verifies subject tokens.
         risk: weighs requests.
         suspicion: what findings about a workload add to the risk of what it carries.
+        demanded: told the transaction of a replacement that is refused until its subject proves
+            themselves more surely.
         failed: told when state cannot be kept, and once it can again (None).
     """
 
@@ -89,6 +91,7 @@ class TokenService:
     subjects: Subjects
     risk: RiskKeeper
     suspicion: Callable[[SpiffeId], float] = lambda _: 0.0
+    demanded: Callable[[str, OAuthError], None] = lambda _, __: None
     failed: Callable[[MeshwardenError | None], None] = lambda _: None
     outcomes: Counter[str] = field(default_factory=Counter)
     journal: Journal = field(init=False)
@@ -193,6 +196,8 @@ class TokenService:
                     "risk_weighed", score=round(weighed.assessment.score, 2),
                     factors={one.name: round(one.weight, 2) for one in weighed.assessment.factors},
                 )  # fmt: skip
+            if subject.replaced is not None and found.error is OAuthCode.STEP_UP:
+                self.demanded(subject.replaced.claims.transaction, found)
             return found
         issued, link = issue_token(found, self.keeping.signing())
         await self.journal.append(link)

@@ -96,6 +96,11 @@ class Subjects:
             held = self._issuers[issuer] = IssuerKeys(configured, self.client, self.clock)
         return held
 
+    async def begin(self) -> bool:
+        """Fetch the keys of every issuer for the first time; return whether all are at hand."""
+        found = [await self.keys_of(issuer).begin() for issuer in self.policy().issuers]
+        return all(found)
+
     async def _access_token(self, unverified: UnverifiedToken, now: datetime) -> Subject:
         digest = unverified.digest
         remembered = self._remembered.get(digest)

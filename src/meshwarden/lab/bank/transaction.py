@@ -1,20 +1,21 @@
-"""The bank's requests to the token service: an exchange at the edge, a replacement inside.
+"""The transaction that a request belongs to: for whom it is, and a token of it in one's own name.
 
-Where the bank runs without a token service (BANK_TOKENS is empty) its services work without tokens.
+Where the bank runs without a token service (BANK_TOKENS is empty) nobody asks for another token.
 """
 
+import base64
 import json
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import httpx
 
 from meshwarden.lab.bank.service import ProblemError, send
+from meshwarden.propagate import current_token
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _TYPE: Final = "urn:ietf:params:oauth:token-type:"
-_WANTED: Final[tuple[str, ...]] = ("acr_values", "max_age")
 TRUST_DOMAIN: Final = "bank.example"
-_STEP_UP: Final = "insufficient_user_authentication"
 
 
 class Transactions:
@@ -25,22 +26,13 @@ class Transactions:
         self._url = url
         self._audience = audience
 
-    async def exchange(
-        self, access_token: str, scope: str, *, context: dict[str, str], details: dict[str, Any]
-    ) -> str | None:
-        """Return a token for what a customer asks for; ProblemError with the challenge to it."""
-        return await self._ask("access_token", access_token, scope, context, details)
-
     async def replace(self, token: str | None, scope: str) -> str | None:
         """Return a token of the same transaction in the caller's own name; ProblemError."""
         if token is None:
             return None
-        return await self._ask("txn_token", token, scope, {}, {})
+        return await self._ask(token, scope)
 
-    async def _ask(
-        self, kind: str, subject_token: str, scope: str,
-        context: dict[str, str], details: dict[str, Any],
-    ) -> str | None:  # fmt: skip
+    async def _ask(self, subject_token: str, scope: str) -> str | None:
         if not self._url:
             return None
         form = {
@@ -49,43 +41,37 @@ class Transactions:
             "audience": self._audience,
             "scope": scope,
             "subject_token": subject_token,
-            "subject_token_type": f"{_TYPE}{kind}",
-            "request_context": json.dumps(context),
-            "request_details": json.dumps(details),
+            "subject_token_type": f"{_TYPE}txn_token",
         }
         request = self._client.build_request("POST", f"{self._url}/token", data=form)
         answer = await send(self._client, request)
-        found = _object(answer)
-        if answer.status_code == 200:
-            return str(found.get("access_token", ""))
-        raise _refusal(found)
+        try:
+            return str(answer.raise_for_status().json()["access_token"])
+        except (httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
+            raise ProblemError(
+                503, "token.unavailable", "no transaction token could be had"
+            ) from error
 
 
-def _object(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        found = answer.json()
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ProblemError(502, "upstream.protocol", "the token service answered no JSON object")
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Whom the edge let in, and how surely they proved to be that."""
+
+    customer: str
+    acr: str
 
 
-def _refusal(found: dict[str, Any]) -> ProblemError:
-    """Return what the customer is told: prove yourself (RFC 9470), log in again, or no."""
-    error = found.get("error")
-    if error == _STEP_UP:
-        named: dict[str, Any] = {name: value for name, value in found.items() if name in _WANTED}
-        return _challenge(
-            "token.assurance", "this needs a login with a second factor", error, named
+def admitted() -> Admitted:
+    """Return for whom the request is that is handled now; ProblemError 401 where it has no token.
+
+    The token was put there by the edge's sidecar, which takes any other away: it is not verified
+    again.
+    """
+    token = current_token()
+    if token is None:
+        raise ProblemError(
+            401, "token.missing", "nobody let this in", headers={"www-authenticate": "Bearer"}
         )
-    if error == "invalid_request":
-        return _challenge("token.invalid", "the token is not taken", "invalid_token", {})
-    if error == "access_denied":
-        return ProblemError(403, "risk.denied", "this request is too unlike the customer")
-    return ProblemError(503, "token.unavailable", "no transaction token could be had")
-
-
-def _challenge(code: str, detail: str, error: str, named: dict[str, Any]) -> ProblemError:
-    parameters = ", ".join(f'{k}="{v}"' for k, v in ({"error": error} | named).items())
-    return ProblemError(401, code, detail, headers={"www-authenticate": f"Bearer {parameters}"})
+    raw = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4)))
+    return Admitted(customer=str(claims["sub"]), acr=str(claims.get("acr", "")))

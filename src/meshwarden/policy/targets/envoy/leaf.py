@@ -55,7 +55,8 @@ def _fill_tokens(matcher: Matcher, rules: Iterable[Rule], caller: str) -> None:
                 condition = granted.predicate.and_matcher.predicate.add().single_predicate
                 condition.input.CopyFrom(source)
                 condition.custom_match.CopyFrom(wanted)
-            granted.on_match.action.CopyFrom(action(rule.name))
+            name = rule.name + (token_metadata.ONCE if rule.token.once else "")
+            granted.on_match.action.CopyFrom(action(name))
 
 
 Condition = tuple[TypedExtensionConfig, TypedExtensionConfig]

@@ -26,5 +26,9 @@ PROVIDER_FIELDS: Final[dict[str, Any]] = {
 TYPES: Final = ("txntoken+jwt", "application/txntoken+jwt")
 """What `typ` may be: draft-ietf-oauth-transaction-tokens, section 9.1; RFC 7515, section 4.1.9."""
 
+ONCE: Final = ":once"
+"""What follows the name of a rule with `once` where it allowed: the filter behind the policy's asks
+for the token's one use where it finds it. No name of a rule ends so by itself."""
+
 ALGORITHMS: Final = ("ES256", "ES384", "RS256", "PS256", "EdDSA")
 """What `alg` may be: asymmetric ones alone (RFC 8725, section 3.1)."""
