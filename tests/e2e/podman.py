@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -57,9 +56,11 @@ class Podman:
             *options, IMAGE, PYTHON, "-I", "-S", str(program),
         )  # fmt: skip
 
-    def inspect(self, name: str) -> dict[str, Any]:
+    def address(self, name: str) -> str:
+        """Return the address of a container; "" where it has none."""
         [found] = json.loads(self.run("container", "inspect", name))
-        return dict(found)
+        networks = found["NetworkSettings"].get("Networks") or {}
+        return next((str(one["IPAddress"]) for one in networks.values()), "")
 
 
 @contextlib.contextmanager
