@@ -41,9 +41,9 @@ class Line:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
 
-    def say(self, command: str) -> None:
-        """Send one command."""
-        self._end.sendall(f"{command}\n".encode())
+    async def say(self, command: str) -> None:
+        """Have one command done; the service may end by it."""
+        await asyncio.to_thread(self._say, command)
 
     async def beats(self) -> bool:
         """Return whether a beat comes that was sent after those that are under way."""
@@ -52,6 +52,14 @@ class Line:
     async def falls_silent(self) -> bool:
         """Return whether nothing more comes."""
         return not await self.beats()
+
+    def _say(self, command: str) -> None:
+        self._end.settimeout(WITHIN_S)
+        self._end.sendall(f"{command}\n".encode())
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            while b"done" not in said and (chunk := self._end.recv(4096)):
+                said = said[-4:] + chunk
 
     def close(self) -> None:
         self._end.close()

@@ -47,7 +47,7 @@ async def test_an_instance_is_the_same_until_it_is_replaced(place: Place) -> Non
     assert await place.driver.running("nobody") is None
     assert await place.driver.healthy(suspect)
     line = await place.line()
-    line.say("die")  # the place starts it again: it is the same suspect
+    await line.say("die")  # the place starts it again: it is the same suspect
     line.close()
     (await place.line()).close()
     assert await place.suspect() == suspect
@@ -55,7 +55,7 @@ async def test_an_instance_is_the_same_until_it_is_replaced(place: Place) -> Non
 
 async def test_frozen_where_they_are_looked_at_and_thawed(place: Place) -> None:
     suspect, line = await place.suspect(), await place.line()
-    line.say("fork")
+    await line.say("fork")
     assert await line.beats()
     for _ in range(2):
         assert await place.driver.freeze(suspect) == 2
@@ -68,6 +68,8 @@ async def test_frozen_where_they_are_looked_at_and_thawed(place: Place) -> None:
     for _ in range(2):
         await place.driver.thaw(suspect)
     assert await line.beats()
+    await place.driver.stop(suspect)
+    assert await line.falls_silent()
     line.close()
 
 
@@ -75,7 +77,7 @@ async def test_what_it_left_behind_is_kept(place: Place) -> None:
     suspect, line = await place.suspect(), await place.line()
     sources = await place.driver.snapshot_sources(suspect)
     path = f"{sources.directories[0]}/left-behind"
-    line.say(f"write {path}")
+    await line.say(f"write {path}")
     assert await line.beats()
     await place.driver.freeze(suspect)
     sources = await place.driver.snapshot_sources(suspect)

@@ -1,7 +1,7 @@
 """A service that sends a beat every few milliseconds to whoever is connected: who runs, and reaches.
 
 On the Unix socket of a mesh, or on port 5432. One line in is a command: `fork` starts a child that
-lasts, `die` ends the service, `write PATH` leaves a file behind.
+lasts, `die` ends the service, `write PATH` leaves a file behind; answered by `done`.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ class Handler(socketserver.StreamRequestHandler):
         with contextlib.suppress(OSError):
             for line in self.rfile:
                 obey(line.decode().split())
+                self.wfile.write(b"done\n")
         over.set()
 
     def beat(self, over: threading.Event) -> None:
