@@ -47,10 +47,16 @@ class Podman:
         assert done.returncode == 0, done.stderr.decode()[-2000:]
         return done.stdout.decode().strip()
 
-    def start(self, name: str, *options: str, program: Path = SERVICES / "beats.py") -> str:
+    def start(
+        self,
+        name: str,
+        *options: str,
+        program: Path = SERVICES / "beats.py",
+        network: str = NETWORK,
+    ) -> str:
         """Start a service in a container called `name`; return its id."""
         return self.run(
-            "run", "--detach", "--name", name, "--network", NETWORK, "--restart", "always",
+            "run", "--detach", "--name", name, "--network", network, "--restart", "always",
             "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024",
             "--volume", "/usr:/usr:ro", "--volume", f"{SERVICES}:{SERVICES}:ro", "--user", "65534",
             *options, IMAGE, PYTHON, "-I", "-S", str(program),

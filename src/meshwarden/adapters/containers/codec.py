@@ -92,7 +92,9 @@ def parse_container(raw: bytes) -> Container:
 def parse_changes(raw: bytes) -> list[str]:
     """Return the paths that a container added or changed; InputError `containers.changes`."""
     try:
-        return [str(one["Path"]) for one in json.loads(raw) or [] if one["Kind"] in {0, 1}]
+        found = json.loads(raw)
+        listed: list[Any] = [] if found is None else _listed(found)
+        return [str(one["Path"]) for one in listed if one["Kind"] in {0, 1}]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             "containers.changes", f"it is no list of changes: {type(error).__name__}",
@@ -103,6 +105,12 @@ def parse_changes(raw: bytes) -> list[str]:
 def _matching(pattern: re.Pattern[str], value: object) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ValueError
+    return value
+
+
+def _listed(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
     return value
 
 

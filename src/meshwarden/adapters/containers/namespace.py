@@ -52,7 +52,7 @@ def may_pass_here(container: Container) -> bool:
     """Return whether the kernel may let packets of the container pass; False where it has none."""
     with _entrance(container) as namespace:
         if namespace is None:
-            return control_group(container) is not None and not _is_alone(container)
+            return not _is_alone(container) and control_group(container) is not None
         return not is_cut_off(namespace) and not _is_alone(container)
 
 
@@ -74,8 +74,8 @@ def _entrance(container: Container) -> Iterator[int | None]:
 
 def _open(container: Container) -> int | None:
     places = [Path(f"/proc/{container.pid}/ns/net")] if control_group(container) else []
-    if container.sandbox.startswith("/") and not container.running:
-        places.append(Path(container.sandbox))  # it is between two starts
+    if container.sandbox.startswith("/"):
+        places.append(Path(container.sandbox))  # where it is between two starts
     for place in places:
         with contextlib.suppress(OSError):
             return os.open(place, os.O_RDONLY)

@@ -7,12 +7,16 @@ called by then, the new one by its name.
 import asyncio
 from typing import Any
 
+import structlog
+
 from meshwarden.adapters.containers.acting import POLL_S, bring, connect, order
 from meshwarden.adapters.containers.clean import differences, render_clean
 from meshwarden.adapters.containers.codec import Container
 from meshwarden.adapters.containers.engine import Answer, Engine, must
 from meshwarden.adapters.containers.remembered import Before
 from meshwarden.kernel import DependencyError
+
+_log = structlog.get_logger()
 
 
 async def end(engine: Engine, container: Container) -> None:
@@ -36,6 +40,7 @@ async def make_like(engine: Engine, old: Container, before: Before, name: str) -
     body["HostConfig"]["RestartPolicy"] = dict(before.restart)
     answer = await engine.ask("POST", "/containers/create", body=body, query={"name": name})
     must(answer, f"make a container like {name}")
+    _log.info("container_made", name=name, said=answer.body[:500].decode(errors="replace"))
     fresh = await engine.inspect(name)
     if fresh is None:
         raise DependencyError("containers.refused", f"the engine has no {name}")
