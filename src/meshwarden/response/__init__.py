@@ -43,6 +43,7 @@ from meshwarden.response.next_move import (
 )
 from meshwarden.response.playbook import Playbook, PlaybookStep, parse_playbook
 from meshwarden.response.record import WARDEN, Entry, EntryKind, append, verify_record
+from meshwarden.response.rotation import Rotation
 
 __all__ = [
     "CATALOGUE",
@@ -66,6 +67,7 @@ __all__ = [
     "Record",
     "Recover",
     "Release",
+    "Rotation",
     "Ruling",
     "ServiceFacts",
     "SnapshotSources",
