@@ -5,7 +5,13 @@ next; `judge` holds it within the guard rails; `choose` and `simulate` pick a pl
 it would do. `catalogue` says what each action is. Carrying actions out is `control.response`.
 """
 
-from meshwarden.response.advance import advance, fold, parse_finding, render_finding
+from meshwarden.response.advance import (
+    MAX_FINDINGS,
+    advance,
+    fold,
+    parse_finding,
+    render_finding,
+)
 from meshwarden.response.catalogue import CATALOGUE, ActionSpec, Reach
 from meshwarden.response.choose import (
     Foreseen,
@@ -47,6 +53,7 @@ from meshwarden.response.rotation import Rotation
 
 __all__ = [
     "CATALOGUE",
+    "MAX_FINDINGS",
     "WARDEN",
     "ActionSpec",
     "Apply",
