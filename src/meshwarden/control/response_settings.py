@@ -5,7 +5,7 @@ response:                        # all optional
   playbooks: [quarantine, observe]   # in order of preference; own ones by path
   guard_rails: guard-rails.yaml
   evidence_mb: 1024              # of one archive
-  secrets: {payments: [[/usr/local/bin/rotate, payments]]}   # commands that replace them
+  secrets: {payments: [{file: /etc/payments/api-key}]}       # see rotation_settings
 ```
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from meshwarden.control.rotation_settings import SecretSettings, parse_secrets
 from meshwarden.kernel import Node
 
 DEFAULT: Final = ("quarantine", "observe")
@@ -28,13 +29,13 @@ class ResponseSettings:
         playbooks: names of shipped ones, or absolute paths of files, in order of preference.
         guard_rails: file of the limits; None: the defaults, which are strict.
         evidence_bytes: octets that one archive of evidence may hold.
-        secrets: by service, the commands that replace the secrets that it can read.
+        secrets: by service, the secrets that it can read and how they are replaced.
     """
 
     playbooks: tuple[str, ...] = DEFAULT
     guard_rails: Path | None = None
     evidence_bytes: int = 1 << 30
-    secrets: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    secrets: Mapping[str, tuple[SecretSettings, ...]] = field(default_factory=dict)
 
 
 def parse_response(node: Node | None, directory: Path) -> ResponseSettings:
@@ -53,25 +54,8 @@ def parse_response(node: Node | None, directory: Path) -> ResponseSettings:
         else tuple(_placed(one, directory) for one in playbooks.texts()),
         guard_rails=None if rails is None else directory / rails.text(),
         evidence_bytes=(1 << 30) if size is None else size.integer(1, 1 << 20) << 20,
-        secrets={} if secrets is None else _commands(secrets),
+        secrets={} if secrets is None else parse_secrets(secrets, directory),
     )
-
-
-def _commands(node: Node) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Return commands by service; each is a program by its whole path, and its arguments."""
-    found: dict[str, tuple[tuple[str, ...], ...]] = {}
-    for service, commands in node.mapping().items():
-        argv = []
-        for command in commands.items():
-            words = tuple(command.texts())
-            if not words or not words[0].startswith("/"):
-                command.refuse(
-                    "response.secrets", "a command is a list that begins with a program's path",
-                    hint='for example ["/usr/local/bin/rotate", "payments"]',
-                )  # fmt: skip
-            argv.append(words)
-        found[service] = tuple(argv)
-    return found
 
 
 def _placed(name: str, directory: Path) -> str:

@@ -5,7 +5,13 @@ next; `judge` holds it within the guard rails; `choose` and `simulate` pick a pl
 it would do. `catalogue` says what each action is. Carrying actions out is `control.response`.
 """
 
-from meshwarden.response.advance import advance, fold, parse_finding, render_finding
+from meshwarden.response.advance import (
+    MAX_FINDINGS,
+    advance,
+    fold,
+    parse_finding,
+    render_finding,
+)
 from meshwarden.response.catalogue import CATALOGUE, ActionSpec, Reach
 from meshwarden.response.choose import (
     Foreseen,
@@ -43,9 +49,11 @@ from meshwarden.response.next_move import (
 )
 from meshwarden.response.playbook import Playbook, PlaybookStep, parse_playbook
 from meshwarden.response.record import WARDEN, Entry, EntryKind, append, verify_record
+from meshwarden.response.rotation import Rotation
 
 __all__ = [
     "CATALOGUE",
+    "MAX_FINDINGS",
     "WARDEN",
     "ActionSpec",
     "Apply",
@@ -66,6 +74,7 @@ __all__ = [
     "Record",
     "Recover",
     "Release",
+    "Rotation",
     "Ruling",
     "ServiceFacts",
     "SnapshotSources",

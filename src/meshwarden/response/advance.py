@@ -50,7 +50,8 @@ def advance(incident: Incident | None, entry: Entry, *, incident_id: str) -> Inc
 def _found(incident: Incident, entry: Entry) -> Incident:
     finding = parse_finding(entry.data["finding"])
     if len(incident.findings) >= MAX_FINDINGS:
-        return replace(incident, more_findings=incident.more_findings + 1)
+        count = int(entry.data.get("count", 1))
+        return replace(incident, more_findings=incident.more_findings + count)
     findings = (*incident.findings, finding)
     first = entry.data.get("first_call")
     known = [one for one in (incident.first_call, first) if one is not None]

@@ -38,6 +38,7 @@ class SnapshotSources:
     Attributes:
         leader: its first process, as this machine numbers it; None where it cannot be seen.
         uid: the user that is this instance's alone; None where it shares one.
+        control_group: the line of /proc/<pid>/cgroup that is this instance's alone; None: none is.
         directories: those that it can write, absolute as it sees them.
         started: when it was started, nanoseconds since the epoch, UTC.
         facts: what only the driver can tell, by name: how it was started, what it printed.
@@ -46,6 +47,7 @@ class SnapshotSources:
 
     leader: int | None = None
     uid: int | None = None
+    control_group: str | None = None
     directories: tuple[str, ...] = ()
     started: int = 0
     facts: Mapping[str, bytes] = field(default_factory=dict)

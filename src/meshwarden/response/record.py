@@ -24,7 +24,7 @@ class EntryKind(StrEnum):
     """What can happen in an incident."""
 
     OPENED = "opened"  # suspect
-    FOUND = "found"  # finding
+    FOUND = "found"  # finding, first_call, count
     PLANNED = "planned"  # playbook, steps, time_box_s
     JUDGED = "judged"  # action, rulings, waiting | stopped
     APPROVED = "approved"  # action; actor = who

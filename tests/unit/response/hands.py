@@ -1,7 +1,9 @@
 """Actions that act on a dictionary, a clock that a test moves, and a store that kills."""
 
+import asyncio
+import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +18,9 @@ from meshwarden.response import (
     Entry,
     GuardRails,
     Incident,
+    IncidentState,
     ServiceFacts,
+    StepState,
     Suspect,
 )
 
@@ -117,3 +121,25 @@ def controller(
 
 def all_hands(done: set[tuple[str, str]]) -> dict[str, Hand]:
     return {name: Hand(name, done) for name in CATALOGUE}
+
+
+@contextlib.asynccontextmanager
+async def running(one: Controller) -> AsyncIterator[Controller]:
+    task = asyncio.create_task(one.run())
+    while not one._leading:
+        await asyncio.sleep(0)
+    try:
+        yield one
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def reaches(one: Controller, state: IncidentState, incident_id: str = "i1") -> Incident:
+    async with asyncio.timeout(30):
+        return await one.records.until(incident_id, lambda incident: incident.state is state)
+
+
+def steps(incident: Incident) -> dict[str, StepState]:
+    return {step.action: step.state for step in incident.steps}

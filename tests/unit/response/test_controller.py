@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,9 @@ from tests.unit.response.hands import (
     MovableClock,
     all_hands,
     controller,
+    reaches,
+    running,
+    steps,
 )
 from tests.unit.response.world import PAYMENTS, finding
 
@@ -24,7 +26,6 @@ from meshwarden.control.response import Controller
 from meshwarden.kernel import InputError, StateError
 from meshwarden.response import (
     GuardRails,
-    Incident,
     IncidentState,
     ServiceFacts,
     StepState,
@@ -35,28 +36,6 @@ from meshwarden.response import (
 @pytest.fixture
 def store(tmp_path: Path) -> IncidentStore:
     return IncidentStore(open_database(tmp_path / "state.db"))
-
-
-@contextlib.asynccontextmanager
-async def running(one: Controller) -> AsyncIterator[Controller]:
-    task = asyncio.create_task(one.run())
-    while not one._leading:
-        await asyncio.sleep(0)
-    try:
-        yield one
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def reaches(one: Controller, state: IncidentState, incident_id: str = "i1") -> Incident:
-    async with asyncio.timeout(30):
-        return await one.records.until(incident_id, lambda incident: incident.state is state)
-
-
-def steps(incident: Incident) -> dict[str, StepState]:
-    return {step.action: step.state for step in incident.steps}
 
 
 async def test_a_finding_is_contained_replaced_and_recovered(store: IncidentStore) -> None:

@@ -7,6 +7,7 @@ import pytest
 from meshwarden.adapters.yaml import parse_document
 from meshwarden.control.response.opening import load_playbook, load_playbooks, load_rails
 from meshwarden.control.response_settings import ResponseSettings, parse_response
+from meshwarden.control.rotation_settings import CommandSecret, FileSecret, PostgresSecret
 from meshwarden.kernel import ConfigError, InputError
 
 HERE = Path("/srv/mesh")
@@ -40,6 +41,13 @@ def test_own_playbooks_are_paths_beside_the_mesh_file() -> None:
         "secrets: {a: [[rotate]]}",
         "secrets: {a: [[]]}",
         "secrets: {a: rotate}",
+        "secrets: {a: [{}]}",
+        "secrets: {a: [{file: x, command: [/bin/true]}]}",
+        "secrets: {a: [{file: x, overlap_s: 31}]}",
+        "secrets: {a: [{file: x, shell: yes}]}",
+        "secrets: {a: [{command: [true]}]}",
+        "secrets: {a: [{postgres: {host: /run}}]}",
+        "secrets: {a: [{postgres: {host: h, database: d, admin: a, roles: [x], credentials: c}}]}",
         "secrets: [x]",
     ],
 )
@@ -48,9 +56,19 @@ def test_what_breaks_the_format_is_refused_with_its_line(text: str) -> None:
         parsed(text)
 
 
-def test_secrets_are_replaced_by_commands_without_a_shell() -> None:
-    found = parsed("secrets: {payments: [[/usr/bin/rotate, payments], [/bin/true]]}")
-    assert found.secrets == {"payments": (("/usr/bin/rotate", "payments"), ("/bin/true",))}
+def test_secrets_are_files_commands_and_users_of_a_database() -> None:
+    found = parsed(
+        "secrets:\n  payments:\n    - [/usr/bin/rotate, payments]\n"
+        "    - {command: [/bin/true]}\n    - {file: api-key, overlap_s: 2}\n"
+        "    - postgres: {host: /run, database: bank, admin: rotator, roles: [a, b],"
+        " credentials: db.json, admin_password_file: /etc/rotator}\n"
+    ).secrets["payments"]
+    assert found[0] == CommandSecret(argv=("/usr/bin/rotate", "payments"))
+    assert found[1] == CommandSecret(argv=("/bin/true",))
+    assert found[2] == FileSecret(path=HERE / "api-key", overlap_s=2.0)
+    assert isinstance(found[3], PostgresSecret)
+    assert (found[3].roles, found[3].credentials) == (("a", "b"), HERE / "db.json")
+    assert found[3].admin_password == Path("/etc/rotator")
 
 
 def test_an_unknown_playbook_names_the_known_ones() -> None:

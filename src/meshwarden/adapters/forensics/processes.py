@@ -43,10 +43,13 @@ class Selection:
     Attributes:
         leader: the process that was started as the service.
         uid: the user that is this service's alone; None where it shares one.
+        control_group: the line of /proc/<pid>/cgroup that is this service's alone; what is in it,
+            or below, is the suspect's, wherever it descends from. None where it has none.
     """
 
     leader: int
     uid: int | None = None
+    control_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,10 @@ class ProcessSet:
         """Stop all; return how many. DependencyError `forensics.processes` where one escapes."""
         return len(self._until(signal.SIGSTOP, lambda one: one.state in _STOPPED))
 
+    def ask_to_stop(self) -> None:
+        """Have each stop before its next instruction; for those that do not run now."""
+        self._signal(self.members(), signal.SIGSTOP)
+
     def resume(self) -> None:
         """Let them run on."""
         self._signal(self.members(), signal.SIGCONT)
@@ -111,6 +118,8 @@ class ProcessSet:
     def _is_member(self, one: Seen, everyone: dict[int, Seen]) -> bool:
         if self._selection.uid is not None:
             return self._selection.uid in one.uids
+        if self._selection.control_group is not None:
+            return _is_in(one.pid, self._selection.control_group)
         leader = self._selection.leader
         if leader in {one.pid, one.group} or (one.pid, one.started) in self._known:
             return True
@@ -175,6 +184,14 @@ def _seen(pid: int) -> Seen | None:
         uids=frozenset(map(int, fields[b"Uid"].split())),
         started=started,
     )
+
+
+def _is_in(pid: int, group: str) -> bool:
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line == group or line.startswith(f"{group}/") for line in lines)
 
 
 @contextlib.contextmanager

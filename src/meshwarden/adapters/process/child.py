@@ -103,6 +103,14 @@ def resolve_program(program: Program) -> Account | None:
     return account
 
 
+@dataclass(frozen=True, slots=True)
+class _Pipe:
+    """The reading end of a pipe; open until its transport is closed, or all writers are gone."""
+
+    reader: asyncio.StreamReader
+    transport: asyncio.ReadTransport
+
+
 class Child:
     """A running program. Made by `Child.start`."""
 
@@ -110,7 +118,7 @@ class Child:
         self,
         program: Program,
         process: subprocess.Popen[bytes],
-        output: asyncio.StreamReader,
+        output: _Pipe,
         guard: Guard,
         sink: LineSink,
     ) -> None:
@@ -123,7 +131,8 @@ class Child:
         self._sink = sink
         guard.watch(self.pid)
         self._leader_gone = _leader_gone(self.pid)
-        self._pump = asyncio.create_task(self._forward(output))
+        self._output = output
+        self._pump = asyncio.create_task(self._forward(output.reader))
         self._done = asyncio.create_task(self._follow())
 
     @classmethod
@@ -138,11 +147,13 @@ class Child:
         process, output, report = await _spawn(program, account)
         child = cls(program, process, output, guard, sink)
         try:
-            failure = await report.read()
+            failure = await report.reader.read()
         except asyncio.CancelledError:
             child.kill()
             await child.wait()
             raise
+        finally:
+            report.transport.close()
         if failure:
             await child.wait()
             raise _start_error(program, failure)
@@ -179,6 +190,7 @@ class Child:
         self._kill_group(signal.SIGKILL)
         await asyncio.wait({self._pump}, timeout=LINGER_S)
         self._pump.cancel()
+        self._output.transport.close()  # a descendant that left the group may hold its other end
         self._guard.forget(self.pid)
         return Exit(self._process.wait())
 
@@ -201,7 +213,7 @@ class Child:
 
 async def _spawn(
     program: Program, account: Account | None
-) -> tuple[subprocess.Popen[bytes], asyncio.StreamReader, asyncio.StreamReader]:
+) -> tuple[subprocess.Popen[bytes], _Pipe, _Pipe]:
     """Return the launcher's process, its output, and what it reports where it fails."""
     output_read, output_write = os.pipe()
     report_read, report_write = os.pipe()
@@ -248,13 +260,13 @@ def _launcher(program: Program, account: Account | None, *, report: int) -> list
     return [*python, confine.__file__, *room, "--", *command]
 
 
-async def _reader(descriptor: int) -> asyncio.StreamReader:
+async def _reader(descriptor: int) -> _Pipe:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(loop=loop)
-    await loop.connect_read_pipe(
+    transport, _ = await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader, loop=loop), os.fdopen(descriptor, "rb", 0)
     )
-    return reader
+    return _Pipe(reader, transport)
 
 
 def _leader_gone(pid: int) -> asyncio.Future[None]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 
 from meshwarden.control.response.action import Action
+from meshwarden.control.response.flood import Flood
 from meshwarden.control.response.following import Following, Recovered
 from meshwarden.control.response.records import Records
 from meshwarden.kernel import DependencyError, Finding, InputError
@@ -61,6 +62,7 @@ class Controller:
     new_id: Callable[[], str]
     recovered: Recovered | None = None
     by_hand: tuple[Playbook, ...] = ()
+    _flood: Flood = field(default_factory=Flood)
     _leading: bool = False
     _followed: dict[str, tuple[Following, asyncio.Task[None]]] = field(default_factory=dict)
 
@@ -93,7 +95,9 @@ class Controller:
             return None
         async with self._turn:
             incident = await self._about(suspect)
-            data = {"finding": render_finding(finding), "first_call": first_call}
+            if (count := self._flood.due(incident)) == 0:
+                return incident
+            data = {"finding": render_finding(finding), "first_call": first_call, "count": count}
             incident = await self.records.write(incident.id, EntryKind.FOUND, data=data)
             await self._choose(incident)
         return self._follow(incident.id)

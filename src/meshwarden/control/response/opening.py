@@ -25,6 +25,7 @@ from meshwarden.control.response.paging import Pager
 from meshwarden.control.response.process_driver import ProcessDriver
 from meshwarden.control.response.records import Records
 from meshwarden.control.response.responding import Responding
+from meshwarden.control.response.rotating import rotations_of
 from meshwarden.control.response.suspecting import Suspecting
 from meshwarden.control.response_settings import ResponseSettings
 from meshwarden.kernel import Chance, ConfigError
@@ -88,7 +89,7 @@ def actions_of(scene: Scene, records: Records, settings: ResponseSettings) -> Ma
     )
     found: list[Action] = [
         Notify(scene=scene),
-        RotateSecrets(scene=scene, commands=settings.secrets),
+        RotateSecrets(scene=scene, rotations=rotations_of(settings.secrets, scene.plane.clock)),
         Throttle(scene=scene),
         Quarantine(scene=scene),
         RevokeSvid(scene=scene),

@@ -1,83 +1,64 @@
-"""Replaces the secrets that the suspect could read, by the commands that its mesh file names.
+"""Replaces the secrets that the suspect could read, with overlap for healthy peers. Irreversible.
 
-Each is a program and its arguments, run without a shell, bounded in time, with nothing of our own
-environment but PATH. It makes the new secret, keeps the old one good until its peers have the new
-one, and exits 0; what it prints is not kept, since it may be the secret. Irreversible.
+What is replaced, and how, the mesh file says for each service: files, users of databases, commands.
+One that fails does not keep the others from being replaced; it is named, and the step fails.
 """
 
 import asyncio
-import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from meshwarden.control.response.action import Applied
 from meshwarden.control.response.actions.scene import Scene
-from meshwarden.kernel import DependencyError, StateError
-from meshwarden.response import Incident
-
-WITHIN_S: Final = 30.0
-"""For one command. A database needs less than a second; longer holds up the replacement."""
-
-Command = tuple[str, ...]
+from meshwarden.kernel import DependencyError, MeshwardenError, StateError
+from meshwarden.response import Incident, Rotation
 
 
 @dataclass(kw_only=True)
 class RotateSecrets:
-    """The action `rotate-secrets`; `commands` by service."""
+    """The action `rotate-secrets`; `rotations` by service."""
 
     name: ClassVar[str] = "rotate-secrets"
     scene: Scene
-    commands: Mapping[str, tuple[Command, ...]]
+    rotations: Mapping[str, Sequence[Rotation]]
 
     async def check(self, incident: Incident) -> str | None:
-        """Return why it cannot work; None where it can."""
-        return self.scene.why_unknown(incident)
+        """Return why it cannot work; None where at least one secret can be replaced."""
+        if (why := self.scene.why_unknown(incident)) is not None:
+            return why
+        said = [await one.check() for one in self._secrets(incident)]
+        return "; ".join(filter(None, said)) if said and all(said) else None
 
     async def apply(self, incident: Incident) -> Applied:
-        """Run the commands of the suspect's service, one after the other."""
-        commands = self.commands.get(incident.suspect.service, ())
-        for command in commands:
-            await _run(command)
-        if not commands:
+        """Put new ones in force, side by side; the old ones stay good for their overlaps."""
+        secrets = self._secrets(incident)
+        if not secrets:
             return Applied(outcome="the mesh file names no secret of this service")
-        return Applied(outcome=f"{len(commands)} commands have replaced secrets")
+        await _all(one.rotate(incident.id) for one in secrets)
+        return Applied(outcome=f"replaced: {', '.join(one.name for one in secrets)}")
 
     async def probe(self, incident: Incident) -> str:
-        """Say what is known: the commands are the ones to prove more."""
-        commands = self.commands.get(incident.suspect.service, ())
-        names = ", ".join(PurePath(command[0]).name for command in commands)
-        return f"{names} ended well" if names else "there was nothing to replace"
+        """Wait until the overlaps are over; return what shows that the old ones are worthless."""
+        said = await _all(one.settle(incident.id) for one in self._secrets(incident))
+        return "; ".join(map(str, said)) or "there was nothing to replace"
 
     async def undo(self, incident: Incident, undo: Mapping[str, str]) -> str:
         """Never asked: an old secret does not come back."""
         del undo
         raise StateError("rotate.irreversible", f"{incident.id}: a secret is not brought back")
 
+    def _secrets(self, incident: Incident) -> Sequence[Rotation]:
+        return self.rotations.get(incident.suspect.service, ())
 
-async def _run(command: Command) -> None:
-    """Run one command; DependencyError where it fails, hangs, or cannot be started."""
-    name = PurePath(command[0]).name
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={"PATH": os.defpath},
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise DependencyError(
-            "rotate.start", f"{name} cannot be started: {error.strerror}"
-        ) from error
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            code = await process.wait()
-    except TimeoutError as error:
-        process.kill()
-        await process.wait()
-        raise DependencyError("rotate.hangs", f"{name} took over {WITHIN_S:g} s") from error
-    if code:
-        raise DependencyError("rotate.failed", f"{name} ended with {code}")
+
+async def _all(doing: Iterable[Awaitable[object]]) -> list[object]:
+    """Return what all came to; what one of them raises is raised after all have ended."""
+    ended = await asyncio.gather(*doing, return_exceptions=True)
+    failed = [one for one in ended if isinstance(one, BaseException)]
+    for one in failed:
+        if not isinstance(one, MeshwardenError):
+            raise one
+    if failed:
+        raise DependencyError("rotate.half", "; ".join(map(str, failed)))
+    return list(ended)

@@ -181,7 +181,9 @@ class Snapshot:
 def _members(sources: SnapshotSources) -> list[int]:
     if sources.leader is None:
         return []
-    chosen = ProcessSet(Selection(leader=sources.leader, uid=sources.uid))
+    chosen = ProcessSet(
+        Selection(leader=sources.leader, uid=sources.uid, control_group=sources.control_group)
+    )
     return [one.pid for one in chosen.members()]
 
 

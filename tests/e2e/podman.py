@@ -1,0 +1,140 @@
+"""A Podman of the test's own: its storage, its networks and its service, gone with the test."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SERVICES = Path(__file__).parent / "services"
+PYTHON = os.path.realpath(sys.executable)
+IMAGE = "localhost/meshwarden-test:1"
+NETWORK = "mesh"
+WITHIN_S = 60
+NEEDS_PODMAN = pytest.mark.skipif(
+    os.geteuid() != 0
+    or not PYTHON.startswith("/usr/")
+    or not all(map(shutil.which, ("podman", "runc", "unshare", "nft"))),
+    reason="containers need root, podman, runc and nft",
+)
+
+
+@dataclass(kw_only=True)
+class Podman:
+    """A running service: `socket` is its API, `namespace` its network (a descriptor)."""
+
+    socket: Path
+    namespace: int
+    command: list[str]
+
+    def run(self, *arguments: str, given: bytes | None = None) -> str:
+        """Return what a podman command prints."""
+        done = subprocess.run(
+            [*self.command, *arguments], input=given, capture_output=True, timeout=WITHIN_S,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+        return done.stdout.decode().strip()
+
+    def start(
+        self,
+        name: str,
+        *options: str,
+        program: Path = SERVICES / "beats.py",
+        network: str = NETWORK,
+    ) -> str:
+        """Start a service in a container called `name`; return its id."""
+        return self.run(
+            "run", "--detach", "--name", name, "--network", network, "--restart", "always",
+            "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024",
+            "--volume", "/usr:/usr:ro", "--volume", f"{SERVICES}:{SERVICES}:ro", "--user", "65534",
+            *options, IMAGE, PYTHON, "-I", "-S", str(program),
+        )  # fmt: skip
+
+    def address(self, name: str) -> str:
+        """Return the address of a container; "" where it has none."""
+        [found] = json.loads(self.run("container", "inspect", name))
+        networks = found["NetworkSettings"].get("Networks") or {}
+        return next((str(one["IPAddress"]) for one in networks.values()), "")
+
+
+@contextlib.contextmanager
+def running_podman() -> Iterator[Podman]:
+    """Run a Podman of our own while the context lasts, in a network namespace of its own."""
+    with tempfile.TemporaryDirectory(prefix="mw-podman-") as folder:
+        base, socket = Path(folder), Path(folder) / "api.sock"
+        command = ["podman", *_options(base)]
+        service = [*command, "system", "service", "--time", "0", f"unix://{socket}"]
+        up = ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *service]
+        with (base / "service.log").open("w") as said:
+            process = subprocess.Popen(up, stdout=said, stderr=said, start_new_session=True)
+        try:
+            _await(socket, process, base / "service.log")
+            namespace = os.open(f"/proc/{process.pid}/ns/net", os.O_RDONLY)
+            inside = ["nsenter", f"--net=/proc/{process.pid}/ns/net", *command]
+            podman = Podman(socket=socket, namespace=namespace, command=inside)
+            podman.run("import", "-", IMAGE, given=_root())
+            podman.run("network", "create", NETWORK)
+            try:
+                yield podman
+            finally:
+                podman.run("rm", "--force", "--all", "--time", "0")
+                podman.run("network", "rm", "--force", NETWORK)
+                os.close(namespace)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(WITHIN_S)
+            _unmount(base)
+
+
+def _options(base: Path) -> list[str]:
+    places: Mapping[str, str] = {
+        "root": "root", "runroot": "run", "tmpdir": "tmp", "network-config-dir": "networks",
+    }  # fmt: skip
+    where = [word for option, name in places.items() for word in (f"--{option}", str(base / name))]
+    return [
+        *where, "--storage-driver", "vfs", "--runtime", "runc", "--cgroup-manager", "cgroupfs",
+        "--events-backend", "file",
+    ]  # fmt: skip
+
+
+def _root() -> bytes:
+    """Return the tar of a root with nothing but places: programs are the machine's own."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, mode in (("usr", 0o755), ("tmp", 0o1777), ("etc", 0o755), ("proc", 0o755)):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, mode
+            tar.addfile(folder)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, f"usr/{name}"
+            tar.addfile(link)
+    return out.getvalue()
+
+
+def _await(socket: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + WITHIN_S
+    while not socket.exists():
+        assert process.poll() is None, log.read_text()[-2000:]
+        assert time.monotonic() < end, "podman does not serve"
+        time.sleep(0.05)
+
+
+def _unmount(base: Path) -> None:
+    """Unmount what Podman leaves mounted below `base`, deepest first."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    mounted = [line.split()[1] for line in lines if line.split()[1].startswith(f"{base}/")]
+    for place in sorted(mounted, reverse=True):
+        subprocess.run(["umount", "-l", place], check=False)  # noqa: S607
