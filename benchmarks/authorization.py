@@ -2,7 +2,8 @@
 
     python -m benchmarks.authorization [--quick] [--rounds N] [--seconds S] [--json | --markdown]
 
-Variants: no authorization; the compiled matcher tree with 100, 1,000 and 10,000 rules; the same
+Variants: no authorization; a filter that always allows (the least that any policy costs); the
+compiled matcher tree with 100, 1,000 and 10,000 rules; the same
 rules as a classic list of RBAC policies; a do-nothing remote authorizer in Python; OPA's Envoy
 plugin with 10,000 rules, where the binary `opa` (the opa-envoy-plugin build) is on the PATH.
 
@@ -49,6 +50,7 @@ from benchmarks.workload import (
     CALLERS,
     TRUST_DOMAIN,
     Grant,
+    always_allow,
     classic_list,
     compiled_tree,
     draw_refusals,
@@ -59,6 +61,7 @@ from meshwarden.identity import create_authority, create_root, issue_svid
 from meshwarden.kernel import ConfigError, DependencyError, MeshwardenError
 
 BARE: Final = "no authorization"
+ALLOW: Final = "RBAC filter that always allows"
 OURS: Final = "meshwarden, {:,} rules"
 LIST: Final = "RBAC list, {:,} rules"
 PYTHON: Final = "ext_authz, Python, does nothing"
@@ -196,7 +199,10 @@ def run(settings: Settings) -> Report:
 def _variants(
     grants: Mapping[int, list[Grant]], authorizers: Mapping[str, RemoteAuthorizer]
 ) -> list[Variant]:
-    found = [Variant(name=BARE, rules=LARGEST, filter=None, enforces=False)]
+    found = [
+        Variant(name=BARE, rules=LARGEST, filter=None, enforces=False),
+        Variant(name=ALLOW, rules=LARGEST, filter=always_allow(), enforces=False),
+    ]
     for rules, some in grants.items():
         tree = Variant(name=OURS.format(rules), rules=rules, filter=compiled_tree(some))
         found.append(tree)
