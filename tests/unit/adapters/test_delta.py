@@ -4,7 +4,7 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from google.rpc.status_pb2 import Status
 
-from meshwarden.adapters.envoy.delta import Conversation, Versioned, versioned
+from meshwarden.adapters.envoy.delta import MAX_UNANSWERED, Conversation, Versioned, versioned
 
 
 def resources(*names: str, note: str = "") -> dict[str, Versioned]:
@@ -144,3 +144,14 @@ def test_what_is_forgotten_is_sent_again_where_the_proxy_wants_it() -> None:
     conversation.respond(resources("a", "b", "c"))
     conversation.forget(["a", "c"])
     assert sent(conversation, resources("a", "b", "c")) == ["a"]
+
+
+def test_who_answers_nothing_is_sent_no_more_and_then_the_newest() -> None:
+    conversation = opened()
+    versions = [resources("a", note=str(number)) for number in range(MAX_UNANSWERED + 5)]
+    assert [sent(conversation, one) for one in versions].count(["a"]) == MAX_UNANSWERED
+    assert len(conversation.in_flight) == MAX_UNANSWERED
+    conversation.receive(ack("1"))
+    response = conversation.respond(versions[-1])
+    assert response is not None
+    assert response.resources[0].version == versions[-1]["a"].version

@@ -10,6 +10,8 @@ Rules that hold here:
   reconnects is sent only what really changed.
 - A refused version is never sent again. A refused response that held several resources is
   sent again one by one, so that the good ones are applied and each bad one is named.
+- Who leaves `MAX_UNANSWERED` responses unanswered is sent no more until it answers one; it then gets
+  what is newest. A proxy that never answers costs no memory beyond these.
 - A name asked for that does not exist is answered as removed; the proxy need not wait for it.
 """
 
@@ -27,6 +29,7 @@ from google.protobuf.message import Message
 
 _TYPE_PREFIX = "type.googleapis.com/"
 _WILDCARD = "*"
+MAX_UNANSWERED = 64
 _ABSENT = ""  # the version under which a proxy was told that a resource does not exist
 
 
@@ -115,8 +118,11 @@ class Conversation:
             self.held.pop(name, None)
 
     def respond(self, available: Mapping[str, Versioned]) -> DeltaDiscoveryResponse | None:
-        """Return the next response that brings the proxy up to `available`; None where it is."""
-        if not self.opened:
+        """Return the next response that brings the proxy up to `available`.
+
+        None where it is, or has too much to answer yet.
+        """
+        if not self.opened or len(self.in_flight) >= MAX_UNANSWERED:
             return None
         names = self.wanted | set(available) if self.wildcard else self.wanted
         changed = {
