@@ -26,7 +26,8 @@ from meshwarden.lab.synthesize import synthesize
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 SECONDS = 15
 ISOLATED = why_unavailable() is None
-MESHWARDEN = [str(Path(sys.executable).with_name("meshwarden")), "demo"]
+COMMAND = str(Path(sys.executable).with_name("meshwarden"))
+MESHWARDEN = [COMMAND, "demo"]
 MUST_FAIL = {
     "wrong caller": "default-deny",
     "wrong method": "default-deny",
@@ -168,6 +169,31 @@ def test_the_model_and_the_real_run_agree_in_distribution(performance: Performan
     customers = performance.outcome["customers"]
     assert isinstance(customers, dict)
     assert agrees(agreement, late_s=customers["late_s"]), agreement.render()
+
+
+def test_from_its_record_a_policy_is_learned_and_a_branch_that_breaks_it_is_caught(
+    performance: Performance, tmp_path: Path
+) -> None:
+    calls = str(performance.state / "calls")
+
+    def run(*arguments: str) -> tuple[int, str]:
+        command = [COMMAND, *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        )
+        return done.returncode, done.stdout
+
+    assert run("policy", "learn", calls, "-o", "access.yaml")[0] == 0
+    learned = (tmp_path / "access.yaml").read_text()
+    assert "from: [payments, scoring]" in learned
+    broken = learned.replace("from: [payments, scoring]", "from: [payments]", 1)
+    (tmp_path / "branch.yaml").write_text(broken)
+    options = ["--against", "access.yaml", "--calls", calls, "--format", "markdown"]
+    assert run("gate", "access.yaml", *options)[0] == 0
+    code, comment = run("gate", "branch.yaml", *options)
+    assert code == 1
+    assert "would be refused: scoring -&#62; aml POST /v1/screenings" in comment
+    assert "add 'scoring' to aml.accepts&#91;0&#93;.from" in comment
 
 
 def test_nothing_runs_any_more_and_only_the_record_is_left(performance: Performance) -> None:

@@ -25,7 +25,7 @@ from meshwarden.policy import parse_policy
 from meshwarden.policy.traffic import replay
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-MESHWARDEN = [str(Path(sys.executable).with_name("meshwarden")), "policy"]
+MESHWARDEN = str(Path(sys.executable).with_name("meshwarden"))
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SPEED = 60.0  # an hour of the bank's day in one minute
 
@@ -41,9 +41,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def policy(folder: Path, *arguments: str, expect: int) -> str:
-    """Run one subcommand in `folder`; return what it printed."""
+    """Run one subcommand of `policy` in `folder`; return what it printed."""
+    return meshwarden(folder, "policy", *arguments, expect=expect)
+
+
+def meshwarden(folder: Path, *arguments: str, expect: int) -> str:
+    """Run a command in `folder`; return what it printed."""
     done = subprocess.run(
-        [*MESHWARDEN, *arguments],
+        [MESHWARDEN, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -93,6 +98,15 @@ def test_learn_tighten_break_diff_replay_and_repair(folder: Path) -> None:
     assert "| `scoring` | `aml` | `POST /v1/screenings` |" in refused
     assert "`add 'scoring' to aml.accepts[0].from`" in refused
     assert "confirmed by Envoy: 20 of 20" in refused
+    gate = ["gate", "branch.yaml", "--against", "access.yaml", *calls, "--format", "markdown"]
+    comment = meshwarden(folder, *gate, expect=1)
+    assert "newly allowed: aml -&#62; payments: POST, PUT /v1/&#42;&#42;;" in comment
+    assert re.search(
+        r"\| high \| `branch.yaml:\d+` \| \d+ recorded calls \(\d\.\d\d%\) would be refused:"
+        r" scoring -&#62; aml POST /v1/screenings, from \S+ to \S+ ",
+        comment,
+    )
+    assert "| add 'scoring' to aml.accepts&#91;0&#93;.from |" in comment
 
     # 4. The patch of one denial repairs the branch.
     asked = ["--from", "scoring", "--to", "aml", "--method", "POST", "--path", "/v1/screenings"]
@@ -101,6 +115,9 @@ def test_learn_tighten_break_diff_replay_and_repair(folder: Path) -> None:
     assert git is not None
     subprocess.run([git, "apply", "-p1", "-"], cwd=folder, input=patch, text=True, check=True)
     policy(folder, "replay", "branch.yaml", *calls, expect=0)
+    repaired = meshwarden(folder, *gate, expect=0)
+    assert "would be refused" not in repaired
+    assert "newly allowed: aml -&#62; payments" in repaired
 
 
 def test_a_verdict_that_envoy_does_not_share_is_reported(folder: Path) -> None:

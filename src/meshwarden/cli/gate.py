@@ -1,7 +1,7 @@
 """`meshwarden gate`: judge manifests before they are merged."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -15,6 +15,9 @@ from meshwarden.policy.gate.baseline import parse_baseline, render_baseline
 from meshwarden.policy.gate.model import exit_code
 from meshwarden.policy.gate.render import RENDERERS, Format
 from meshwarden.policy.gate.settings import Settings, parse_settings
+
+if TYPE_CHECKING:
+    from meshwarden.control.gate.proposed import Proposal
 
 app = App(
     name="gate",
@@ -37,6 +40,8 @@ def gate(  # noqa: PLR0913  # one for each option
     fail_on: Literal["low", "medium", "high", "critical"] = "high",
     rules: tuple[Path, ...] = (),
     config: Path | None = None,
+    against: Path | None = None,
+    calls: tuple[Path, ...] = (),
     baseline: Path | None = None,
     write_baseline: Path | None = None,
     time_limit: float = 20.0,
@@ -52,6 +57,8 @@ def gate(  # noqa: PLR0913  # one for each option
         fail_on: exit 1 from this severity up.
         rules: folder of rules of your own, beside those that ship; may be given several times.
         config: the configuration; meshwarden-gate.yaml in this directory, if it is there.
+        against: the access policy before the change: who may newly reach what, and who no longer.
+        calls: recorded calls (Parquet, CSV, a folder): which ones the changed policy would refuse.
         baseline: file of old findings, which do not count.
         write_baseline: write all findings to this file, as a baseline; exit 0.
         time_limit: seconds that the rules may take for one object.
@@ -62,11 +69,12 @@ def gate(  # noqa: PLR0913  # one for each option
             raise ConfigError(
                 "gate.option", f"unknown option {path}", hint="meshwarden gate --help"
             )
-    settings = load_settings(config)
+    comparison = _comparison(against, calls)
     judged = judge_paths(
         Gate(
             rules=all_rules(rules),
-            settings=settings,
+            settings=load_settings(config),
+            compare=comparison.findings if comparison else None,
             baseline=_baseline(baseline),
             today=SystemClock().now().date(),
             limit_s=max(0.1, time_limit),
@@ -78,6 +86,14 @@ def gate(  # noqa: PLR0913  # one for each option
     _emit(RENDERERS[Format("json" if json else format)](judged), output)
     code = exit_code(judged, Severity(fail_on))
     return 0 if write_baseline is not None and code == 1 else code
+
+
+def _comparison(against: Path | None, calls: tuple[Path, ...]) -> "Proposal | None":
+    if against is None and not calls:
+        return None
+    from meshwarden.control.gate.proposed import load_proposal  # noqa: PLC0415  # imports Arrow
+
+    return load_proposal(against, calls)
 
 
 def all_rules(folders: tuple[Path, ...]) -> RuleSet:

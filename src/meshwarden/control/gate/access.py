@@ -1,19 +1,27 @@
 """Our own access policies in the gate: what is wrong or unwise in them becomes findings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from meshwarden.adapters.yaml import parse_document
 from meshwarden.kernel import InputError
 from meshwarden.kernel.finding import Severity
-from meshwarden.policy import notices, parse_policy
+from meshwarden.policy import AccessPolicy, notices, parse_policy
 from meshwarden.policy.gate.baseline import fingerprint
 from meshwarden.policy.gate.model import Document, GateFinding
 
 ERROR_FIX = "correct the policy: the control plane refuses it, and keeps the last good one"
 
+Compare = Callable[[AccessPolicy, str], Iterator[GateFinding]]
+"""Yields what a policy changes, given the policy and the file that it stands in."""
 
-def access_findings(document: Document) -> Iterator[GateFinding]:
-    """Yield a critical finding for the first error of an access policy, else its notices."""
+
+def access_findings(document: Document, compare: Compare | None = None) -> Iterator[GateFinding]:
+    """Yield a critical finding for the first error of an access policy, else its notices.
+
+    Args:
+        document: the policy.
+        compare: yields what else is to be said of a policy without errors.
+    """
     padding = b"\n" * (document.line - 1 - _lead(document))  # so that lines are the file's
     try:
         policy = parse_policy(parse_document(padding + document.raw, name=document.source))
@@ -24,6 +32,8 @@ def access_findings(document: Document) -> Iterator[GateFinding]:
     for notice in notices(policy):
         yield _finding(document, notice.code, notice.where, notice.message, Severity.MEDIUM,
                        "narrow the rule, or remove it")  # fmt: skip
+    if compare is not None:
+        yield from compare(policy, document.source)
 
 
 def _lead(document: Document) -> int:

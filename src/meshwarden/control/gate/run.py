@@ -9,8 +9,9 @@ from meshwarden.adapters.manifests import Discovery, Package, Source, locate, pa
 from meshwarden.adapters.manifests import render as render_package
 from meshwarden.adapters.rego import RuleSet
 from meshwarden.adapters.rego.pool import LIMIT_S
-from meshwarden.control.gate.access import access_findings
+from meshwarden.control.gate.access import Compare, access_findings
 from meshwarden.control.gate.evaluate import Evaluator, Judged, is_about, selected
+from meshwarden.kernel import InputError
 from meshwarden.policy.gate.context import index
 from meshwarden.policy.gate.frames import frame_of
 from meshwarden.policy.gate.judge import Judge, expired
@@ -41,6 +42,7 @@ class Gate:
         today: waivers end by this day.
         limit_s: seconds that rules may take for one object.
         workers: processes at most; None for one each core.
+        compare: what is asked of the one access policy in the input beside its errors and notices.
     """
 
     rules: RuleSet
@@ -49,6 +51,7 @@ class Gate:
     today: date
     limit_s: float = LIMIT_S
     workers: int | None = None
+    compare: Compare | None = None
 
 
 @dataclass(slots=True)
@@ -75,13 +78,26 @@ def judge_paths(gate: Gate, paths: Sequence[str]) -> Report:
 
     Raises:
         ConfigError: `gate.compile`, `gate.unknown_rule`, `gate.double_rule`.
+        InputError: `gate.compare` where not exactly one access policy is there to compare.
     """
     rules = selected(gate.rules, gate.settings)
     with Evaluator(rules, gate.settings, workers=gate.workers, limit_s=gate.limit_s) as evaluator:
         found = read_paths(paths)
+        _require_one_policy(gate, found)
         world = index(found.subjects)
         judged = list(evaluator.judge(found.subjects, world))
     return _report(gate, rules, found, judged)
+
+
+def _require_one_policy(gate: Gate, found: Input) -> None:
+    count = sum(subject.family is Family.ACCESS_POLICY for subject in found.subjects)
+    if gate.compare is not None and count != 1:
+        raise InputError(
+            "gate.compare",
+            f"{count} access policies among what is judged, one is compared",
+            where="--against, --calls",
+            hint="name the file of the proposed policy",
+        )
 
 
 def read_paths(paths: Sequence[str]) -> Input:
@@ -139,7 +155,8 @@ def _report(gate: Gate, rules: RuleSet, found: Input, judged: Iterable[Judged]) 
         problems += failed
     for subject in found.subjects:
         if subject.family is Family.ACCESS_POLICY:
-            findings += access_findings(subject.document)
+            found_here = access_findings(subject.document, gate.compare)
+            findings += (judge.held_against_baseline(one) for one in found_here)
     secret = {rule.id for rule in rules.rules if rule.redact}
     findings.sort(key=lambda one: (one.source, one.line, one.column, one.rule, one.message))
     return Report(

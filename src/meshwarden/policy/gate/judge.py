@@ -90,6 +90,10 @@ class Judge:
         reason = inline_reason(subject, found.rule) if self.settings.inline_waivers else ""
         if reason:
             return replace(found, suppressed=Suppression.INLINE, reason=reason)
+        return self.held_against_baseline(found)
+
+    def held_against_baseline(self, found: GateFinding) -> GateFinding:
+        """Return `found`, suppressed where it is an old one."""
         if found.fingerprint in self.baseline:
             return replace(found, suppressed=Suppression.BASELINE)
         return found

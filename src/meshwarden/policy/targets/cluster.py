@@ -9,6 +9,7 @@ that Istio and Linkerd issue. An identity of another form has no place in a clus
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from meshwarden.kernel import InputError, SpiffeId
@@ -78,6 +79,7 @@ class Place:
     account: str
 
 
+@lru_cache(maxsize=4096)
 def place_of(identity: SpiffeId) -> Place | None:
     """Return where a workload of a cluster runs; None for an identity of another form."""
     found = _PLACE.fullmatch(identity.path)

@@ -8,6 +8,7 @@
 | `patterns` | path patterns as keys and as regular expressions |
 | `token_metadata` | where the filter before it has to put a verified token: the contract |
 | `messages` | Envoy's messages that the others are built from |
+| `render` | messages as JSON |
 
 The HTTP filter's tree is an exact map on the method, an exact map on the path (literal paths are
 clean by construction), and for what it does not hold a prefix map with one regular expression for

@@ -5,13 +5,13 @@ from typing import Any, Final
 
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from meshwarden.kernel import InputError
 from meshwarden.policy.model import AccessPolicy, Rule, Service
 from meshwarden.policy.targets.envoy.leaf import fill_callers, group_by_caller
-from meshwarden.policy.targets.envoy.messages import NO_RULE, action, extension
+from meshwarden.policy.targets.envoy.messages import NO_RULE, TYPE_URL, action
+from meshwarden.policy.targets.envoy.render import render_message
 from meshwarden.policy.targets.envoy.tree import fill_tree
 from meshwarden.policy.targets.unexpressed import Unexpressed
 
@@ -71,10 +71,8 @@ def compile_filters(
 
 
 def _render(name: str, message: Message) -> dict[str, Any]:
-    found: dict[str, Any] = MessageToDict(
-        extension(name, message), preserving_proto_field_name=True
-    )
-    return found
+    typed = {"@type": TYPE_URL + message.DESCRIPTOR.full_name} | render_message(message)
+    return {"name": name, "typed_config": typed}
 
 
 def unexpressed(policy: AccessPolicy, service_name: str | None = None) -> tuple[Unexpressed, ...]:

@@ -15,13 +15,14 @@ from xds.core.v3.extension_pb2 import TypedExtensionConfig
 from xds.type.matcher.v3.matcher_pb2 import Matcher
 from xds.type.matcher.v3.regex_pb2 import RegexMatcher
 
+TYPE_URL: Final = "type.googleapis.com/"
 NO_RULE: Final = "none"  # what Envoy itself calls it where a matcher does not match
 
 
 def extension(name: str, message: Message) -> TypedExtensionConfig:
     """Return `message` as an extension's configuration."""
     packed = Packed(
-        type_url="type.googleapis.com/" + message.DESCRIPTOR.full_name,
+        type_url=TYPE_URL + message.DESCRIPTOR.full_name,
         value=message.SerializeToString(),
     )
     return TypedExtensionConfig(name=name, typed_config=packed)

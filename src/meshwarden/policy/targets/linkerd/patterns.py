@@ -7,6 +7,7 @@ they are still too long, `PLAIN` segments stand in, which refuse escapes (`%20`)
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from meshwarden.policy.path import PathPattern
@@ -45,6 +46,7 @@ def is_full(pattern: PathPattern) -> bool:
     return len(_written(pattern, SEGMENT)) <= MAX_LENGTH
 
 
+@lru_cache(maxsize=32_768)
 def _written(pattern: PathPattern, segment: str) -> str:
     parts = [segment if part is None else re.escape(part) for part in pattern.segments]
     further = f"/{segment}(?:/{segment})*/?" if pattern.rest else ""

@@ -6,12 +6,11 @@
 #   needs: '^kind=(?!Deployment|StatefulSet|DaemonSet|ReplicaSet|Pod|Job|CronJob|Namespace)|config\.linkerd\.io/default-inbound-policy'
 #   fix: name the callers
 #   controls:
-#     - PCI DSS 4.0.1 7.2.1
-#     - PCI DSS 4.0.1 7.2.2
+#     - PCI DSS 4.0.1 7.2.5
 #     - PCI DSS 4.0.1 7.3.3
 #     - PCI DSS 4.0.1 1.3.1
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.3.2
+#     - CIS Kubernetes 2.0.1 5.3.2
 package meshwarden.communication.authorization_allow_all
 
 import data.meshwarden.lib.pods

@@ -5,11 +5,11 @@
 #   kinds: [Deployment, StatefulSet, DaemonSet, Pod, ReplicaSet]
 #   fix: add an AuthorizationPolicy (or NetworkPolicy) that names the callers
 #   controls:
-#     - PCI DSS 4.0.1 7.2.1
+#     - PCI DSS 4.0.1 7.2.5
 #     - PCI DSS 4.0.1 7.3.3
 #     - PCI DSS 4.0.1 1.3.1
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.3.2
+#     - CIS Kubernetes 2.0.1 5.3.2
 package meshwarden.communication.authorization_missing
 
 import data.meshwarden.lib.pods

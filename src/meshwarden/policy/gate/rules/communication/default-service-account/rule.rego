@@ -6,9 +6,8 @@
 #   fix: give the workload a service account of its own
 #   controls:
 #     - PCI DSS 4.0.1 7.2.5
-#     - PCI DSS 4.0.1 8.6.1
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.1.5
+#     - CIS Kubernetes 2.0.1 5.1.5
 package meshwarden.communication.default_service_account
 
 import data.meshwarden.lib.pods

@@ -7,7 +7,7 @@
 #   controls:
 #     - PCI DSS 4.0.1 1.3.2
 #     - GDPR Art. 32(2)
-#     - CIS Kubernetes 5.3.2
+#     - CIS Kubernetes 2.0.1 5.3.2
 package meshwarden.communication.egress_open
 
 import data.meshwarden.lib.values

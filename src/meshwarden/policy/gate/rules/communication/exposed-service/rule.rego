@@ -9,7 +9,7 @@
 #     - PCI DSS 4.0.1 1.4.2
 #     - PCI DSS 4.0.1 1.2.5
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.3.2
+#     - CIS Kubernetes 2.0.1 5.2.12
 package meshwarden.communication.exposed_service
 
 import data.meshwarden.lib.pods

@@ -7,7 +7,6 @@
 #   controls:
 #     - PCI DSS 4.0.1 4.2.1
 #     - GDPR Art. 32(1)(a)
-#     - CIS Kubernetes 5.3.2
 package meshwarden.communication.mtls_missing
 
 import data.meshwarden.lib.values

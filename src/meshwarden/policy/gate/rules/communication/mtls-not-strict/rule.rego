@@ -6,9 +6,8 @@
 #   fix: "set mtls.mode to STRICT (DestinationRule: tls.mode ISTIO_MUTUAL)"
 #   controls:
 #     - PCI DSS 4.0.1 4.2.1
-#     - PCI DSS 4.0.1 2.2.7
+#     - PCI DSS 4.0.1 2.2.6
 #     - GDPR Art. 32(1)(a)
-#     - CIS Kubernetes 5.3.2
 package meshwarden.communication.mtls_not_strict
 
 import data.meshwarden.lib.values

@@ -8,7 +8,6 @@
 #   controls:
 #     - PCI DSS 4.0.1 1.3.2
 #     - PCI DSS 4.0.1 12.8.1
-#     - PCI DSS 4.0.1 4.2.1
 #     - GDPR Art. 32(2)
 package meshwarden.communication.payment_gateway
 

@@ -7,7 +7,7 @@
 #   fix: terminate TLS there, or redirect to HTTPS
 #   controls:
 #     - PCI DSS 4.0.1 4.2.1
-#     - PCI DSS 4.0.1 2.2.7
+#     - PCI DSS 4.0.1 2.2.5
 #     - GDPR Art. 32(1)(a)
 package meshwarden.communication.plaintext_port
 

@@ -6,9 +6,8 @@
 #   fix: set automountServiceAccountToken to false
 #   controls:
 #     - PCI DSS 4.0.1 7.2.5
-#     - PCI DSS 4.0.1 8.6.1
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.1.6
+#     - CIS Kubernetes 2.0.1 5.1.6
 package meshwarden.communication.token_mounted
 
 import data.meshwarden.lib.pods

@@ -5,8 +5,8 @@
 #   kinds: [workload]
 #   fix: add securityContext.capabilities.drop [ALL]
 #   controls:
-#     - PCI DSS 4.0.1 7.2.5
-#     - CIS Kubernetes 5.2.10
+#     - PCI DSS 4.0.1 2.2.6
+#     - CIS Kubernetes 2.0.1 5.2.9
 package meshwarden.workload.capabilities_kept
 
 import data.meshwarden.lib.pods

@@ -6,10 +6,11 @@
 #   needs: '\.capabilities\.add\.|\.cap_add\.'
 #   fix: remove it from capabilities.add
 #   controls:
+#     - PCI DSS 4.0.1 2.2.6
 #     - PCI DSS 4.0.1 7.2.5
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.2.8
-#     - CIS Kubernetes 5.2.9
+#     - CIS Kubernetes 2.0.1 5.2.8
+#     - CIS Kubernetes 2.0.1 5.2.9
 package meshwarden.workload.capabilities
 
 import data.meshwarden.lib.pods

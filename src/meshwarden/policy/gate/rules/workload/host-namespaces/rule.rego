@@ -6,12 +6,11 @@
 #   needs: 'host(Network|PID|IPC)=True|=host$'
 #   fix: remove hostPID, hostIPC, hostNetwork; a Service gives a stable address
 #   controls:
-#     - PCI DSS 4.0.1 1.4.2
 #     - PCI DSS 4.0.1 2.2.6
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.2.3
-#     - CIS Kubernetes 5.2.4
-#     - CIS Kubernetes 5.2.5
+#     - CIS Kubernetes 2.0.1 5.2.3
+#     - CIS Kubernetes 2.0.1 5.2.4
+#     - CIS Kubernetes 2.0.1 5.2.5
 package meshwarden.workload.host_namespaces
 
 import data.meshwarden.lib.pods

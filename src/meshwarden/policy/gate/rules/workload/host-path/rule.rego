@@ -9,7 +9,7 @@
 #     - PCI DSS 4.0.1 2.2.6
 #     - PCI DSS 4.0.1 7.2.5
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.2.12
+#     - CIS Kubernetes 2.0.1 5.2.11
 package meshwarden.workload.host_path
 
 import data.meshwarden.lib.pods

@@ -6,7 +6,6 @@
 #   fix: set resources.limits.memory (and cpu)
 #   controls:
 #     - GDPR Art. 32(1)(b)
-#     - PCI DSS 4.0.1 6.5.1
 package meshwarden.workload.no_limits
 
 import data.meshwarden.lib.pods

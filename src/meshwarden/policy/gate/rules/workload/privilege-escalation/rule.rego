@@ -5,9 +5,10 @@
 #   kinds: [workload]
 #   fix: set securityContext.allowPrivilegeEscalation to false
 #   controls:
+#     - PCI DSS 4.0.1 2.2.6
 #     - PCI DSS 4.0.1 7.2.5
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.2.6
+#     - CIS Kubernetes 2.0.1 5.2.6
 package meshwarden.workload.privilege_escalation
 
 import data.meshwarden.lib.pods

@@ -8,7 +8,7 @@
 #   controls:
 #     - PCI DSS 4.0.1 6.3.2
 #     - GDPR Art. 32(1)(b)
-#     - CIS Kubernetes 5.5.1
+#     - CIS Kubernetes 2.0.1 5.5.1
 package meshwarden.workload.registry_unlisted
 
 import data.meshwarden.lib.images

@@ -10,7 +10,8 @@
 #     - PCI DSS 4.0.1 8.6.2
 #     - PCI DSS 4.0.1 8.3.2
 #     - GDPR Art. 32(1)(a)
-#     - CIS Kubernetes 5.4.1
+#     - CIS Kubernetes 2.0.1 5.4.1
+#     - CIS Kubernetes 2.0.1 5.4.2
 package meshwarden.workload.secret_in_plain
 
 import data.meshwarden.lib.texts

@@ -5,8 +5,9 @@
 #   kinds: [workload, compose]
 #   fix: set readOnlyRootFilesystem to true; mount an emptyDir where it writes
 #   controls:
-#     - PCI DSS 4.0.1 11.5.2
+#     - PCI DSS 4.0.1 2.2.6
 #     - GDPR Art. 32(1)(b)
+#     - CIS Kubernetes 2.0.1 5.6.3
 package meshwarden.workload.writable_root
 
 import data.meshwarden.lib.pods
