@@ -84,6 +84,12 @@ def _time(number: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + f".{number % 1000:03d}Z"
 
 
+def write_envoy_log(path: Path, lines: int) -> None:
+    """Write a log of an Envoy as an operator may have configured it, a request a line."""
+    with path.open("w") as log:
+        log.writelines(json.dumps(_envoy(n)) + "\n" for n in range(lines))
+
+
 def _logs(folder: Path, lines: int) -> dict[str, Path]:
     makers = {
         "envoy-json": _envoy,

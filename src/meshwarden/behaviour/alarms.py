@@ -72,12 +72,15 @@ class Alarms:
             "tokens": np.array([max(self.settings.false_alarms_per_day, 1.0), 0.0, FOLLOW_UPS]),
         }
 
-    def turn(self, hour: int) -> None:
-        """Close the groups of the hour before `hour`, learn their maxima, fit the tails anew."""
+    def turn(self, hour: int, nodes: int) -> None:
+        """Close the groups of the hour before `hour`, learn their maxima, fit the tails anew.
+
+        `nodes`: how many identities have numbers.
+        """
         s = self.state
         passed = min(int(hour - s["counts"][3]), 24) if s["counts"][3] else 0
         if passed:
-            muted = self.muted(hour * _HOUR)
+            muted = self.muted(hour * _HOUR, nodes)
             for k in range(3):
                 _close(
                     s[f"groups{k}"], s["groups1"], s["groups2"], s[f"open{k}"], s["counts"], k,
@@ -136,9 +139,9 @@ class Alarms:
                 return False
         return True
 
-    def muted(self, now: int) -> NDArray[np.bool_]:
-        """Return, by number of identity, whether it alarmed lately."""
-        muted: NDArray[np.bool_] = self.state["suspects"]["until"] > max(now - _MUTE, 0)
+    def muted(self, now: int, nodes: int) -> NDArray[np.bool_]:
+        """Return, of the first `nodes` identities, whether each alarmed lately."""
+        muted: NDArray[np.bool_] = self.state["suspects"]["until"][:nodes] > max(now - _MUTE, 0)
         return muted
 
 

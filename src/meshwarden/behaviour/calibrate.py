@@ -22,6 +22,7 @@ _PRIOR: Final = 10.0  # groups that the prior is worth
 _TAIL: Final = 0.02  # share of groups beyond which the tail is fitted, not counted
 
 
+@compiled
 def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ln of the share of groups with at least surprise `k * WIDTH`, for each bin.
 
@@ -31,8 +32,7 @@ def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     prior = _PRIOR * np.exp(-_EDGES)
     above = histogram[::-1].cumsum()[::-1] + prior
     share = above / above[0]
-    at = int(np.searchsorted(-share, -_TAIL))
-    at = min(at, BINS - 1)
+    at = min(int(np.searchsorted(-share, -_TAIL)), BINS - 1)
     middle = _EDGES + WIDTH / 2
     excess = np.maximum(middle[at:] - _EDGES[at], 0.0)
     weight = histogram[at:]
@@ -41,10 +41,12 @@ def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     mean = ((weight * excess).sum() + _PRIOR) / n
     square = ((weight * excess * excess).sum() + 2.0 * _PRIOR) / n
     variance = max(square - mean * mean, 1e-3)
-    shape = float(np.clip(0.5 * (1.0 - mean * mean / variance), 0.0, 0.5))
+    shape = min(max(0.5 * (1.0 - mean * mean / variance), 0.0), 0.5)
     scale = mean * (1.0 - shape)
     far = _EDGES[at:] - _EDGES[at]
-    tail = -far / scale if shape < 1e-6 else -np.log1p(shape * far / scale) / shape
+    tail = -far / scale
+    if shape >= 1e-6:
+        tail = -np.log1p(shape * far / scale) / shape
     result: NDArray[np.float64] = np.log(share)
     result[at:] = result[at] + tail
     return result

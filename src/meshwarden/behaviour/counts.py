@@ -117,33 +117,3 @@ def count(
         tail = student_tail(t, _DEGREES) if t > 0.0 else 0.0
         record.surprise = tail if tail > _LEAST else 0.0
     return record.surprise, opened
-
-
-@compiled
-def count_edges(
-    edge: Array, fresh: Array, mute: Array, window: Array, records: Array, pool: Array,
-    source: Array, destination: Array, ups: Array, downs: Array, out: Array, opened: Array,
-) -> None:  # fmt: skip
-    """Count calls by edge; `opened` becomes true where an edge is first seen in its window."""
-    for i in range(edge.size):
-        up, down = ups[source[i]], downs[destination[i]]
-        if fresh[i, 0]:
-            up.weight = up.mean = 0.0
-        if fresh[i, 1]:
-            down.weight = down.mean = 0.0
-        out[i], opened[i] = count(
-            records[edge[i]], fresh[i, 2], mute[i], window[i], 1.0, pool, up, down
-        )
-
-
-@compiled
-def count_nodes(
-    node: Array, fresh: Array, mute: Array, window: Array, amount: Array, records: Array,
-    pool: Array, nothing: Array, out: Array,
-) -> None:  # fmt: skip
-    """Count `amount` by identity; `nothing` is one empty LEVEL."""
-    for i in range(node.size):
-        nothing[0].weight = 0.0
-        out[i], _ = count(
-            records[node[i]], fresh[i], mute[i], window[i], amount[i], pool, nothing[0], nothing[0]
-        )

@@ -5,6 +5,7 @@ values that differ on each call). A key of 0 means: not stated. `claimed` is not
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -116,12 +117,19 @@ def _values(table: Any, name: str, kind: pa.DataType, unknown: float) -> NDArray
 
 def _keys(table: Any, name: str) -> Keys:
     """Return the keys of a column of few different names."""
+    return _by_name(table, name, lambda each: key_of(each or ""), np.uint64)
+
+
+def _by_name(
+    table: Any, name: str, value_of: Callable[[str | None], int], kind: type[np.generic]
+) -> NDArray[Any]:
+    """Return a value for each row of a column of few different names; 0 where it is null."""
     column = _array(table, name)
     if len(column) == 0 or column.null_count == len(column):
-        return np.zeros(len(column), np.uint64)
+        return np.zeros(len(column), kind)
     codes = np.asarray(pc.fill_null(column.indices, -1))
-    keys = np.array([key_of(each or "") for each in column.dictionary.to_pylist()] + [0], np.uint64)
-    result: Keys = keys[codes]
+    values = np.array([value_of(each) for each in column.dictionary.to_pylist()] + [0], kind)
+    result: NDArray[Any] = values[codes]
     return result
 
 
@@ -163,9 +171,8 @@ def _service(port: NDArray[np.int64], protocol: Keys, method: Keys, route: Keys)
 def _failed(table: Any) -> NDArray[np.int8]:
     """HTTP by its status, gRPC by its code, connections by an answer of no octets."""
     status = _values(table, "status", pa.int64(), -1)
-    protocol = pc.cast(_array(table, "protocol"), pa.string())
-    grpc = np.asarray(pc.equal(protocol, "grpc"))
-    tcp = np.asarray(pc.equal(protocol, "tcp"))
+    grpc = _by_name(table, "protocol", lambda each: each == "grpc", np.bool_)
+    tcp = _by_name(table, "protocol", lambda each: each == "tcp", np.bool_)
     received = _values(table, "response_bytes", pa.float64(), -1.0)
     duration = _values(table, "duration", pa.int64(), -1)
     failed = np.full(len(status), -1, np.int8)

@@ -44,6 +44,12 @@ MEANINGS: Final = {
     "session on": Meaning(
         "uses towards {to} one session from two places at once", "T1550", "both places"
     ),
+    "transaction on": Meaning(
+        "carries towards {to} one transaction on two instances at once", "T1550", "both instances"
+    ),
+    "transaction": Meaning(
+        "carries towards {to} a transaction that never reached it", "T1550", "who held its token"
+    ),
     "session": Meaning("uses towards {to} a session that another holds", "T1550", "both holders"),
 }
 

@@ -49,14 +49,21 @@ class Scored:
     Attributes:
         score: float64[n], higher is stranger: -log10 of how many such groups a day are expected.
         alert: bool[n], true only where an alarm is raised.
-        channel: n names; "" where nothing stands out.
+        loudest: int16[n], place in `channels` of what speaks loudest; -1 where nothing does.
+        channels: the model's.
         findings: one for each alarm.
     """
 
     score: NDArray[np.float64]
     alert: NDArray[np.bool_]
-    channel: tuple[str, ...]
+    loudest: NDArray[np.int16]
+    channels: tuple[str, ...]
     findings: tuple[Finding, ...]
+
+    @property
+    def channel(self) -> pa.DictionaryArray:
+        """Name of what speaks loudest, of each call; "" where nothing does."""
+        return pa.DictionaryArray.from_arrays(self.loudest + 1, ["", *self.channels])
 
 
 class Model:
@@ -113,11 +120,11 @@ class Model:
                 encoded.part(start, stop), clock[cut], calls, start
             )
             findings += found
-        names = np.array([*self.channels, ""])
         return Scored(
             score=score,
             alert=alert,
-            channel=tuple(names[channel].tolist()),
+            loudest=channel,
+            channels=self.channels,
             findings=tuple(findings),
         )
 
@@ -208,8 +215,9 @@ class Model:
         if not self._times[2]:
             self._times[0] = clock[0]
         if self.calls % _CHUNK == 0 or clock[0] // _HOUR != self._times[1] // _HOUR:
-            self.alarms.turn(int(clock[0] // _HOUR))
-            self.alarms.state["muted"][...] = self.alarms.muted(int(clock[0]))
+            nodes = len(self.ground.nodes)
+            self.alarms.turn(int(clock[0] // _HOUR), nodes)
+            self.alarms.state["muted"][:nodes] = self.alarms.muted(int(clock[0]), nodes)
         placed = self._stance(self.ground.place(calls, clock), table, start)
         muted = self.alarms.state["muted"]
         surprise = np.vstack([d.observe(placed, muted) for d in self.detectors])

@@ -248,6 +248,15 @@ class RouteLearner:
         return node
 
 
+def route_by_form(raw_path: str) -> str:
+    """Return the route of a path or URL as far as form alone tells it; learns nothing.
+
+    >>> route_by_form("/v1/accounts/7/entries/0f2b7a52-5d1c-4a0e-9f0e-6a2b0a4f9c11?all=1")
+    '/v1/accounts/{}/entries/{}'
+    """
+    return "/" + "/".join(segments_of(raw_path))
+
+
 def segments_of(raw_path: str) -> tuple[str, ...]:
     """Return the segments of a path or URL, identifiers by form replaced, at most 12 and `**`."""
     path = raw_path.partition("?")[0].partition("#")[0]

@@ -21,7 +21,7 @@ COMMANDS = {
     "token": "Transaction tokens: explain one, revoke, look at the chain.",
     "policy": "Policy as code: check, decide, explain, compile.",
     "behaviour": "What is normal between services, and what is not.",
-    "survey": "From logs alone: who talks to whom, and how sure that is.",
+    "survey": "From logs alone: who talks to whom, what is odd, and how sure that is.",
     "calls": "Recorded calls: import, list, summary, graph.",
     "findings": "What was found: list it, export it.",
     "incident": "Incidents: what is done about findings, and your word in it.",

@@ -154,7 +154,7 @@ def _observe(
 
 
 def _rows(batch: CallBatch, scored: Scored) -> pa.Table:
-    columns = [batch.numbers, scored.score, scored.alert, pa.array(scored.channel, pa.string())]
+    columns = [batch.numbers, scored.score, scored.alert, scored.channel.cast(pa.string())]
     return pa.table(columns, schema=_SCORES)
 
 

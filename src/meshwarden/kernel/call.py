@@ -6,6 +6,7 @@ a SPIFFE ID in text, `external:<host>` outside the mesh, or `unknown`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Final
 
 import pyarrow as pa
@@ -84,14 +85,21 @@ class Call:
             raise ValueError(f"protocol {self.protocol!r} is not one of {sorted(PROTOCOLS)}")
 
 
-_COLUMNS = tuple(field.name for field in fields(Call))
+_COLUMNS: Final = tuple(field.name for field in fields(Call))
+_values_of: Final = attrgetter(*_COLUMNS)
 
 
 def calls_to_table(calls: Iterable[Call]) -> pa.Table:
     """Return the calls as a table of `CALL_SCHEMA`, in the order given."""
-    rows = list(calls)
+    columns = list(zip(*map(_values_of, calls), strict=True)) or [()] * len(_COLUMNS)
     arrays = [
-        pa.array([getattr(row, name) for row in rows], type=CALL_SCHEMA.field(name).type)
-        for name in _COLUMNS
+        _array(values, CALL_SCHEMA.field(name).type)
+        for name, values in zip(_COLUMNS, columns, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=CALL_SCHEMA)
+
+
+def _array(values: tuple[object, ...], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(kind):  # three times as fast as making it at once
+        return pa.array(values, kind.value_type).dictionary_encode()
+    return pa.array(values, kind)

@@ -21,7 +21,7 @@ from meshwarden.policy import (
     notices,
     parse_policy,
 )
-from meshwarden.policy.path import CLEAN_PATH
+from meshwarden.policy.path import CLEAN_PATH, UNCHANGED_PATH, normalize_in_full
 from meshwarden.policy.targets.envoy.patterns import expression
 
 CALLEE = SpiffeId.parse("spiffe://bank.example/callee")
@@ -228,3 +228,8 @@ def _applied(rules: list[Rule], fix: str) -> list[Rule]:
         path = PathPattern.parse(edit[1])
         changed = dataclasses.replace(rule, paths=(*(rule.paths or ()), path))
     return [*rules[: int(edit[2])], changed, *rules[int(edit[2]) + 1 :]]
+
+
+@given(st.from_regex(UNCHANGED_PATH, fullmatch=True))
+def test_a_path_that_is_not_looked_into_would_have_come_out_the_same(path: str) -> None:
+    assert normalize_in_full(path) == normalize_path(path) == path

@@ -3,10 +3,12 @@
 import gzip
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from meshwarden.adapters.storage.calls import LoadedCalls, load_calls
-from meshwarden.kernel import InputError
+from meshwarden.kernel import CALL_SCHEMA, InputError
 
 HEAD = "time,source,destination,status,duration_ns,denied,protocol\n"
 
@@ -59,6 +61,17 @@ def test_integral_floats_and_absent_columns_are_accepted(tmp_path: Path) -> None
     assert _value(loaded, "protocol") == "other"
     assert _value(loaded, "duration") is None
     assert _value(loaded, "denied") is False
+
+
+def test_columns_that_nobody_knows_are_left_out_and_schemas_may_mix(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("mood,time,source,destination,\x1b[2J\nbad,1,a,b,x\n")
+    (tmp_path / "b.csv").write_text("destination,source,status,time\nb,a,200,2\n")
+    table = pa.table({"time": [3], "source": ["a"], "destination": ["b"], "blob": [b"\xff"]})
+    pq.write_table(table, tmp_path / "c.parquet")
+    loaded = load_calls([tmp_path / name for name in ("a.csv", "b.csv", "c.parquet")])
+    assert loaded.table.schema.equals(CALL_SCHEMA)
+    assert loaded.table["status"].to_pylist() == [None, 200, None]
+    assert loaded.rejected == {}
 
 
 @pytest.mark.parametrize(

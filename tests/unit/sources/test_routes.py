@@ -5,7 +5,7 @@ import json
 import pytest
 
 from meshwarden.behaviour.identifiers import without_identifiers
-from meshwarden.behaviour.routes import RouteLearner
+from meshwarden.behaviour.routes import RouteLearner, route_by_form
 
 EXACT = [
     ("/v1/accounts/12345/entries?from=1", "/v1/accounts/{}/entries"),
@@ -47,6 +47,7 @@ WORDS = [
 @pytest.mark.parametrize(("path", "route"), EXACT)
 def test_identifiers_by_form(path: str, route: str) -> None:
     assert RouteLearner().route("ledger", path) == route
+    assert route_by_form(path) == route
 
 
 @pytest.mark.parametrize("word", WORDS)

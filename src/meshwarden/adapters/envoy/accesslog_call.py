@@ -29,12 +29,12 @@ from meshwarden.adapters.envoy.accesslog_address import (
     port_of,
 )
 from meshwarden.adapters.envoy.accesslog_entry import Entry
-from meshwarden.adapters.envoy.accesslog_route import generic_route
 from meshwarden.adapters.envoy.accesslog_rules import (
     callee_decision,
     caller_refusal,
     handshake_rule,
 )
+from meshwarden.behaviour.routes import route_by_form
 from meshwarden.kernel import EXTERNAL, UNKNOWN, Call, InputError, SpiffeId
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -48,8 +48,8 @@ class RouteNamer(Protocol):
         ...
 
 
-def _generic(destination: str, rule: str | None, path: str) -> str:  # noqa: ARG001
-    return generic_route(path)
+def _by_form(destination: str, rule: str | None, path: str) -> str:  # noqa: ARG001
+    return route_by_form(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +58,11 @@ class Naming:
 
     Attributes:
         services: SPIFFE ID by host name, for requests that no route took.
-        route: names routes; the generic namer unless told.
+        route: names routes; by the form of segments unless told.
     """
 
     services: Mapping[str, str] = field(default_factory=dict)
-    route: RouteNamer = _generic
+    route: RouteNamer = _by_form
 
 
 class Side(Enum):

@@ -18,6 +18,13 @@ MAX_LINE_BYTES: Final = 64 * 1024
 _MAX_TEXT: Final = 8192
 _INT64: Final = 2**63 - 1
 _KINDS: Final = {kind.value: kind for kind in Kind}
+_TEXTS: Final = {  # by name in the log, the attribute; `end` stands for `details` of connections
+    "flags": "flags", "details": "details", "end": "end", "remote": "remote", "local": "local",
+    "method": "method", "path": "path", "type": "content_type", "call": "call", "peer": "peer",
+    "cert": "certificate", "fail": "failure", "authority": "authority", "to": "destination",
+    "why": "refusal", "rule": "rule", "ufail": "upstream_failure", "ulocal": "upstream_local",
+    "uremote": "upstream_remote", "txn": "transaction",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,40 +98,34 @@ def _entry(found: Mapping[str, object]) -> Entry:
     kind = _KINDS.get(_text(found, "kind") or "")
     if kind is None:
         _refuse(f"unknown kind {str(found.get('kind'))[:40]!r}")
+    texts = {}
+    for name, value in found.items():  # what was not logged is absent: a third of the names is here
+        field = _TEXTS.get(name)
+        if field is not None and (text := _checked(value, name)) is not None:
+            texts[field] = text
+    details, end, rule = (texts.pop(name, None) for name in ("details", "end", "rule"))
     return Entry(
         kind=kind,
         time=_time(found),
         duration=_duration(found),
-        flags=_text(found, "flags"),
-        details=_text(found, "details") or _text(found, "end"),
-        remote=_text(found, "remote"),
-        local=_text(found, "local"),
+        details=details or end,
         received=_number(found, "rx") or 0,
         sent=_number(found, "tx") or 0,
         status=_number(found, "status", 999),
         grpc_status=_number(found, "grpc", 999),
-        method=_text(found, "method"),
-        path=_text(found, "path"),
-        content_type=_text(found, "type"),
-        call=_text(found, "call"),
-        peer=_text(found, "peer"),
-        certificate=_text(found, "cert"),
         handshake=_number(found, "hs") is not None,
-        failure=_text(found, "fail"),
-        authority=_text(found, "authority"),
-        destination=_text(found, "to"),
-        refusal=_text(found, "why"),
-        rule=_rule(found),
+        rule=rule and rule.removesuffix(ONCE),
         port=_port(found),
-        upstream_failure=_text(found, "ufail"),
-        upstream_local=_text(found, "ulocal"),
-        upstream_remote=_text(found, "uremote"),
-        transaction=_text(found, "txn"),
+        **texts,
     )
 
 
 def _text(found: Mapping[str, object], name: str) -> str | None:
-    value = found.get(name)
+    return _checked(found.get(name), name)
+
+
+def _checked(value: object, name: str) -> str | None:
+    """Return `value` as text that can be stored; None where it says nothing."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -135,11 +136,6 @@ def _text(found: Mapping[str, object], name: str) -> str | None:
         _refuse(f"{name} is longer than {_MAX_TEXT} characters")
     # A lone surrogate (an escape such as \ud800) cannot be stored; what it stood for is unknown.
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-
-
-def _rule(found: Mapping[str, object]) -> str | None:
-    rule = _text(found, "rule")
-    return None if rule is None else rule.removesuffix(ONCE)
 
 
 def _number(found: Mapping[str, object], name: str, most: int = _INT64) -> int | None:

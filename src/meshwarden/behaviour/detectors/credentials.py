@@ -1,12 +1,12 @@
-"""Credentials: a session that appears where it is not bound to be.
+"""Credentials: a session or a transaction that appears where it is not bound to be.
 
 A session belongs to the first identity that used it towards a destination, and there to the
 instance of the caller (pod, address, device) that used it last. From another caller, or to and fro
-between instances, it is one token in two places. How often that happens innocently is counted, of
+between instances, it is one token in two places. A transaction is carried by those whom it reached
+(`chains`), and by each of them on one instance. How often that happens innocently is counted, of
 instances for each caller by itself: behind a balancer it is usual, on customers' devices it is not.
-Surprise is the Laplace estimate of that share. Sessions are kept in a table of 2**18 places; where
-two fall on one place the later wins, so a move may go unseen, and none is invented. Transactions
-are not looked at yet: they rightly pass through several callers.
+Surprise is the Laplace estimate of that share. What is held is kept in tables of 2**18 places:
+where two fall on one place the later wins, so a move may go unseen, and none is invented.
 """
 
 import math
@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from meshwarden.behaviour.chains import BITS, CHAIN, RELEARN, follow, place_of
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import Array
 from meshwarden.behaviour.detectors.contract import Detector, Surprise
@@ -24,53 +25,69 @@ from meshwarden.behaviour.tables import pair
 
 BOUND: Final = np.dtype([("key", "u8"), ("holder", "u8"), ("instance", "u8")])
 MOVES: Final = np.dtype([("moves", "f4"), ("uses", "f4")])
-_BITS: Final = 18
-_RELEARN: Final = 0.9999
 _MOVES, _USES = 0.5, 50.0  # assumed of a caller before any
 
 
 class Credentials(Detector):
-    """Sessions and who holds them."""
+    """Sessions and transactions, and who holds them."""
 
     name: ClassVar[str] = "credentials"
-    channels: ClassVar[tuple[str, ...]] = ("session elsewhere", "session on another instance")
-    families: ClassVar[tuple[str, ...]] = ("credentials", "credentials")
-    subjects: ClassVar[tuple[int, ...]] = (1, 1)
-    tables: ClassVar[dict[str, str]] = {"callers": "nodes"}
+    channels: ClassVar[tuple[str, ...]] = (
+        "session elsewhere", "session on another instance",
+        "transaction elsewhere", "transaction on another instance",
+    )  # fmt: skip
+    families: ClassVar[tuple[str, ...]] = ("credentials",) * 4
+    subjects: ClassVar[tuple[int, ...]] = (1, 1, 1, 1)
+    tables: ClassVar[dict[str, str]] = {"callers": "nodes", "carriers": "nodes"}
 
     def __init__(self, settings: Settings) -> None:
+        nodes = 1 << settings.node_bits
         self.state = {
-            "bound": np.zeros(1 << _BITS, BOUND),
+            "bound": np.zeros(1 << BITS, BOUND),
             "moves": np.array([_MOVES, _USES]),
-            "callers": np.zeros(1 << settings.node_bits, MOVES),
+            "callers": np.zeros(nodes, MOVES),
+            "chains": np.zeros(1 << BITS, CHAIN),
+            "strays": np.array([_MOVES, _USES]),
+            "carried": np.zeros(1 << BITS, BOUND),
+            "carriers": np.zeros(nodes, MOVES),
+            "nowhere": np.array([_MOVES, _USES]),
         }
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
-        out = np.zeros((2, len(placed)), np.float32)
-        calls, s = placed.calls, self.state
-        if placed.fresh[:, 0].any() or calls.session.any():
+        out = np.zeros((4, len(placed)), np.float32)
+        calls, s, fresh = placed.calls, self.state, placed.fresh[:, 0]
+        mute = muted[placed.source]
+        if fresh.any() or calls.session.any():
             _hold(
                 calls.session, calls.source, calls.destination, calls.instance, placed.source,
-                placed.fresh[:, 0], muted[placed.source], s["bound"], s["moves"], s["callers"],
-                out,
+                fresh, mute, s["bound"], s["moves"], s["callers"], out[:2],
+            )  # fmt: skip
+        if fresh.any() or calls.transaction.any():
+            follow(
+                calls.transaction, calls.time, calls.source, calls.destination, mute, s["chains"],
+                s["strays"], out[2],
+            )  # fmt: skip
+            _hold(  # a caller holds what it carries for itself: here only its instance can change
+                calls.transaction, calls.source, calls.source, calls.instance, placed.source,
+                fresh, mute, s["carried"], s["nowhere"], s["carriers"], out[2:],
             )  # fmt: skip
         return out
 
 
 @compiled
 def _hold(
-    session: Array, source: Array, destination: Array, instance: Array, caller: Array,
+    held: Array, source: Array, towards: Array, instance: Array, caller: Array,
     fresh: Array, mute: Array, bound: Array, moves: Array, callers: Array, out: Array,
 ) -> None:  # fmt: skip
-    for i in range(session.size):
+    for i in range(held.size):
         own = callers[caller[i]]
         if fresh[i]:
             own.moves, own.uses = 0.0, 0.0
-        if session[i] == 0:
+        if held[i] == 0:
             continue
-        key = pair(session[i], destination[i])
-        place = bound[np.int64(key >> np.uint64(64 - _BITS))]
+        key = pair(held[i], towards[i])
+        place = bound[place_of(key)]
         if place.key != key:
             place.key, place.holder, place.instance = key, source[i], instance[i]
             continue
@@ -78,8 +95,8 @@ def _hold(
         if moved:
             out[0, i] = -math.log(moves[0] / moves[1])
         if not mute[i]:
-            moves[0] = moves[0] * _RELEARN + (0.2 if moved else 0.0)
-            moves[1] = moves[1] * _RELEARN + 1.0
+            moves[0] = moves[0] * RELEARN + (0.2 if moved else 0.0)
+            moves[1] = moves[1] * RELEARN + 1.0
         if moved or instance[i] == 0 or place.instance == 0:
             continue
         elsewhere = place.instance != instance[i]
@@ -87,5 +104,5 @@ def _hold(
         if elsewhere:
             out[1, i] = -math.log((_MOVES + own.moves) / (_USES + own.uses))
         if not mute[i]:
-            own.moves = own.moves * _RELEARN + (1.0 if elsewhere else 0.0)
-            own.uses = own.uses * _RELEARN + 1.0
+            own.moves = own.moves * RELEARN + (1.0 if elsewhere else 0.0)
+            own.uses = own.uses * RELEARN + 1.0

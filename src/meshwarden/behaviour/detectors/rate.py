@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
-from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count_edges, count_nodes
+from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count
 from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
 
 _MINUTE: Final = 60_000_000_000
-_SIZES: Final = (_MINUTE, 60 * _MINUTE, 24 * 60 * _MINUTE)
-_WORDS: Final = ("minute", "hour", "day")
+_SIZES: Final = np.array([[_MINUTE], [60 * _MINUTE], [24 * 60 * _MINUTE]])
+_EDGE, _SOURCE, _DESTINATION, _FAN_OUT, _FAN_IN = 0, 3, 5, 7, 10  # first channel of each
+_NODES: Final = 2  # windows in which identities are counted; edges and fan-out in the day's too
 _YOUNG: Final = 24  # hours
 _PART: Final = 3.0  # nats; an edge with a part in it: such a window is one in twenty
 
@@ -45,59 +46,78 @@ class Rate(Detector):
     def __init__(self, settings: Settings) -> None:
         edges, nodes = 1 << settings.edge_bits, 1 << settings.node_bits
         self.state = {
-            c: np.zeros(edges if c[:4] == "edge" else nodes, WINDOW) for c in self.channels
+            "edges": np.zeros((3, edges), WINDOW),
+            "sources": np.zeros((2, nodes), WINDOW),
+            "destinations": np.zeros((2, nodes), WINDOW),
+            "fan-out": np.zeros((3, nodes), WINDOW),
+            "fan-in": np.zeros((2, nodes), WINDOW),
+            "source levels": np.zeros((3, nodes), LEVEL),
+            "destination levels": np.zeros((3, nodes), LEVEL),
+            "edge born": np.zeros(edges, np.int32),
+            "pool": np.tile(POOL, (len(self.channels), 1)),
         }
-        for word in _WORDS:
-            self.state[f"source level {word}"] = np.zeros(nodes, LEVEL)
-            self.state[f"destination level {word}"] = np.zeros(nodes, LEVEL)
-        self.state["edge born"] = np.zeros(edges, np.int32)
-        self.state["pool"] = np.tile(POOL, (len(self.channels), 1))
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
         out = np.zeros((len(self.channels), len(placed)), np.float32)
-        every = np.ones(len(placed), np.bool_)
-        either = muted[placed.source] | muted[placed.destination]
-        for size, word in zip(_SIZES, _WORDS, strict=True):
-            window = (placed.clock // size).astype(np.int32)
-            opened = np.zeros(len(placed), np.bool_)
-            c = self.channels.index(f"edge {word}")
-            count_edges(
-                placed.edge, placed.fresh, either, window, self.state[f"edge {word}"],
-                self.state["pool"][c], placed.source, placed.destination,
-                self.state[f"source level {word}"], self.state[f"destination level {word}"],
-                out[c], opened,
-            )  # fmt: skip
-            for name, amount in (
-                ("source", every),
-                ("destination", every),
-                ("fan-out", opened & ~placed.expected),
-                ("fan-in", opened & ~placed.expected),
-            ):
-                if f"{name} {word}" in self.channels:
-                    self._nodes(f"{name} {word}", placed, window, amount, muted, out)
+        s = self.state
+        _count(
+            placed.edge, placed.source, placed.destination, placed.fresh, muted, placed.expected,
+            (placed.clock // _SIZES).astype(np.int32), s["edges"], s["source levels"],
+            s["destination levels"], s["sources"], s["destinations"], s["fan-out"], s["fan-in"],
+            np.zeros(1, LEVEL), s["pool"], out,
+        )  # fmt: skip
         _spare(
-            placed.edge, placed.fresh, placed.graced, placed.hour, self.state["edge born"],
-            out[: len(_SIZES)], np.flatnonzero(np.array(self.subjects) == DESTINATION), out,
+            placed.edge, placed.fresh, placed.graced, placed.hour, s["edge born"], out[:_SOURCE],
+            np.flatnonzero(np.array(self.subjects) == DESTINATION), out,
         )  # fmt: skip
         return out
 
-    def _nodes(
-        self,
-        channel: str,
-        placed: Placed,
-        window: NDArray[np.int32],
-        amount: NDArray[np.bool_],
-        muted: NDArray[np.bool_],
-        out: Surprise,
-    ) -> None:
-        c = self.channels.index(channel)
-        side = self.subjects[c] - 1
-        node = (placed.source, placed.destination)[side]
-        count_nodes(
-            node, placed.fresh[:, side], muted[node], window, amount, self.state[channel],
-            self.state["pool"][c], np.zeros(1, LEVEL), out[c],
-        )  # fmt: skip
+
+@compiled
+def _count(
+    edge: Any, source: Any, destination: Any, fresh: Any, muted: Any, expected: Any, window: Any,
+    edges: Any, ups: Any, downs: Any, sources: Any, destinations: Any, fan_out: Any, fan_in: Any,
+    nothing: Any, pool: Any, out: Any,
+) -> None:  # fmt: skip
+    """Count each call in every window of all whom it concerns; an edge's first is its fan's."""
+    for i in range(edge.size):
+        a, b = source[i], destination[i]
+        new_a, new_b, new_edge = fresh[i, 0], fresh[i, 1], fresh[i, 2]
+        mute_a, mute_b = muted[a], muted[b]
+        for w in range(window.shape[0]):
+            now, up, down = window[w, i], ups[w, a], downs[w, b]
+            if new_a:
+                up.weight = up.mean = 0.0
+            if new_b:
+                down.weight = down.mean = 0.0
+            out[_EDGE + w, i], opened = count(
+                edges[w, edge[i]], new_edge, mute_a or mute_b, now, 1.0, pool[_EDGE + w], up, down
+            )
+            fan = 1.0 if opened and not expected[i] else 0.0
+            out[_FAN_OUT + w, i] = _alone(
+                fan_out[w, a], new_a, mute_a, now, fan, pool[_FAN_OUT + w], nothing
+            )
+            if w >= _NODES:
+                continue
+            out[_FAN_IN + w, i] = _alone(
+                fan_in[w, b], new_b, mute_b, now, fan, pool[_FAN_IN + w], nothing
+            )
+            out[_SOURCE + w, i] = _alone(
+                sources[w, a], new_a, mute_a, now, 1.0, pool[_SOURCE + w], nothing
+            )
+            out[_DESTINATION + w, i] = _alone(
+                destinations[w, b], new_b, mute_b, now, 1.0, pool[_DESTINATION + w], nothing
+            )
+
+
+@compiled
+def _alone(
+    record: Any, fresh: bool, mute: bool, window: int, amount: float, pool: Any, nothing: Any
+) -> Any:
+    """Count for an identity, which has no others to be judged by; `nothing` is one empty LEVEL."""
+    nothing[0].weight = 0.0
+    return count(record, fresh, mute, window, amount, pool, nothing[0], nothing[0])[0]
 
 
 @compiled

@@ -1,7 +1,7 @@
 """Names that the record of calls takes from the policy: services by host, routes by rule."""
 
 from meshwarden.adapters.envoy.accesslog_call import Naming
-from meshwarden.adapters.envoy.accesslog_route import generic_route
+from meshwarden.behaviour.routes import route_by_form
 from meshwarden.policy import AccessPolicy, PathPattern, normalize_path
 
 
@@ -23,7 +23,7 @@ def naming_of(policy: AccessPolicy) -> Naming:
         for pattern in patterns.get(rule or "", ()):
             if clean is not None and pattern.matches(clean):
                 return _template(pattern)
-        return generic_route(path)
+        return route_by_form(path)
 
     services = {name: str(service.identity) for name, service in policy.services.items()}
     return Naming(services=services, route=_route)

@@ -1,7 +1,7 @@
 """The recorder's loop: follows the logs of all sidecars and keeps the record up to date.
 
-It polls the logs' sizes every tenth of a second (some stat calls) and works in a thread, so that
-what else runs on the event loop is not held up.
+It polls the logs' sizes every tenth of a second (some stat calls), more often while calls come, and
+works in a thread, so that what else runs on the event loop is not held up.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from meshwarden.control.recording.figures import Figures
 from meshwarden.control.recording.limits import Limits, LogSource
 from meshwarden.kernel import Call, Clock, Finding
 
-_POLL_S: Final = 0.1
+_IDLE_POLL_S: Final = 0.1
+_BUSY_POLL_S: Final = 0.02
 
 
 class Recorder:
@@ -72,10 +73,12 @@ class Recorder:
     async def run(self) -> None:
         """Record until `close`, or until cancelled."""
         while not self._closed.is_set():
+            before = self._figures.totals
             if await self._cycle():
                 continue
+            pause_s = _IDLE_POLL_S if self._figures.totals == before else _BUSY_POLL_S
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), _POLL_S)
+                await asyncio.wait_for(self._closed.wait(), pause_s)
 
     async def flush(self, *, settle: bool = False) -> Figures:
         """Read all that the logs hold, write it durably, and return the figures.
