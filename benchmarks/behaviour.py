@@ -1,6 +1,6 @@
 """How well, how fast: the behaviour model and its peers on labelled traffic, in one process.
 
-    python -m benchmarks.behaviour [--quick]
+    python -m benchmarks.behaviour [--quick] [--only SET] [--incidents]
 
 Reads the sets of `MESHWARDEN_DATA` (or ../shared/data beside the repository); without them, or for
 peers that are not installed (river, pysad), says so and goes on. Peers have no threshold of their
@@ -14,8 +14,16 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.behaviour_data import Labelled, data_folder, judge, judge_hindsight, load_labelled
+from benchmarks.behaviour_data import (
+    Labelled,
+    data_folder,
+    incident_rows,
+    judge,
+    judge_hindsight,
+    load_labelled,
+)
 from benchmarks.behaviour_peers import PEERS
+from benchmarks.behaviour_streams import STREAMS
 from meshwarden.behaviour import Model, Settings
 
 SETS = (
@@ -34,31 +42,37 @@ def main() -> None:
     """Print one table per set, the halves of June, and the speed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="without the slow peers")
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", choices=[name for name, _ in SETS], help="one set alone")
+    parser.add_argument("--incidents", action="store_true", help="what came of each incident")
+    options = parser.parse_args()
     folder = data_folder()
     if folder is None:
         print("no data: set MESHWARDEN_DATA; only speed is measured")
         _speed(_synthetic())
         return
     for name, budget in SETS:
-        calls = load_labelled(folder / name)
-        print(f"\n## {name}: {len(calls.label):,} calls, {calls.days:.2f} days, budget {budget:g}")
-        scored = Model(Settings(false_alarms_per_day=budget)).observe(calls.table)
-        print("meshwarden, own threshold:", judge(calls, scored.score, scored.alert))
-        for peer, score in _peers(quick=quick or len(calls.label) > 2_000_000).items():
-            outcome = score(calls)
-            if outcome is None:
-                print(f"{peer}: not installed")
-            else:
-                print(f"{peer}, hindsight:", judge_hindsight(calls, outcome, budget))
-        if name == "darpa98-june":
-            _halves(calls, budget)
-            _speed(calls.table)
+        if options.only in {None, name}:
+            _one(name, budget, load_labelled(folder / name), options)
+
+
+def _one(name: str, budget: float, calls: Labelled, options: argparse.Namespace) -> None:
+    print(f"\n## {name}: {len(calls.label):,} calls, {calls.days:.2f} days, budget {budget:g}")
+    scored = Model(Settings(false_alarms_per_day=budget)).observe(calls.table)
+    print("meshwarden, own threshold:", judge(calls, scored.score, scored.alert))
+    if options.incidents and (calls.label == 1).any():
+        print("| class | incident | calls | found | channel | score |\n|---|---|---|---|---|---|")
+        print("\n".join(incident_rows(calls, scored.score, scored.alert, scored.channel)))
+    for peer, score in _peers(quick=options.quick).items():
+        outcome = score(calls)
+        told = "not installed" if outcome is None else judge_hindsight(calls, outcome, budget)
+        print(f"{peer}, threshold with hindsight:", told, flush=True)
+    if name == "darpa98-june":
+        _halves(calls, budget)
+        _speed(calls.table)
 
 
 def _peers(*, quick: bool) -> dict[str, Callable[[Labelled], np.ndarray | None]]:
-    slow = {"half-space trees", "LODA", "xStream"}
-    return {name: peer for name, peer in PEERS.items() if not (quick and name in slow)}
+    return {name: peer for name, peer in PEERS.items() if not (quick and name in STREAMS)}
 
 
 def _halves(calls: Labelled, budget: float) -> None:

@@ -63,9 +63,11 @@ class Trial:
     days: float
 
 
-def judge(model: Model, calls: pa.Table, labels: NDArray[np.bool_], *, days: float) -> Trial:
-    """Score `calls` and say what came of the attack in them."""
-    alerts = np.flatnonzero(model.observe(calls).alert)
+def judge(
+    alert: NDArray[np.bool_], calls: pa.Table, labels: NDArray[np.bool_], *, days: float
+) -> Trial:
+    """Say what came of the attack in `calls`, where these alarms were raised."""
+    alerts = np.flatnonzero(alert)
     time = calls["time"].cast(pa.int64()).to_numpy()
     hostile = np.flatnonzero(labels)
     source = np.asarray(calls["source"].cast(pa.string()))
@@ -101,7 +103,8 @@ class Bank:
         chance = chance_of(self.seed, attack.name)
         begins = START + timedelta(days=self.world.history_days, hours=chance.uniform(1.0, 14.0))
         calls, labels = merged(self.day, attack_calls(attack, chance, begins, lasts_s=lasts_s))
-        return judge(Model.load(self.learned), calls, labels, days=1.0)
+        alert = Model.load(self.learned).observe(calls).alert
+        return judge(alert, calls, labels, days=1.0)
 
 
 def warmed(world: World) -> Settings:
@@ -126,7 +129,8 @@ def misused(name: str, seed: int, world: World) -> Trial:
     time = calls["time"].cast(pa.int64()).to_numpy()
     model = Model(warmed(world))
     model.observe(calls.filter(pa.array(time < start)))
-    return judge(model, calls.filter(pa.array(time >= start)), labels[time >= start], days=1.0)
+    day = calls.filter(pa.array(time >= start))
+    return judge(model.observe(day).alert, day, labels[time >= start], days=1.0)
 
 
 def ramped(seed: int, world: World) -> Trial:
@@ -140,7 +144,8 @@ def ramped(seed: int, world: World) -> Trial:
         lasts_s=lasts_s,
     )  # fmt: skip
     calls, labels = merged(quiet, hostile)
-    return judge(Model(warmed(world)), calls, labels, days=RAMP_DAYS)
+    alert = Model(warmed(world)).observe(calls).alert
+    return judge(alert, calls, labels, days=RAMP_DAYS)
 
 
 def release_alarms(seed: int, world: World) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,25 @@ def recall_by_class(calls: Labelled, hit: NDArray[np.bool_]) -> dict[str, float]
         found = len(np.unique(calls.incident[of_kind & hit]))
         recall[kind] = round(found / len(np.unique(calls.incident[of_kind])), 3)
     return recall
+
+
+def incident_rows(
+    calls: Labelled, score: NDArray[Any], alert: NDArray[np.bool_], channel: Sequence[str]
+) -> list[str]:
+    """Return a row of a table for each incident: at which of its calls it was found, and by what.
+
+    Where it was not, the call that stood out most, the channel that spoke there, and its score.
+    """
+    attack = calls.label == 1
+    rows = []
+    for name in np.unique(calls.incident[attack]).tolist():
+        its = np.flatnonzero(attack & (calls.incident == name))
+        hits = its[alert[its]]
+        at = hits[0] if len(hits) else its[np.argmax(score[its])]
+        found = f"at call {np.searchsorted(its, at) + 1:,}" if len(hits) else "no"
+        said = f"{channel[at] or '-'} | {score[at]:.2f}"
+        rows.append(f"| {calls.kind[at]} | {name} | {len(its):,} | {found} | {said} |")
+    return sorted(rows)
 
 
 def auc(score: NDArray[Any], positive: NDArray[np.bool_]) -> float:

@@ -3,16 +3,23 @@
 MIDAS-R and MIDAS-F after Bhatia et al. (AAAI 2020; "Real-time anomaly detection in edge streams",
 TKDD 2022), reimplemented: count-min sketches of 2 x 1024, ticks of a minute, decay 0.5, threshold
 1000. The threshold random walk alone, and an allow-list frozen after the first quarter. Half-space
-trees from river, LODA and xStream from pysad, where installed, on four features of a call.
+trees from river, LODA and xStream from pysad, by the Python of a virtual environment of their own
+(`MESHWARDEN_PEERS`, else /tmp/peers; `python -m venv /tmp/peers && /tmp/peers/bin/pip install river
+pysad`), on four features of each edge and minute, whose score all calls of that minute get.
 """
 
-import importlib
+import os
+import subprocess
+import tempfile
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import behaviour_streams
 from benchmarks.behaviour_data import Labelled
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.detectors.scan import Scan
@@ -119,14 +126,27 @@ def frozen(calls: Labelled) -> Scores:
     return strange
 
 
-def _features(calls: Labelled) -> NDArray[np.float64]:
-    """Return log counts of edge, source and destination in the minute, and whether it is new."""
+def _features(calls: Labelled) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return one row for each edge and minute, in order, and which of them each call belongs to.
+
+    The row has log counts of the edge's, its source's and its destination's calls in that minute,
+    and whether the edge is new.
+    """
     source, destination, tick = _codes(calls)
     edge = source * (int(destination.max()) + 1) + destination
     columns = [np.log1p(_running(key, tick)) for key in (edge, source, destination)]
     first = np.zeros(len(edge))
     first[np.unique(edge, return_index=True)[1]] = 1.0
-    return np.column_stack([*columns, first])
+    _, begins, of = np.unique(
+        np.stack([tick, edge]), axis=1, return_index=True, return_inverse=True
+    )
+    order = np.argsort(begins)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    of = place[of.reshape(-1)]
+    rows = np.zeros((len(order), 4))
+    np.maximum.at(rows, of, np.column_stack([*columns, first]))
+    return rows, of
 
 
 @compiled
@@ -146,32 +166,22 @@ def _running(key: NDArray[np.int64], tick: NDArray[np.int64]) -> NDArray[np.floa
     return counts
 
 
-def half_space_trees(calls: Labelled) -> Scores | None:
-    """Return river's HalfSpaceTrees, learning all the time; None where river is missing."""
-    try:
-        anomaly = importlib.import_module("river.anomaly")
-    except ImportError:
+def _elsewhere(name: str, calls: Labelled) -> Scores | None:
+    """Return the scores of a peer that runs elsewhere; None where it is not installed."""
+    python = Path(os.environ.get("MESHWARDEN_PEERS", "/tmp/peers")) / "bin" / "python"  # noqa: S108
+    if not python.exists():
         return None
-    trees = anomaly.HalfSpaceTrees(seed=1)
-    rows = _features(calls) / np.array([12.0, 12.0, 12.0, 1.0])
-    out = np.zeros(len(rows))
-    for i, row in enumerate(rows.tolist()):
-        features = dict(enumerate(row))
-        out[i] = trees.score_one(features)
-        trees.learn_one(features)
-    return out
-
-
-def _pysad(name: str) -> Callable[[Labelled], Scores | None]:
-    def score(calls: Labelled) -> Scores | None:
-        try:
-            models = importlib.import_module("pysad.models")
-        except ImportError:
+    rows, of = _features(calls)
+    with tempfile.TemporaryDirectory() as folder:
+        features, scores = Path(folder, "features.npy"), Path(folder, "scores.npy")
+        np.save(features, rows)
+        command = [str(python), behaviour_streams.__file__, name, str(features), str(scores)]
+        ended = subprocess.run(command, check=False)
+        if ended.returncode == behaviour_streams.ABSENT:
             return None
-        model = getattr(models, name)()
-        return np.array([float(model.fit_score_partial(row)) for row in _features(calls)])
-
-    return score
+        ended.check_returncode()
+        given: Scores = np.load(scores)
+    return given[of]
 
 
 PEERS: Final[dict[str, Callable[[Labelled], Scores | None]]] = {
@@ -179,7 +189,5 @@ PEERS: Final[dict[str, Callable[[Labelled], Scores | None]]] = {
     "MIDAS-R": midas_r,
     "threshold random walk": walk,
     "frozen allow-list": frozen,
-    "half-space trees": half_space_trees,
-    "LODA": _pysad("LODA"),
-    "xStream": _pysad("xStream"),
+    **{name: partial(_elsewhere, name) for name in behaviour_streams.STREAMS},
 }
