@@ -11,7 +11,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,18 +55,27 @@ class Podman:
         network: str = NETWORK,
     ) -> str:
         """Start a service in a container called `name`; return its id."""
-        return self.run(
-            "run", "--detach", "--name", name, "--network", network, "--restart", "always",
-            "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024",
-            "--volume", "/usr:/usr:ro", "--volume", f"{SERVICES}:{SERVICES}:ro", "--user", "65534",
-            *options, IMAGE, PYTHON, "-I", "-S", str(program),
-        )  # fmt: skip
+        options = ("--detach", "--network", network, "--restart", "always", *options)
+        return self.run("run", *_container(name, program, options))
+
+    def create(self, name: str, *options: str, program: Path) -> str:
+        """Make a container called `name` that somebody else starts; return its id."""
+        options = ("--network", NETWORK, *options)
+        return self.run("create", *_container(name, program, options))
 
     def address(self, name: str) -> str:
         """Return the address of a container; "" where it has none."""
         [found] = json.loads(self.run("container", "inspect", name))
         networks = found["NetworkSettings"].get("Networks") or {}
         return next((str(one["IPAddress"]) for one in networks.values()), "")
+
+
+def _container(name: str, program: Path, options: Sequence[str]) -> list[str]:
+    return [
+        "--name", name, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024",
+        "--volume", "/usr:/usr:ro", "--volume", f"{SERVICES}:{SERVICES}:ro", "--user", "65534",
+        *options, IMAGE, PYTHON, "-I", "-S", str(program),
+    ]  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -42,7 +42,8 @@ def _is_missing() -> bool:
     return find_binaries() is None
 
 
-NEEDS_POSTGRES = pytest.mark.skipif(_is_missing(), reason="no PostgreSQL on this machine")
+POSTGRES_MISSING = _is_missing()
+NEEDS_POSTGRES = pytest.mark.skipif(POSTGRES_MISSING, reason="no PostgreSQL on this machine")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,12 +56,12 @@ def contain(mesh: Isolated, playbook: str, service: str = "shell") -> dict[str, 
     return api(mesh, "POST", "/v1/incidents/contain", service=service, playbook=playbook, who="ada")
 
 
-def release(mesh: Isolated, incident: str) -> None:
+def release(mesh: Isolated, incident: str, *, ping: str = PING) -> None:
     """Let the suspect back in, and see that its calls pass."""
     found = api(mesh, "POST", f"/v1/incidents/{incident}/release", who="ada")
     assert found["state"] == "recovered", found
     deadline = time.monotonic() + WITHIN_S  # peers are let in first; its own routes follow
-    while (answer := mesh.shell(PING)) != (0, "200") and time.monotonic() < deadline:
+    while (answer := mesh.shell(ping)) != (0, "200") and time.monotonic() < deadline:
         time.sleep(0.1)
     assert answer == (0, "200")
 

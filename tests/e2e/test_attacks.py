@@ -66,7 +66,8 @@ async def conduct(state: Path) -> Campaign:
         state / BEHAVIOUR_STATE, model, until=START, days=7, seed=1, postgres=postgres,
         false_alarms_per_day=BUDGET,
     )  # fmt: skip
-    async with staged(state, environment=os.environ) as stage:
+    attacked = [ATTACKS[name].service for name in ORDER]
+    async with staged(state, environment=os.environ, attacked=attacked) as stage:
         load = Load(stage.edge, model=model, directory=Directory(SEED, CUSTOMERS))
         timeline = model.timeline(start=START, span_s=60 * SPEED)
         shows = int(START.timestamp()) * 1_000_000_000

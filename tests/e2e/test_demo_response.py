@@ -1,9 +1,12 @@
 """`meshwarden demo --attack ...` with a response: contained, proved, replaced, recovered; or a page."""
 
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +21,62 @@ pytestmark = [
     pytest.mark.skipif(why_unavailable() is not None, reason="networks of their own need root"),
 ]
 MESHWARDEN = [str(Path(sys.executable).with_name("meshwarden")), "demo", "--json"]
-SECONDS = "30"
+SECONDS = {"exfiltration": "12", "framing": "16"}
+WITHIN_S = 540
 
 
-def performed(attack: str, state: Path) -> tuple[int, dict[str, Any]]:
-    done = subprocess.run(
-        [*MESHWARDEN, "--attack", attack, "--seconds", SECONDS, "--state", str(state)],
-        capture_output=True,
-        text=True,
-        timeout=540,
-        check=False,
-    )
-    assert done.returncode in {0, 1}, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return done.returncode, found
+@dataclass(frozen=True, kw_only=True)
+class Performance:
+    """A demonstration that is under way, on a state directory of its own."""
+
+    process: "subprocess.Popen[str]"
+
+    def ended(self) -> tuple[int, dict[str, Any]]:
+        """Return its exit code and what it printed."""
+        out, said = self.process.communicate(timeout=WITHIN_S)
+        assert self.process.returncode in {0, 1}, said[-3000:]
+        found: dict[str, Any] = json.loads(out)
+        return self.process.returncode, found
 
 
-def test_exfiltration_is_answered_by_the_whole_chain() -> None:
-    with tempfile.TemporaryDirectory(prefix="mw-") as folder:
-        code, found = performed("exfiltration", Path(folder))
-        times = [found[name] for name in ("contained", "verified", "replaced", "recovered")]
-        assert None not in times, found["response"]
-        assert times == sorted(times)
-        assert found["first_malicious_call"] <= found["found"] <= found["contained"]
-        assert found["response"]["octets_after_contained"] == 0
-        assert found["response"]["customers_during"]["requests"] > 0
-        assert found["ledger_balanced"]
-        manifest = verify_archive(Path(found["evidence"]))
-        assert manifest.suspect == "spiffe://bank.example/ns/core/sa/payments"
-        assert code == 0, found["response"]
+@pytest.fixture(scope="module")
+def performances() -> Iterator[dict[str, Performance]]:
+    """Both at the same time: most of each is waiting."""
+    with contextlib.ExitStack() as stack:
+        yield {attack: stack.enter_context(performing(attack)) for attack in SECONDS}
 
 
-def test_framing_ends_in_a_page_and_not_in_an_outage() -> None:
-    with tempfile.TemporaryDirectory(prefix="mw-") as folder:
-        code, found = performed("framing", Path(folder))
-        assert found["forged_handshakes"] > 0
-        assert "ledger" not in found["contained_services"]
-        assert found["pages"] > 0
-        assert found["attack_succeeded"] is None, found
-        assert code == 0, found
+@contextlib.contextmanager
+def performing(attack: str) -> Iterator[Performance]:
+    with tempfile.TemporaryDirectory(prefix="mw-") as state:
+        options = ["--attack", attack, "--seconds", SECONDS[attack], "--state", state]
+        with subprocess.Popen(
+            [*MESHWARDEN, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                yield Performance(process=process)
+            finally:
+                process.terminate()
+
+
+def test_exfiltration_is_answered_by_the_whole_chain(performances: dict[str, Performance]) -> None:
+    code, found = performances["exfiltration"].ended()
+    times = [found[name] for name in ("contained", "verified", "replaced", "recovered")]
+    assert None not in times, found["response"]
+    assert times == sorted(times)
+    assert found["first_malicious_call"] <= found["found"] <= found["contained"]
+    assert found["response"]["octets_after_contained"] == 0
+    assert found["response"]["customers_during"]["requests"] > 0
+    assert found["ledger_balanced"]
+    manifest = verify_archive(Path(found["evidence"]))
+    assert manifest.suspect == "spiffe://bank.example/ns/core/sa/payments"
+    assert code == 0, found["response"]
+
+
+def test_framing_ends_in_a_page_and_not_in_an_outage(performances: dict[str, Performance]) -> None:
+    code, found = performances["framing"].ended()
+    assert found["forged_handshakes"] > 0
+    assert "ledger" not in found["contained_services"]
+    assert found["pages"] > 0
+    assert found["attack_succeeded"] is None, found
+    assert code == 0, found

@@ -1,17 +1,18 @@
 """One instance contained, replaced and let back in, in an isolated mesh of real processes."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e.isolated_mesh import Isolated, isolated_mesh
+from tests.e2e.postgres import ADMIN_PASSWORD, POSTGRES_MISSING, Postgres, running_postgres
 from tests.e2e.response_mesh import (
     FILES,
     NEEDS_ROOT,
     PING,
-    RESPONSE,
     contain,
     recovered,
     release,
@@ -21,12 +22,49 @@ from tests.e2e.response_mesh import (
 from meshwarden.adapters.forensics import verify_archive
 from meshwarden.cli import run
 
+OLD_KEY = "the-key-before"
+PLAYBOOKS = ["quarantine", "observe", "./cut.yaml"]
 pytestmark = [NEEDS_ROOT, pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def mesh() -> Iterator[Isolated]:
-    with isolated_mesh(more=RESPONSE, files=FILES) as one:
+def place() -> Iterator[Path]:
+    """A directory in which a file, a command and a database have secrets of the suspect's."""
+    with tempfile.TemporaryDirectory(prefix="mw-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def postgres(place: Path) -> Iterator[Postgres | None]:
+    if POSTGRES_MISSING:
+        yield None
+        return
+    with running_postgres() as one:
+        (place / "admin").write_text(ADMIN_PASSWORD)
+        (place / "admin").chmod(0o600)
+        held = {"user": "app_a", "password": "first-password"}
+        (place / "database.json").write_text(json.dumps(held))
+        yield one
+
+
+@pytest.fixture(scope="module")
+def mesh(place: Path, postgres: Postgres | None) -> Iterator[Isolated]:
+    (place / "api-key").write_text(OLD_KEY)
+    (place / "rotate").write_text(f"#!/bin/sh\ncat >{place}/given\n")
+    (place / "rotate").chmod(0o755)
+    secrets = [
+        {"file": str(place / "api-key"), "overlap_s": 0.5},
+        {"command": [str(place / "rotate")]},
+    ]
+    if postgres is not None:
+        database = {
+            "host": str(postgres.host), "database": "postgres", "admin": "rotator",
+            "admin_password_file": str(place / "admin"), "roles": ["app_a", "app_b"],
+            "credentials": str(place / "database.json"),
+        }  # fmt: skip
+        secrets.append({"postgres": database, "overlap_s": 0.5})
+    response = {"playbooks": PLAYBOOKS, "secrets": {"shell": secrets}}
+    with isolated_mesh(more=f"response: {json.dumps(response)}\n", files=FILES) as one:
         yield one
 
 
@@ -54,6 +92,28 @@ def test_a_full_response_replaces_the_instance_and_refuses_its_old_key(mesh: Iso
     names = {one.name for one in manifest.kept}
     assert {"record.json", "calls.parquet", "access-policy.yaml"} <= names
     assert any(name.endswith("/environment") for name in names)
+
+
+def test_its_secrets_are_new_and_the_old_ones_worthless(
+    mesh: Isolated, place: Path, postgres: Postgres | None
+) -> None:
+    (place / "api-key").write_text(OLD_KEY)
+    found = recovered(mesh, contain(mesh, "full")["id"])
+    said = steps(found)["rotate-secrets"]
+    assert said["state"] == "verified", said
+    assert (place / "api-key").read_text() != OLD_KEY
+    assert not (place / "api-key.previous").exists()
+    assert len((place / "given").read_text()) > 40
+    if postgres is not None:
+        held = json.loads((place / "database.json").read_text())
+        assert (
+            f"{'app_a' if held['user'] == 'app_b' else 'app_b'} may not log in" in said["outcome"]
+        )
+        assert (
+            postgres.sql("SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname ~ 'app_'")
+            == held["user"]
+        )
+        assert held["password"] not in json.dumps(found)
 
 
 def test_a_throttled_service_is_slowed_down_at_its_own_sidecar(mesh: Isolated) -> None:

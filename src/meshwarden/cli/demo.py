@@ -161,6 +161,7 @@ async def _run(
                 environment=environment,
                 loopback=loopback,
                 playbooks=PLAYBOOKS if attack else ("observe",),
+                attacked=[ATTACKS[attack].service] if attack in ATTACKS else [],
             ) as stage,
         ):
             play = await _play(stage, seconds, console, attack)

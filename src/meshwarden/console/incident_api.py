@@ -182,7 +182,8 @@ async def _settled(response: Responding, incident: Incident) -> Incident:
 
     def _over(one: Incident) -> bool:
         done = one.state not in {IncidentState.OPEN, IncidentState.CONTAINING}
-        return done or any(step.state in _HALTED for step in one.steps)
+        halted = any(step.state in _HALTED for step in one.steps)
+        return done or halted or all(step.state.settled for step in one.steps)
 
     try:
         async with asyncio.timeout(SETTLED_S):

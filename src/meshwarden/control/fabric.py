@@ -133,6 +133,7 @@ def _sidecar(
         federated=foreign_ends(policy, service, layout).get(None) if takes_requests else None,
         verifies_tokens=bool(takes_requests and mesh.tokens),
         authorizer=_authorizer(service, layout) if mesh.tokens else None,
+        shared=_shared(service, layout),
     )
 
 
@@ -174,6 +175,13 @@ def _edge(service: MeshService, layout: Layout) -> Endpoint | None:
 
 def _authorizer(service: MeshService, layout: Layout) -> Endpoint:
     return Endpoint(address=str(layout.authorizer_socket(service.name)))
+
+
+def _shared(service: MeshService, layout: Layout) -> Endpoint | None:
+    """Return where a service in a container, whose network is another, sends its requests."""
+    if service.container is None:
+        return None
+    return Endpoint(address=str(layout.out_of_container(service.name)))
 
 
 def _application(service: MeshService, layout: Layout) -> Endpoint | None:

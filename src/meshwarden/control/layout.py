@@ -232,6 +232,11 @@ class Layout:
         return self.state / "incidents" / "incidents.sqlite"
 
     @property
+    def containers_dir(self) -> Path:
+        """What must be known of suspects in containers after a crash."""
+        return self.state / "incidents" / "containers"
+
+    @property
     def evidence_dir(self) -> Path:
         """Archives of evidence, and the key that signs them."""
         return self.state / "evidence"
@@ -321,6 +326,10 @@ class Layout:
     def app_socket(self, name: str) -> Path:
         """Where a service with `socket: true` listens."""
         return self.app_dir(name) / "app.sock"
+
+    def out_of_container(self, name: str) -> Path:
+        """Where the sidecar of a service in a container takes that service's own requests."""
+        return self.app_dir(name) / "out.sock"
 
     def service_logs_dir(self, name: str) -> Path:
         """The sidecar's access logs."""

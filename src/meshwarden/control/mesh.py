@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from meshwarden.control.container_settings import ContainerSettings, parse_container
 from meshwarden.control.edge_certificate import EdgeCertificate, parse_edge
 from meshwarden.control.federation import (
     EndpointSettings,
@@ -81,7 +82,7 @@ class MeshService:
 
     Attributes:
         name: its name in the policy; a DNS label.
-        command: program and arguments; no shell is involved.
+        command: program and arguments; no shell is involved. Empty where a container runs it.
         socket: it listens on the Unix socket that `MESHWARDEN_SOCKET` names.
         port: it listens on this port of 127.0.0.1 (`PORT`). With neither, it only calls others.
         health: path of an HTTP GET that answers 2xx once it serves; None: it accepts connections.
@@ -96,6 +97,7 @@ class MeshService:
         limits: what it may use, where the mesh is isolated.
         where: `file:line` of its entry, for errors.
         builtin: the control plane itself is its program; only its sidecar is a process.
+        container: what runs it in place of a command.
     """
 
     name: str
@@ -114,6 +116,7 @@ class MeshService:
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     where: str = "mesh"
     builtin: bool = False
+    container: ContainerSettings | None = None
 
     @property
     def listens(self) -> bool:
@@ -275,6 +278,7 @@ _KEYS = (
     "socket", "port", "health", "after", "environment", "directory", "user", "edge",
     "start_timeout_s", "limits", "partners",
 )  # fmt: skip
+_CONTAINER_KEYS = ("socket", "health", "after", "edge", "start_timeout_s", "partners")
 
 
 def _service(name: str, node: Node, directory: Path) -> MeshService:
@@ -285,7 +289,11 @@ def _service(name: str, node: Node, directory: Path) -> MeshService:
         )  # fmt: skip
     if name in RESERVED_NAMES:
         node.refuse("mesh.name", f"the name {name!r} is taken by meshwarden itself")
-    fields = node.fields(required=["command"], optional=_KEYS)
+    contained = "container" in node.mapping()
+    fields = node.fields(
+        required=["container" if contained else "command"],
+        optional=_CONTAINER_KEYS if contained else _KEYS,
+    )
     socket, port = _listening(node, fields)
     edge, certificate = parse_edge(fields.get("edge"), directory)
     health = fields.get("health")
@@ -302,7 +310,7 @@ def _service(name: str, node: Node, directory: Path) -> MeshService:
         )
     return MeshService(
         name=name,
-        command=_command(fields["command"]),
+        command=() if contained else _command(fields["command"]),
         socket=socket,
         port=port,
         health=None if health is None else _health(health),
@@ -319,6 +327,7 @@ def _service(name: str, node: Node, directory: Path) -> MeshService:
         start_timeout_s=timeout.number(0.1, 3600) if timeout else DEFAULT_START_TIMEOUT_S,
         limits=_limits(fields.get("limits")),
         where=node.where,
+        container=parse_container(fields["container"], directory) if contained else None,
     )
 
 

@@ -5,6 +5,7 @@ ledger's process. The database's password stands in the document, because the tw
 it may run under different users: write the document with mode 0600, best with a fresh password.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ HTTP_SERVICES: Final = (
 CARD_NETWORK_HOST: Final = "api.cardnetwork.example"
 
 
+_FOOTHOLD: Final = "meshwarden.lab.attacks.foothold"
 TOKENS: Final = {"BANK_TOKENS": f"http://{TOKEN_SERVICE}"}
 
 
@@ -40,7 +42,7 @@ _Dumper.add_representer(
 )
 
 
-def render_mesh(
+def render_mesh(  # noqa: PLR0913  # each is one line of the file
     *,
     python: str,
     edge_port: int,
@@ -50,6 +52,7 @@ def render_mesh(
     seed: str = "meshwarden",
     database_password: str | None = None,
     database_user: str | None = None,
+    holes_in: Collection[str] = (),
 ) -> str:
     """Return the text of `mesh.yaml`, beside which `tokens.yaml` (`render_tokens`) stands.
 
@@ -62,6 +65,7 @@ def render_mesh(
         seed: what names, accounts and secrets are derived from; the load must use the same.
         database_password: with it the ledger runs on PostgreSQL, without it on SQLite.
         database_user: the user that PostgreSQL runs under when the mesh is started as root.
+        holes_in: services that an attacker may start processes in (`attacks.foothold`).
     """
     population = {"BANK_CUSTOMERS": str(customers), "BANK_SEED": seed}
     issuer = {"BANK_ISSUER": issuer_of(edge_port)}
@@ -87,6 +91,8 @@ def render_mesh(
         services[name] = _service(python, name, environment.get(name, {}), health="/healthz")
     if "ledger-db" in services:
         services["ledger"] |= {"after": ["ledger-db"], "start_timeout_s": 90}
+    for name in holes_in:
+        services[name]["command"] = [*_module(python, _FOOTHOLD), *_command(python, name)]
     services["gateway"] |= {"after": ["idp", "accounts", "payments", "scoring"], "edge": edge_port}
     document = {
         "apiVersion": "meshwarden.dev/v1",
@@ -112,10 +118,18 @@ def _service(
     python: str, module: str, environment: dict[str, str], **more: object
 ) -> dict[str, object]:
     service: dict[str, object] = {
-        "command": [_Quoted(python), "-m", f"meshwarden.lab.bank.{module}"],
+        "command": _command(python, module),
         "socket": True,
         **more,
     }
     if environment:
         service["environment"] = {key: _Quoted(value) for key, value in environment.items()}
     return service
+
+
+def _command(python: str, service: str) -> list[str]:
+    return _module(python, f"meshwarden.lab.bank.{service}")
+
+
+def _module(python: str, module: str) -> list[str]:
+    return [_Quoted(python), "-m", module]

@@ -11,7 +11,7 @@ import pwd
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -178,7 +178,7 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def staged(
+async def staged(  # noqa: PLR0913  # what differs between two performances
     state: Path,
     *,
     environment: Mapping[str, str],
@@ -188,6 +188,7 @@ async def staged(
     loopback: bool = False,
     playbooks: tuple[str, ...] = ("observe",),
     guard_rails: str | None = None,
+    attacked: Collection[str] = (),
 ) -> AsyncIterator[Stage]:
     """Run the bank on the directory `state` while the context lasts.
 
@@ -200,6 +201,7 @@ async def staged(
         loopback: do not isolate its services, though that could be done.
         playbooks: how it responds to what is found, in order of preference.
         guard_rails: text of their file; None: the defaults.
+        attacked: services in which an intruder is to be; known ahead where they are not isolated.
 
     Raises:
         ConfigError: where something cannot be started.
@@ -215,6 +217,7 @@ async def staged(
         card_network=f"127.0.0.1:{card_network}",
         customers=CUSTOMERS,
         seed=SEED,
+        holes_in=attacked if why is not None else (),
         **database,
     )
     (state / "tokens.yaml").write_text(render_tokens(edge_port=edge))

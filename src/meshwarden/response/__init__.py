@@ -23,6 +23,7 @@ from meshwarden.response.choose import (
     world_of,
 )
 from meshwarden.response.confidence import probability_of
+from meshwarden.response.customers import Customers, customers_in
 from meshwarden.response.driver import Driver, Instance, SnapshotSources
 from meshwarden.response.gather import Touched, incident_about, phase_of, touched_by
 from meshwarden.response.guards import (
@@ -57,6 +58,7 @@ __all__ = [
     "WARDEN",
     "ActionSpec",
     "Apply",
+    "Customers",
     "Driver",
     "Entry",
     "EntryKind",
@@ -89,6 +91,7 @@ __all__ = [
     "advance",
     "append",
     "choose",
+    "customers_in",
     "fold",
     "incident_about",
     "is_automatic",

@@ -150,3 +150,34 @@ def test_service_that_others_may_call_has_to_listen() -> None:
     rule = Rule(name="ledger.accepts[0]", sources=())
     with pytest.raises(ConfigError, match="listens nowhere"):
         check_against(parse("  ledger: {command: [a]}\n"), policy_with(accepts=(rule,)))
+
+
+def test_a_container_takes_the_place_of_a_command() -> None:
+    mesh = parse(
+        "  pay: {container: {name: pay-1, uid: 65534}, socket: true, health: /healthz}\n"
+        "  own: {container: {name: b, uid: 1, engine: run/docker.sock}}\n"
+    )
+    pay, own = mesh.services.values()
+    assert pay.container
+    assert own.container
+    assert (pay.command, pay.container.name, pay.container.uid) == ((), "pay-1", 65534)
+    assert pay.container.engine == Path("/run/podman/podman.sock")
+    assert own.container.engine == DIRECTORY / "run/docker.sock"
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "{container: {name: a, uid: 1}, command: [a]}",
+        "{container: {name: a, uid: 1}, port: 80}",
+        "{container: {name: a, uid: 0}}",
+        "{container: {name: a}}",
+        "{container: {name: ../a, uid: 1}}",
+        "{container: {name: a, uid: 1, privileged: true}}",
+        "{container: a}",
+    ],
+)
+def test_a_container_that_makes_no_sense_is_refused(service: str) -> None:
+    with pytest.raises(InputError) as refused:
+        parse(f"  a: {service}\n")
+    assert refused.value.where.startswith("mesh.yaml:")

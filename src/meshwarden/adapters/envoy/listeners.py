@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation
+from envoy.config.core.v3.address_pb2 import Address
 from envoy.config.core.v3.base_pb2 import (
     DataSource,
     HeaderValue,
@@ -111,6 +112,7 @@ from meshwarden.tokens.edge import EdgeAccess
 
 INBOUND = "inbound"
 OUTBOUND = "outbound"
+SHARED = "outbound/shared"
 FEDERATED = "federated"
 AUTHORIZATION = "authorization"
 _HTTP_RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
@@ -173,7 +175,9 @@ def build_policy_filters(sidecar: Sidecar, filters: Filters) -> dict[str, TypedE
 def build_listeners(sidecar: Sidecar) -> dict[str, Listener]:
     """Return the listeners of `sidecar` by name."""
     log = str(sidecar.access_log)
-    found = [_outbound(sidecar, log)]
+    found = [_outbound(OUTBOUND, address_of(sidecar.outbound), log)]
+    if sidecar.shared:
+        found.append(_outbound(SHARED, _shared_at(sidecar.shared), log))
     found += [_outbound_tcp(callee, log) for callee in sidecar.callees if callee.port]
     found += [_inbound_tcp(inbound, log) for inbound in sidecar.tcp if inbound.callers]
     found += [_federated_tcp(inbound, log) for inbound in sidecar.tcp if inbound.federated]
@@ -299,7 +303,14 @@ def _mutual_tcp(
     )
 
 
-def _outbound(sidecar: Sidecar, log: str) -> Listener:
+def _shared_at(endpoint: Endpoint) -> Address:
+    """Return a socket that whoever may pass its directory connects to."""
+    address = address_of(endpoint)
+    address.pipe.mode = 0o666
+    return address
+
+
+def _outbound(name: str, address: Address, log: str) -> Listener:
     manager = _manager(
         OUTBOUND,
         accesslog.outbound_http(log),
@@ -308,8 +319,8 @@ def _outbound(sidecar: Sidecar, log: str) -> Listener:
         upgrade_configs=[_Manager.UpgradeConfig(upgrade_type="CONNECT")],
     )
     return Listener(
-        name=OUTBOUND,
-        address=address_of(sidecar.outbound),
+        name=name,
+        address=address,
         filter_chains=[_chain([_http(manager)])],
     )
 

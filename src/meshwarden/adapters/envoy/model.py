@@ -102,6 +102,7 @@ class Sidecar:
         outside: the outside hosts that policy lets it call.
         access_log: the file that records every call.
         source: the IP address from which it calls other sidecars; None: that of `outbound`.
+        shared: a Unix socket on which it takes the same as on `outbound`; None: there is none.
         redirected: where connections arrive that the service did not address to it; None where
             the service is not isolated.
     """
@@ -123,6 +124,7 @@ class Sidecar:
     verifies_tokens: bool = False
     authorizer: Endpoint | None = None
     edge_tls: bool = False
+    shared: Endpoint | None = None
 
     @property
     def meets_others(self) -> bool:

@@ -1,13 +1,17 @@
 """Puts the response of a running mesh together: records, guard rails, playbooks, actions."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from meshwarden.adapters.containers import ContainerDriver, Engine
+from meshwarden.adapters.storage.calls import load_calls
 from meshwarden.adapters.storage.database import open_database
 from meshwarden.adapters.storage.incidents import IncidentStore
 from meshwarden.adapters.yaml import load_document, parse_document
+from meshwarden.control.mesh import Mesh
 from meshwarden.control.plane import ControlPlane
 from meshwarden.control.response.action import Action
 from meshwarden.control.response.actions.notify import Notify
@@ -22,6 +26,7 @@ from meshwarden.control.response.actions.throttle import Throttle
 from meshwarden.control.response.controller import Controller
 from meshwarden.control.response.deciding import Deciding
 from meshwarden.control.response.paging import Pager
+from meshwarden.control.response.placed_driver import PlacedDriver
 from meshwarden.control.response.process_driver import ProcessDriver
 from meshwarden.control.response.records import Records
 from meshwarden.control.response.responding import Responding
@@ -30,10 +35,13 @@ from meshwarden.control.response.suspecting import Suspecting
 from meshwarden.control.response_settings import ResponseSettings
 from meshwarden.kernel import Chance, ConfigError
 from meshwarden.response import (
+    Customers,
+    Driver,
     GuardRails,
     Incident,
     Playbook,
     ServiceFacts,
+    customers_in,
     parse_guard_rails,
     parse_playbook,
 )
@@ -50,7 +58,8 @@ def open_response(plane: ControlPlane, *, chance: Chance) -> Responding:
     """
     settings, layout = plane.mesh.response, plane.layout
     layout.incidents.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    driver = ProcessDriver(mesh=plane.mesh, layout=layout)
+    processes = ProcessDriver(mesh=plane.mesh, layout=layout)
+    driver = driver_of(plane.mesh, processes)
     store = IncidentStore(open_database(layout.incidents))
     deciding = Deciding(
         rails=load_rails(settings),
@@ -62,12 +71,13 @@ def open_response(plane: ControlPlane, *, chance: Chance) -> Responding:
     scene = Scene(plane=plane, driver=driver, evidence=layout.evidence_dir)
     suspecting = Suspecting(
         policy=lambda: plane.published.policy,
-        instance=driver.known,
+        instance=processes.known,
         incidents=records.incidents.values,
     )
 
     async def _recovered(incident: Incident) -> str:
-        return await verify_recovered(scene, incident)
+        shown = await verify_recovered(scene, incident)
+        return f"{shown}; {await customers_during(plane, incident)}"
 
     controller = Controller(
         holder=_holder(layout.state),
@@ -80,6 +90,32 @@ def open_response(plane: ControlPlane, *, chance: Chance) -> Responding:
         by_hand=tuple(load_playbook(name) for name in shipped_playbooks()),
     )
     return Responding(plane=plane, controller=controller, suspecting=suspecting, scene=scene)
+
+
+async def customers_during(plane: ControlPlane, incident: Incident) -> Customers:
+    """Return how customers have fared since the first sign, as the edges' calls say."""
+    await plane.recorder.flush()
+    services = plane.published.policy.services
+    edges = [str(one.identity) for one in services.values() if one.edge]
+    calls = await asyncio.to_thread(lambda: load_calls([plane.layout.calls_dir]).table)
+    return customers_in(calls, edges, since=incident.first_call or incident.opened)
+
+
+def driver_of(mesh: Mesh, processes: ProcessDriver) -> Driver:
+    """Return the driver of all that `mesh` runs, be it in containers or not."""
+    folder = processes.layout.containers_dir
+    containers = {
+        name: ContainerDriver(
+            engine=Engine(socket=service.container.engine),
+            names={name: service.container.name},
+            folder=folder,
+        )
+        for name, service in mesh.services.items()
+        if service.container is not None
+    }
+    if not containers:
+        return processes
+    return PlacedDriver(processes=processes, containers=containers, folder=folder)
 
 
 def actions_of(scene: Scene, records: Records, settings: ResponseSettings) -> Mapping[str, Action]:

@@ -44,11 +44,13 @@ class ProcessDriver:
 
     async def freeze(self, instance: Instance) -> int:
         """Stop all its processes where they are; return how many."""
-        return await asyncio.to_thread(self._processes(instance).stop)
+        processes = self._processes(instance)
+        return 0 if processes is None else await asyncio.to_thread(processes.stop)
 
     async def thaw(self, instance: Instance) -> None:
         """Let them run on."""
-        await asyncio.to_thread(self._processes(instance).resume)
+        if (processes := self._processes(instance)) is not None:
+            await asyncio.to_thread(processes.resume)
 
     async def snapshot_sources(self, instance: Instance) -> SnapshotSources:
         """Return where evidence is read: /proc, what it can write, what it and its sidecar said."""
@@ -79,34 +81,38 @@ class ProcessDriver:
         """Return whether it runs and serves."""
         return bool(await self._ask(Order.HEALTHY, instance))
 
-    def _processes(self, instance: Instance) -> ProcessSet:
-        """Return its processes; the same set each time, which remembers who left the leader."""
+    def _processes(self, instance: Instance) -> ProcessSet | None:
+        """Return its processes; the same set each time, which remembers who left the leader.
+
+        None where it has ended, and shares its user, so that nothing tells what it left behind.
+        """
         current = self.known(instance.service)
         if current != instance:
             raise StateError("driver.gone", f"{instance.name} was replaced by {current}")
         leader = self._leader(instance.service)
+        selection = selection_of(self.mesh, self.layout, instance.service, leader=leader or 0)
+        if leader is None and selection.uid is None:
+            return None
         key = f"{instance.name}/{leader}"
         if key not in self._sets:
-            selection = selection_of(self.mesh, self.layout, instance.service, leader=leader)
             self._sets = {key: ProcessSet(selection)}
         return self._sets[key]
 
-    def _leader(self, service: str) -> int:
+    def _leader(self, service: str) -> int | None:
         session = load_started(self.layout.processes).get(service)
-        if session is None:
-            raise DependencyError("driver.ended", f"{service} does not run now")
-        return session.leader
+        return None if session is None else session.leader
 
     def _sources(self, instance: Instance) -> SnapshotSources:
-        members = self._processes(instance).members()
-        leader = self._leader(instance.service)
-        selection = selection_of(self.mesh, self.layout, instance.service, leader=leader)
+        processes = self._processes(instance)
+        members = processes.members() if processes else []
+        leader = members[0].pid if members else None
+        selection = selection_of(self.mesh, self.layout, instance.service, leader=leader or 0)
         app = self.layout.app_dir(instance.service)
         return SnapshotSources(
-            leader=leader if members else None,
+            leader=leader,
             uid=selection.uid,
             directories=(str(app), *_WRITABLE) if self.layout.isolated else (str(app),),
-            started=started_at(leader),
+            started=started_at(leader) if leader else 0,
             facts={"command": "\0".join(self.mesh.services[instance.service].command).encode()},
             files={
                 "output.log": self.layout.output_log(instance.service),

@@ -19,7 +19,7 @@ from meshwarden.control.mesh import Mesh
 from meshwarden.control.started import selection_of
 from meshwarden.control.supervision.isolation import Isolation
 from meshwarden.control.supervision.keeper import Keeper
-from meshwarden.kernel import DependencyError, InputError, StateError
+from meshwarden.kernel import InputError, StateError
 
 SIDECAR_S: Final = 20.0
 
@@ -60,7 +60,7 @@ class Custody:
             self.keepers[service].hold()
             down = self.keepers[sidecar_name(service)].end()
             if self.isolation is None:
-                await asyncio.gather(down, asyncio.to_thread(self._processes(service).stop))
+                await asyncio.gather(down, self._stopped(service))
                 return "its sidecar is down and its processes are stopped"
             namespace = self.isolation.namespace(service)
             await asyncio.gather(down, asyncio.to_thread(cut_off, namespace))
@@ -72,7 +72,8 @@ class Custody:
             if self.keepers[sidecar_name(service)].child is not None:
                 return False
             if self.isolation is None:
-                members = await asyncio.to_thread(self._processes(service).members)
+                processes = self._processes(service)
+                members = await asyncio.to_thread(processes.members) if processes else []
                 return all(one.state in "TtZX" for one in members)
             return await asyncio.to_thread(is_cut_off, self.isolation.namespace(service))
 
@@ -80,8 +81,9 @@ class Custody:
         """Undo `cut`; what ended meanwhile is started again."""
         async with self._turn(service, instance):
             await self._let_in(service)
-            if self.isolation is None:
-                await asyncio.to_thread(self._processes(service).resume)
+            processes = self._processes(service) if self.isolation is None else None
+            if processes is not None:
+                await asyncio.to_thread(processes.resume)
             await self._resume(service, timeout_s=SIDECAR_S)
 
     async def stop(self, service: str, instance: str) -> None:
@@ -113,9 +115,13 @@ class Custody:
         self._held.add(service)
         keeper = self.keepers[service]
         keeper.hold()
-        if keeper.child is not None or self.isolation is not None:
-            await asyncio.to_thread(self._processes(service).end)
+        if (processes := self._processes(service)) is not None:
+            await asyncio.to_thread(processes.end)
         await keeper.end()
+
+    async def _stopped(self, service: str) -> None:
+        if (processes := self._processes(service)) is not None:
+            await asyncio.to_thread(processes.stop)
 
     async def _let_in(self, service: str) -> None:
         if self.isolation is not None:
@@ -126,13 +132,12 @@ class Custody:
         await self.keepers[sidecar_name(service)].resume(timeout_s=timeout_s)
         await self.keepers[service].resume(timeout_s=timeout_s)
 
-    def _processes(self, service: str) -> ProcessSet:
+    def _processes(self, service: str) -> ProcessSet | None:
+        """Return its processes; None where it has ended and nothing tells what it left behind."""
         child = self.keepers[service].child
         leader = child.pid if child is not None else 0  # a user's processes need no leader
         selection = selection_of(self.mesh, self.layout, service, leader=leader)
-        if child is None and selection.uid is None:
-            raise DependencyError("driver.ended", f"{service} does not run now")
-        return ProcessSet(selection)
+        return None if child is None and selection.uid is None else ProcessSet(selection)
 
     def _turn(self, service: str, instance: str) -> asyncio.Lock:
         """Return what lets one order at a time act on `service`, whose instance must be that."""

@@ -88,6 +88,9 @@ def prepare(mesh: Mesh, layout: Layout) -> None:
         return  # there all accounts are other ones, see `isolation`
     for name, user in users.items():
         _hand_over(layout.app_dir(name), user, name)
+    for name, service in mesh.services.items():
+        if service.container and os.geteuid() == 0:
+            os.chown(layout.app_dir(name), service.container.uid, -1)
 
 
 def _make(directory: Path, mode: int) -> None:

@@ -54,6 +54,8 @@ from meshwarden.kernel import ConfigError
 BIND_LOW_PORTS: Final = 10  # CAP_NET_BIND_SERVICE
 FIRST_HIGH_PORT: Final = 1024
 SIDECAR_PROCESSES: Final = 256
+OWN_DIR: Final = 0o2710  # what is made in it belongs to the group too
+SHARED_DIR: Final = 0o2770  # the sidecar listens there as well
 TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))  # noqa: S108  # each gets its own
 RUN: Final = Path("/run")  # where the machine's own services have their sockets
 NO_RESOLVER: Final = "# Names are in /etc/hosts; there is no resolver in this network.\n"
@@ -204,6 +206,8 @@ class Isolation:
         return self._network.namespaces[name] if self._network else None
 
     def _account(self, service: MeshService) -> Account:
+        if service.container is not None:
+            return _nobody(service.container.uid)
         if service.user is None:
             return _nobody(self._layout.service_uid(service.name))
         account = find_account(service.user, asker=service.name)
@@ -233,7 +237,8 @@ class Isolation:
         layout = self._layout
         for name, service in self._mesh.services.items():
             account, sidecar = self._account(service), layout.sidecar_uid(name)
-            _hand_over(layout.app_dir(name), account.uid, sidecar)
+            shared = SHARED_DIR if service.container else OWN_DIR
+            _hand_over(layout.app_dir(name), account.uid, sidecar, mode=shared)
             _hand_over(layout.own_dir(name), sidecar, layout.border_uid)
             layout.out_dir(name).mkdir()
             _hand_over(layout.out_dir(name), layout.border_uid, sidecar)
@@ -254,9 +259,9 @@ def _check_open(program: Program, account: Account) -> None:
         )
 
 
-def _hand_over(directory: Path, uid: int, gid: int) -> None:
+def _hand_over(directory: Path, uid: int, gid: int, *, mode: int = OWN_DIR) -> None:
     os.chown(directory, uid, gid)
-    directory.chmod(0o2710)  # what is made in it belongs to the group too
+    directory.chmod(mode)
 
 
 def _store_etc(directory: Path, account: Account) -> None:

@@ -10,11 +10,13 @@ nobody else, may have single instances taken out of service and replaced (`custo
 import asyncio
 import contextlib
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
+from meshwarden.adapters.containers import attend
 from meshwarden.adapters.process import (
     Exit,
     Guard,
@@ -26,6 +28,7 @@ from meshwarden.adapters.process import (
 )
 from meshwarden.adapters.process.child import LineSink
 from meshwarden.adapters.process.health import Target
+from meshwarden.control.container_settings import ContainerSettings
 from meshwarden.control.layout import BORDER, CONTROL_PLANE, Layout, sidecar_name
 from meshwarden.control.mesh import Mesh, MeshService
 from meshwarden.control.supervision import ground
@@ -288,6 +291,8 @@ class Supervisor:
         return await answers(target, service.health, host=service.name)
 
     def _service_program(self, service: MeshService) -> Program:
+        if service.container is not None:  # it is its engine's to shut in
+            return self._own(service.name, _attendant(service.container))
         given = self._wiring.environment(service)
         program = Program(
             name=service.name,
@@ -332,6 +337,11 @@ class Supervisor:
         if event.kind in {EventKind.STARTED, EventKind.EXITED}:
             ground.store_processes(self.layout, self._pids, self.custody.instances())
         self._on_event(event)
+
+
+def _attendant(container: ContainerSettings) -> tuple[str, ...]:
+    """Return the command that runs as long as a container does."""
+    return (sys.executable, "-P", "-m", attend.__name__, str(container.engine), container.name)
 
 
 def _own_error(end: Exit, said: Sequence[str]) -> MeshwardenError | None:

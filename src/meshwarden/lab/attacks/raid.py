@@ -8,12 +8,14 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from meshwarden.adapters.process import Child, Guard
 from meshwarden.control.layout import Layout
+from meshwarden.kernel import DependencyError
+from meshwarden.lab.attacks.foothold import HOLE, MAX_LINE
 from meshwarden.lab.attacks.model import Attack, Foothold
 from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.mesh import CARD_NETWORK_HOST
@@ -21,6 +23,8 @@ from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
 
 _GRACE_S: Final = 5.0
 _KNOWN: Final = 200
+_OUTLASTS_S: Final = 60.0
+"""How long he may go on after his plan is over: answers that are late, a service that is frozen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +86,37 @@ class Raid:
             "--foothold", json.dumps(asdict(self.foothold)),
             "--seconds", f"{seconds:g}", "--seed", str(seed),
         )  # fmt: skip
-        program = stage.supervisor.beside(self.attack.service, f"{self.attack.name}", command)
+        self.started = now_ns()
+        running = self._beside if stage.layout.isolated else self._within
+        with contextlib.suppress(TimeoutError):  # he was frozen, and nobody lets him go
+            async with asyncio.timeout(seconds + _OUTLASTS_S):
+                await running(stage, command)
+
+    async def _beside(self, stage: Stage, command: Sequence[str]) -> None:
+        """Run it as the service's user, in its network and its view."""
+        program = stage.supervisor.beside(self.attack.service, self.attack.name, command)
         with contextlib.closing(Guard()) as guard:
-            self.started = now_ns()
             child = await Child.start(program, guard=guard, sink=self.take_line)
             try:
                 await child.wait()
             except asyncio.CancelledError:
                 await child.stop(grace_s=_GRACE_S)
                 raise
+
+    async def _within(self, stage: Stage, command: Sequence[str]) -> None:
+        """Run it as a child of the service, through the hole in it, until either has ended."""
+        hole = stage.layout.app_dir(self.attack.service) / HOLE
+        try:
+            reader, writer = await asyncio.open_unix_connection(hole, limit=MAX_LINE)
+        except OSError as error:
+            name = self.attack.service
+            raise DependencyError("lab.intruder", f"no hole in {name}: {error.strerror}") from error
+        try:
+            writer.write(json.dumps(command).encode() + b"\n")
+            while line := await reader.readline():
+                self.take_line(self.attack.name, line.decode(errors="replace").rstrip("\n"))
+        finally:
+            writer.close()
 
 
 def found_in(stage: Stage, attack: Attack, *, mark: str) -> Foothold:

@@ -7,13 +7,17 @@ sidecar that refuses does so by then, and a service that is asked after all has 
 import os
 import ssl
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 from meshwarden.control.layout import INBOUND_PORT, Layout
 from meshwarden.control.response.probing.places import network_of, open_socket
 from meshwarden.identity import Svid
 from meshwarden.kernel import SpiffeId, VerificationError
 from meshwarden.policy import AccessPolicy, Rule
+
+AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +56,9 @@ def verify_refused(
         VerificationError: `certificate.accepted`, naming who took it.
     """
     context = _context(svid)
-    for question in questions:
-        answer = _ask(layout, context, question, place=place)
+    with ThreadPoolExecutor(AT_ONCE) as hands:
+        answers = hands.map(lambda one: _ask(layout, context, one, place=place), questions)
+    for question, answer in zip(questions, answers, strict=True):
         if answer is not None and (in_handshake or answer != 403):
             raise VerificationError(
                 "certificate.accepted", f"{question.callee} answered {answer} to the certificate"

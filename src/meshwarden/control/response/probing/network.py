@@ -9,12 +9,11 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from meshwarden.adapters.envoy.admin import octets_carried
-from meshwarden.adapters.network.counting import received_from
-from meshwarden.control.layout import BORDER, Layout
+from meshwarden.control.layout import Layout
+from meshwarden.control.response.probing.arriving import arrived_from, octets_between
 from meshwarden.control.response.probing.neighbourhood import Neighbourhood
 from meshwarden.control.response.probing.places import network_of, open_socket
-from meshwarden.control.response.probing.witness import SENT, Witness, octets_passed
+from meshwarden.control.response.probing.witness import SENT, Witness, octets_arrived, send_over
 from meshwarden.kernel import DependencyError, VerificationError
 
 BETWEEN_S: Final = 0.02
@@ -28,20 +27,21 @@ def verify_cut(layout: Layout, around: Neighbourhood, witness: Witness | None) -
         VerificationError: `quarantine.leaks`, naming what passed.
         DependencyError: where that cannot be found out.
     """
-    before = _arrived(layout, around)
+    before = arrived_from(layout, around)
+    if witness is not None:
+        send_over(witness)
     opened = [*_ways_out(layout, around), *_ways_in(layout, around)]
     if open_ways := [way for way, passes in opened if passes]:
         raise VerificationError("quarantine.leaks", f"still open: {', '.join(open_ways)}")
+    time.sleep(BETWEEN_S)  # noqa: TID251  # what is counted is that nothing comes meanwhile
+    after = arrived_from(layout, around)
     said = [f"{len(opened)} ways in and out refused"]
     if witness is not None:
-        passed = octets_passed(layout, witness)
-        said.append(f"{passed} of {2 * len(SENT)} octets over connections that were open")
-        if passed:
-            raise VerificationError("quarantine.leaks", said[-1])
-    time.sleep(BETWEEN_S)  # noqa: TID251  # what is counted is that nothing comes meanwhile
-    arrived = sum(_arrived(layout, around)) - sum(before)
-    said.append(f"{max(0, arrived)} octets arrived at {len(before)} receivers meanwhile")
-    if arrived > 0:
+        said += _over_open_ones(layout, witness)
+    arrived = octets_between(before, after)
+    receivers = {receiver for receiver, _ in after} | set(around.callees)
+    said.append(f"{arrived} octets arrived at {len(receivers)} receivers meanwhile")
+    if arrived:
         raise VerificationError("quarantine.leaks", said[-1])
     return "; ".join(said)
 
@@ -52,6 +52,14 @@ def verify_reached(layout: Layout, around: Neighbourhood) -> str:
     if closed := [way for way, passes in ways if not passes]:
         raise VerificationError("recovery.unreached", f"still closed: {', '.join(closed)}")
     return f"{len(ways)} ways in are open again"
+
+
+def _over_open_ones(layout: Layout, witness: Witness) -> list[str]:
+    passed = octets_arrived(layout, witness)
+    said = f"{passed} of {2 * len(SENT)} octets over connections that were open"
+    if passed:
+        raise VerificationError("quarantine.leaks", said)
+    return [said, f"{len(witness.own)} of its own were open"]
 
 
 def _ways_out(layout: Layout, around: Neighbourhood) -> Iterable[tuple[str, bool]]:
@@ -88,16 +96,3 @@ def _connects(
         except OSError:
             return False
         return True
-
-
-def _arrived(layout: Layout, around: Neighbourhood) -> list[int]:
-    """Return the octets of the suspect that have arrived so far at each that it may call."""
-    if not layout.isolated:
-        return []
-    found = [octets_carried(layout.admin_socket(BORDER), f"out/{around.suspect}/")]
-    for callee in around.callees:
-        with contextlib.suppress(DependencyError), network_of(layout, callee) as place:
-            if place is not None:
-                counted = received_from(place, layout.host(around.suspect))
-                found.append(sum(counted.values()))
-    return found

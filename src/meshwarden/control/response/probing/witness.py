@@ -6,20 +6,18 @@ before. What is sent over them afterwards is counted where it would arrive.
 
 import contextlib
 import socket
-import time
 from dataclasses import dataclass
 from typing import Final
 
 from meshwarden.adapters.network.counting import received_from
+from meshwarden.adapters.network.established import Connection
 from meshwarden.control.layout import INBOUND_PORT, Layout
+from meshwarden.control.response.probing.arriving import arrived_from
 from meshwarden.control.response.probing.neighbourhood import Neighbourhood
 from meshwarden.control.response.probing.places import network_of, open_socket
 from meshwarden.kernel import DependencyError
 
 _BEFORE: Final = b"\x16"  # how a TLS record begins: the sidecar waits for the rest
-ARRIVE_S: Final = 0.02
-"""Far more than octets need within one machine."""
-
 SENT: Final = b"\x03\x01\x02\x00" * 16
 
 
@@ -31,12 +29,14 @@ class Witness:
         suspect, peer: the services.
         out: from the suspect's place to the peer.
         back: from the peer's place to the suspect.
+        own: connections of the suspect's own that were open at the peers.
     """
 
     suspect: str
     peer: str
     out: socket.socket
     back: socket.socket
+    own: frozenset[Connection] = frozenset()
 
     def close(self) -> None:
         """Let go of both."""
@@ -50,6 +50,7 @@ def open_witness(layout: Layout, around: Neighbourhood) -> Witness | None:
     None in a mesh without networks of its own, and where nobody is there to connect with.
     """
     suspect = around.suspect
+    own = _open_ones(layout, around)
     for peer, port in around.callees.items() if layout.isolated else ():
         with contextlib.suppress(OSError, DependencyError):
             out = _open(layout, suspect, peer, port)
@@ -58,17 +59,28 @@ def open_witness(layout: Layout, around: Neighbourhood) -> Witness | None:
             except (OSError, DependencyError):
                 out.close()
                 raise
-            return Witness(suspect=suspect, peer=peer, out=out, back=back)
+            return Witness(suspect=suspect, peer=peer, out=out, back=back, own=own)
     return None
 
 
-def octets_passed(layout: Layout, witness: Witness) -> int:
-    """Return how many octets sent now over the open connections arrive; blocks for `ARRIVE_S`."""
+def _open_ones(layout: Layout, around: Neighbourhood) -> frozenset[Connection]:
+    try:
+        known = arrived_from(layout, around)
+    except DependencyError:
+        return frozenset()  # the border does not answer: what is not known is not claimed
+    return frozenset(connection for _, connection in known if connection is not None)
+
+
+def send_over(witness: Witness) -> None:
+    """Send octets over both; where they arrive is asked some time later."""
     for end in (witness.out, witness.back):
         with contextlib.suppress(OSError):  # it was reset, as it should be
             end.setblocking(False)
             end.send(SENT)
-    time.sleep(ARRIVE_S)  # noqa: TID251  # what is counted is that nothing comes meanwhile
+
+
+def octets_arrived(layout: Layout, witness: Witness) -> int:
+    """Return how many octets of those that were sent over the two have arrived."""
     suspect, peer = witness.suspect, witness.peer
     there = _arrived(layout, suspect, peer, witness.out)
     return there + _arrived(layout, peer, suspect, witness.back)
