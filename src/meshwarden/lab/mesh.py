@@ -71,6 +71,7 @@ def render_mesh(
         "aml": {},
         "idp": population | issuer,
         "payments": TOKENS,
+        "scoring": TOKENS,
     }
     services: dict[str, dict[str, object]] = {}
     if database_password is not None:

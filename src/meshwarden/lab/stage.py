@@ -31,7 +31,7 @@ from meshwarden.control.supervision.wiring import wire
 from meshwarden.control.watching import Pace
 from meshwarden.kernel import DependencyError
 from meshwarden.lab.bank.ledger_db import find_binaries
-from meshwarden.lab.mesh import render_mesh, render_tokens
+from meshwarden.lab.mesh import ACCESS_POLICY, render_mesh, render_tokens
 from meshwarden.policy import AccessPolicy, parse_policy
 
 CUSTOMERS: Final = 2000
@@ -178,7 +178,7 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def staged(
+async def staged(  # noqa: PLR0913  # what a bank can be told to be
     state: Path,
     *,
     environment: Mapping[str, str],
@@ -188,6 +188,7 @@ async def staged(
     loopback: bool = False,
     playbooks: tuple[str, ...] = ("observe",),
     guard_rails: str | None = None,
+    access_policy: str | None = None,
 ) -> AsyncIterator[Stage]:
     """Run the bank on the directory `state` while the context lasts.
 
@@ -200,6 +201,7 @@ async def staged(
         loopback: do not isolate its services, though that could be done.
         playbooks: how it responds to what is found, in order of preference.
         guard_rails: text of their file; None: the defaults.
+        access_policy: text of another policy than the bank's own.
 
     Raises:
         ConfigError: where something cannot be started.
@@ -215,6 +217,7 @@ async def staged(
         card_network=f"127.0.0.1:{card_network}",
         customers=CUSTOMERS,
         seed=SEED,
+        policy=_access_policy(state, access_policy),
         **database,
     )
     (state / "tokens.yaml").write_text(render_tokens(edge_port=edge))
@@ -247,6 +250,15 @@ async def staged(
             yield stage
         finally:
             await stage.close()
+
+
+def _access_policy(state: Path, text: str | None) -> str:
+    """Return where the access policy is, having written another than the bank's own."""
+    if text is None:
+        return str(ACCESS_POLICY)
+    path = state / "access.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
 
 
 def _response(state: Path, playbooks: tuple[str, ...], guard_rails: str | None) -> str:

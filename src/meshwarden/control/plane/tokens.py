@@ -19,6 +19,7 @@ from meshwarden.adapters.maxmind import open_locations
 from meshwarden.control.layout import Layout
 from meshwarden.control.plane.authorizing import Authorizer
 from meshwarden.control.plane.published import digest_of
+from meshwarden.control.tokens.handing import Handing
 from meshwarden.control.tokens.keeping import revocation
 from meshwarden.control.tokens.opening import load_token_policy, open_tokens
 from meshwarden.control.tokens.presenting import Presentations
@@ -88,6 +89,7 @@ class MeshTokens:
     receiver: Receiver = field(init=False)
     presentations: Presentations = field(init=False)
     authorizer: Authorizer = field(init=False)
+    _handing: Handing = field(init=False)
     _plane: "ControlPlane" = field(init=False, repr=False)
     _seen: str = field(init=False, default="")
     _failing: bool = field(init=False, default=False)
@@ -100,8 +102,10 @@ class MeshTokens:
         self._plane = plane
         plane.identities.contained_tokens = self.contained
         plane.teller.heard = self._hear
+        self._handing = Handing(clock=self.service.clock)
         self.presentations = Presentations(
-            chain=self.service.chain,
+            holders=self.service.holders,
+            outside=self._handing.outside,
             life_s=lambda: float(self.service.policy.lifetime_s),
             tell=plane.teller.tell,
             clock=self.service.clock,
@@ -117,6 +121,7 @@ class MeshTokens:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts."""
+        self._handing.follow(self._plane.published.policy)
         async with self.client, self.service.running():
             await asyncio.to_thread(self.transmitter.open)
             await self.authorizer.open(self._plane.layout)
@@ -171,6 +176,7 @@ class MeshTokens:
     def reload(self) -> str | None:
         """Take the policy file as it stands now; return the error that kept it out, if any."""
         policy = self._plane.published.policy
+        self._handing.follow(policy)
         try:
             self.service.policy = load_token_policy(
                 self.settings.policy_path,

@@ -11,14 +11,20 @@ What holds whatever happens:
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from meshwarden.adapters.storage.tokens.database import Database
-from meshwarden.adapters.storage.tokens.records import append_links, forget, load_chain, spend
+from meshwarden.adapters.storage.tokens.records import (
+    append_links,
+    forget,
+    load_chain,
+    load_holders,
+    spend,
+)
 from meshwarden.adapters.storage.tokens.signals import forget_received
 from meshwarden.control.tokens.journal import Journal
 from meshwarden.control.tokens.keeping import Keeping
@@ -29,6 +35,7 @@ from meshwarden.tokens import (
     Exchanged,
     ExchangeRequest,
     Expected,
+    Holder,
     IssuedToken,
     Link,
     OAuthCode,
@@ -166,6 +173,10 @@ class TokenService:
     async def chain(self, transaction: str) -> list[Link]:
         """Return who asked for which token of a transaction, the first one first."""
         return await asyncio.to_thread(load_chain, self.database, transaction)
+
+    async def holders(self, transactions: Sequence[str]) -> dict[str, list[Holder]]:
+        """Return who asked for tokens of these transactions, by transaction."""
+        return await asyncio.to_thread(load_holders, self.database, transactions)
 
     async def _subject(self, request: ExchangeRequest, caller: Caller) -> Subject:
         return await self.subjects.verify(

@@ -1,5 +1,8 @@
 """Carries an attack out for real: the intruder's process in a service of a running bank.
 
+Where he needs what another compromised service holds, a process there reads its memory first, and
+what it finds is handed to him, over a way that nobody here sees.
+
 What it tells are facts about its own steps: when each began and ended. Whether it got anywhere is
 asked of the targets, in `judge`.
 """
@@ -9,17 +12,19 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from meshwarden.adapters.process import Child, Guard
+from meshwarden.adapters.process import Child, Guard, LineSink, Program
 from meshwarden.control.layout import Layout
-from meshwarden.lab.attacks.model import Attack, Foothold
+from meshwarden.kernel import DependencyError
+from meshwarden.lab.attacks.model import LOOT, Attack, Foothold, Loot
 from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.mesh import CARD_NETWORK_HOST
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
 
 _GRACE_S: Final = 5.0
+_ROBS_WITHIN_S: Final = 20.0
 _KNOWN: Final = 200
 
 
@@ -77,20 +82,47 @@ class Raid:
         Raises:
             DependencyError: where it cannot be started.
         """
+        self.started = now_ns()
+        if self.attack.robs is not None:
+            await self._rob(stage, self.attack.robs)
+        bare = replace(self.foothold, loot=())
         command = (
             sys.executable, "-P", "-m", "meshwarden.lab.attacks.intruder", self.attack.name,
-            "--foothold", json.dumps(asdict(self.foothold)),
+            "--foothold", json.dumps(asdict(bare)),
             "--seconds", f"{seconds:g}", "--seed", str(seed),
         )  # fmt: skip
         program = stage.supervisor.beside(self.attack.service, f"{self.attack.name}", command)
-        with contextlib.closing(Guard()) as guard:
-            self.started = now_ns()
-            child = await Child.start(program, guard=guard, sink=self.take_line)
-            try:
-                await child.wait()
-            except asyncio.CancelledError:
-                await child.stop(grace_s=_GRACE_S)
-                raise
+        loot = json.dumps([one.token for one in self.foothold.loot])
+        environment = {**program.environment, LOOT: loot}
+        await _run(replace(program, environment=environment), self.take_line)
+
+    async def _rob(self, stage: Stage, service: str) -> None:
+        """Read what the attack wants out of the memory of `service`; DependencyError."""
+        command = [
+            sys.executable, "-P", "-m", "meshwarden.lab.attacks.looter",
+            f"meshwarden.lab.bank.{service}", "--within", f"{_ROBS_WITHIN_S:g}",
+        ]  # fmt: skip
+        for scope in self.attack.wants:
+            command += ["--scope", scope]
+        lines: list[str] = []
+        program = stage.supervisor.beside(service, f"{self.attack.name}-looter", command)
+        status = await _run(program, lambda _, line: lines.append(line))
+        if status:
+            said = lines[-1] if lines else f"exit code {status}"
+            raise DependencyError("lab.loot", f"the thief came away empty-handed: {said}")
+        loot = tuple(Loot(token=json.loads(line)["token"]) for line in lines)
+        self.foothold = replace(self.foothold, loot=loot)
+
+
+async def _run(program: Program, sink: LineSink) -> int:
+    """Return the exit status of `program`, which ends with this task."""
+    with contextlib.closing(Guard()) as guard:
+        child = await Child.start(program, guard=guard, sink=sink)
+        try:
+            return (await child.wait()).status
+        except asyncio.CancelledError:
+            await child.stop(grace_s=_GRACE_S)
+            raise
 
 
 def found_in(stage: Stage, attack: Attack, *, mark: str) -> Foothold:
