@@ -103,8 +103,15 @@ class Outcome:
         answered = answered and not (self.answer and self.answer.octets_after)
         framed = self.framing is not None and not self.framing.failed
         safe = refused and found and answered and not framed and self.theft.cut_off
-        safe = safe and self.step_up.passed and all(one.useless for one in self.replays)
+        safe = safe and self.step_up.passed and self._robbed_in_vain
         return safe and self.mtls_share == 1.0 and self.ledger_balanced
+
+    @property
+    def _robbed_in_vain(self) -> bool:
+        """Whether stolen tokens, where the attack steals any, were presented and worth nothing."""
+        robs = self.attack is not None and self.attack.attack.robs is not None
+        presented = bool(self.replays) or not robs
+        return presented and all(one.useless for one in self.replays)
 
 
 @dataclass(kw_only=True)

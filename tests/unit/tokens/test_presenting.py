@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from meshwarden.control.tokens.presenting import MAX_CALLS, Presentations
 from meshwarden.kernel import Call, DependencyError, Finding
 from meshwarden.tokens import Holder
+from meshwarden.tokens.presentation import Presented
 
 GATEWAY, PAYMENTS, LEDGER, THIEF = (
     f"spiffe://bank.example/{name}" for name in ("gateway", "payments", "ledger", "thief")
@@ -96,6 +97,12 @@ async def test_without_the_record_of_tokens_it_is_asked_again_later() -> None:
     assert await world.look(call(THIEF, LEDGER)) == []
     await world.watch.judge(1.0)
     world.down = False
+    assert await world.look() == [THIEF]
+
+
+async def test_a_token_in_the_body_of_a_request_for_another_counts_too() -> None:
+    world = World()
+    world.watch.present(Presented(transaction="t1", source=THIEF, destination=LEDGER, refused=True))
     assert await world.look() == [THIEF]
 
 

@@ -40,6 +40,7 @@ from meshwarden.kernel import (
 from meshwarden.policy import AccessPolicy
 from meshwarden.tokens import RevokedKind, VerificationKey
 from meshwarden.tokens.edge import EdgeAccess
+from meshwarden.tokens.presentation import Presented
 from meshwarden.tokens.signals.model import EventType
 from meshwarden.tokens.signals.transmit import session_revoked, workload_risk
 
@@ -110,6 +111,8 @@ class MeshTokens:
             tell=plane.teller.tell,
             clock=self.service.clock,
         )
+        self.service.outside = self._handing.outside
+        self.service.strayed = self._strayed
         self.service.keeping.changed = plane.publisher.verify
         self.authorizer = Authorizer(service=self.service, policy=lambda: plane.published.policy)
         self.receiver = Receiver(service=self.service, contain=plane.enforcer.enforce_containment)
@@ -243,6 +246,17 @@ class MeshTokens:
             key.kid: VerificationKey(kid=key.kid, algorithm="ES256", key=key.key.public_key())
             for key in self._plane.workload.trust.jwt_keys()
         }
+
+    def _strayed(self, transaction: str, source: SpiffeId) -> None:
+        """Take note that a workload wanted a token replaced that it never got."""
+        services = self._plane.published.policy.services
+        presented = Presented(
+            transaction=transaction,
+            source=str(source),
+            destination=str(services[self.settings.service].identity),
+            refused=True,
+        )
+        self.presentations.present(presented)
 
     def _failed(self, error: MeshwardenError | None) -> None:
         if error is not None and not self._failing:

@@ -59,7 +59,7 @@ class Presentations:
     tell: Callable[[Finding], None]
     clock: Clock
     forgotten: int = 0
-    _offered: deque[Call] = field(init=False)
+    _offered: deque[Presented] = field(init=False)
     _open: OrderedDict[str, _Gathered] = field(init=False, default_factory=OrderedDict)
     _new: dict[str, None] = field(init=False, default_factory=dict)
 
@@ -69,10 +69,14 @@ class Presentations:
     def offer(self, calls: Sequence[Call]) -> None:
         """Take recorded calls; from any thread. Who comes in at the edge presents no token."""
         self._offered.extend(
-            call
+            _presented(call)
             for call in calls
             if call.transaction and call.source != UNKNOWN and not call.source.startswith(EXTERNAL)
         )
+
+    def present(self, presented: Presented) -> None:
+        """Take what no record of calls shows: a token in the body of a request for another."""
+        self._offered.append(presented)
 
     async def run(self) -> None:
         """Judge transactions, until cancelled."""
@@ -86,8 +90,7 @@ class Presentations:
     def gather(self, now: float) -> None:
         """Sort what was offered by transaction; `now` is the loop's time."""
         while self._offered:
-            call = self._offered.popleft()
-            self._put(call.transaction or "", call, now)
+            self._put(self._offered.popleft(), now)
         while len(self._open) > MAX_TRANSACTIONS:
             given_way, _ = self._open.popitem(last=False)
             self._new.pop(given_way, None)
@@ -118,21 +121,14 @@ class Presentations:
                     holders = {one.requester for one in known[transaction]}
                     self._tell(strays(holders, gathered.calls), gathered, _NOT_CALLED)
 
-    def _put(self, transaction: str, call: Call, now: float) -> None:
-        gathered = self._open.setdefault(transaction, _Gathered(since=now))
+    def _put(self, presented: Presented, now: float) -> None:
+        gathered = self._open.setdefault(presented.transaction, _Gathered(since=now))
         if len(gathered.calls) >= MAX_CALLS:
             return
-        gathered.calls.append(
-            Presented(
-                transaction=transaction,
-                source=call.source,
-                destination=call.destination,
-                refused=call.denied,
-            )
-        )
-        if call.source not in gathered.sources:
-            gathered.sources.add(call.source)
-            self._new[transaction] = None
+        gathered.calls.append(presented)
+        if presented.source not in gathered.sources:
+            gathered.sources.add(presented.source)
+            self._new[presented.transaction] = None
 
     def _ended(self, before: float) -> list[str]:
         """Return the oldest transactions that were first seen `before`, bounded."""
@@ -170,3 +166,12 @@ class Presentations:
             technique="T1550@18.1",
             evidence=(stray.transaction,),
         )
+
+
+def _presented(call: Call) -> Presented:
+    return Presented(
+        transaction=call.transaction or "",
+        source=call.source,
+        destination=call.destination,
+        refused=call.denied,
+    )

@@ -29,15 +29,14 @@ from meshwarden.propagate import HEADER
 BOOKS: Final = "ledger:post"
 READS: Final = "accounts:read"
 _ROUNDS: Final = 4
+_APART_S: Final = 0.02
 
 
 def _plan(foothold: Foothold, chance: Generator, seconds: float) -> Iterator[Step]:
     books, reads = foothold.token_for(BOOKS), foothold.token_for(READS)
-    for place, at_s in enumerate(paced(chance, 2 * _ROUNDS, seconds)):
-        if place % 2:
-            yield _reading(at_s, reads)
-        else:
-            yield _booking(at_s, books, foothold, chance)
+    for at_s in paced(chance, _ROUNDS, seconds - _APART_S):
+        yield _booking(at_s, books, foothold, chance)
+        yield _reading(at_s + _APART_S, reads)
 
 
 def _booking(at_s: float, loot: Loot, foothold: Foothold, chance: Generator) -> Step:

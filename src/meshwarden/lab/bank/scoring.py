@@ -72,7 +72,7 @@ def build_app(client: httpx.AsyncClient, *, tokens: str = "") -> Starlette:
     async def pay_out(loan: Json, customer: str) -> None:
         """Have it paid under a token that scoring itself asked for: payments takes no other."""
         url = "http://payments/v1/disbursements"
-        with handling(await transactions.replace(current_token(), "credit:apply")):
+        with handling(await transactions.replace(current_token(), "credit:apply ledger:post")):
             await call(client, "POST", url, body=loan, customer=customer)
 
     return build_service([Route("/v1/applications", application, methods=["POST"])], client=client)
