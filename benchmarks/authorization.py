@@ -158,7 +158,7 @@ def run(settings: Settings) -> Report:
     """
     machine = describe_machine()
     with tempfile.TemporaryDirectory(prefix="meshwarden-bench-") as name, ExitStack() as stack:
-        cores = _cores()
+        cores = choose_cores()
         grants = {rules: make_grants(rules) for rules in CALLERS}
         authorizers, not_measured = _start_authorizers(
             stack, Path(name), grants[LARGEST], core=cores.authorizer
@@ -347,7 +347,8 @@ def _cluster(authorizer: str) -> str:
     return "opa" if authorizer == OPA else "python"
 
 
-def _cores() -> Cores:
+def choose_cores() -> Cores:
+    """Return which core runs what; ConfigError `benchmark.machine` where there are not two."""
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) < 2:
         raise ConfigError(

@@ -60,13 +60,13 @@ def run_load(job: Job) -> Outcome:
     return Outcome(**json.loads(done.stdout))
 
 
-def status_of(port: int, callers: Callers, caller: str, request: str) -> int:
+def status_of(port: int, callers: Callers, caller: str, request: str, token: str = "") -> int:
     """Return the status that one request gets."""
     context = client_context(str(callers.files[caller]), callers.bundle)
     with (
         socket.create_connection(("127.0.0.1", port), ONE_REQUEST_S) as raw,
         context.wrap_socket(raw) as connection,
     ):
-        connection.sendall(render_request(request))
+        connection.sendall(render_request(request, token))
         answer = connection.recv(16384)
     return int(answer.split(b" ", 2)[1])

@@ -17,6 +17,7 @@ Any answer but 200 ends it: what refuses or fails is not compared with what work
 """
 
 import gc
+import itertools
 import json
 import os
 import select
@@ -51,6 +52,7 @@ class Job:
         rate_per_s: requests a second in an open loop; 0 = closed loop.
         processes: process ids whose processor time to report, by name.
         core: the core to run on.
+        tokens: transaction tokens, dealt out to the connections, each sends its own in turn.
         spin: look for events all the time in an open loop; only where nothing else needs the core.
     """
 
@@ -65,6 +67,7 @@ class Job:
     processes: Mapping[str, int]
     core: int
     spin: bool
+    tokens: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,12 +160,14 @@ class Load:
         self._connections: dict[int, Connection] = {}
         self._application = Application(job.application, self._poll) if job.application else None
         contexts = [client_context(path, job.bundle) for path, _ in job.callers]
-        requests = [[render_request(one) for one in texts] for _, texts in job.callers]
         for index in range(job.connections):
             caller = index % len(contexts)
             start = index // len(contexts) * 37  # connections of one caller start apart
-            own = requests[caller][start:] + requests[caller][:start]
-            connection = Connection(job, contexts[caller], own)
+            texts = job.callers[caller][1]
+            own = [*texts[start:], *texts[:start]]
+            held = itertools.cycle(job.tokens[index :: job.connections] or [""])
+            requests = [render_request(one, token) for one, token in zip(own, held, strict=False)]
+            connection = Connection(job, contexts[caller], requests)
             self._connections[connection.socket.fileno()] = connection
             self._poll.register(connection.socket.fileno(), select.EPOLLIN)
 
@@ -255,11 +260,12 @@ def client_context(path: str, bundle: str) -> ssl.SSLContext:
     return context
 
 
-def render_request(request: str) -> bytes:
-    """Return the octets of `METHOD path`."""
+def render_request(request: str, token: str = "") -> bytes:
+    """Return the octets of `METHOD path`, with a transaction token where there is one."""
     method, _, path = request.partition(" ")
     length = "content-length: 0\r\n" if method == "POST" else ""
-    return f"{method} {path} HTTP/1.1\r\nhost: ledger\r\n{length}\r\n".encode()
+    held = f"txn-token: {token}\r\n" if token else ""
+    return f"{method} {path} HTTP/1.1\r\nhost: ledger\r\n{held}{length}\r\n".encode()
 
 
 def main() -> None:

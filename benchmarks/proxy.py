@@ -36,7 +36,7 @@ class Proxy:
 def running_proxy(
     directory: Path,
     *,
-    filters: Mapping[str, dict[str, Any] | None],
+    filters: Mapping[str, dict[str, Any] | Sequence[dict[str, Any]] | None],
     application: Path | None,
     authorizers: Mapping[str, Path],
     authority: Authority,
@@ -44,7 +44,7 @@ def running_proxy(
     core: int,
     under: Sequence[str] = (),
 ) -> Iterator[Proxy]:
-    """Run Envoy on `core` with a listener for each of `filters` (None: no authorization).
+    """Run Envoy on `core` with a listener for each of `filters`: one, several, or none (None).
 
     Without an application it answers by itself. `under` is a command to run it by: valgrind.
 
@@ -87,11 +87,12 @@ def _listener(
     port: int,
     action: dict[str, Any],
     *,
-    authorization: dict[str, Any] | None,
+    authorization: dict[str, Any] | Sequence[dict[str, Any]] | None,
     tls: dict[str, Any],
 ) -> dict[str, Any]:
     router = {"name": "router", "typed_config": {"@type": _API + "filters.http.router.v3.Router"}}
-    filters = [{"name": "authorization", "typed_config": authorization}] if authorization else []
+    decides = [authorization] if isinstance(authorization, dict) else authorization or []
+    filters = [{"name": f"filter-{n}", "typed_config": one} for n, one in enumerate(decides)]
     route = {"match": {"prefix": "/"}} | action
     manager = {
         "@type": _API + "filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -16,7 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from meshwarden.kernel import SpiffeId
-from meshwarden.policy import AccessPolicy, PathPattern, Rule, Service
+from meshwarden.policy import AccessPolicy, PathPattern, Rule, Service, TokenRequirement
 from meshwarden.policy.targets.envoy import compile_http_filter
 
 TRUST_DOMAIN: Final = "bank.example"
@@ -37,9 +37,9 @@ class Grant:
     pattern: str
 
 
-def make_grants(rules: int) -> list[Grant]:
-    """Return as many grants, for `CALLERS[rules]` callers with equally many each."""
-    callers = CALLERS[rules]
+def make_grants(rules: int, callers: int | None = None) -> list[Grant]:
+    """Return as many grants, for `CALLERS[rules]` callers (or so many) with equally many each."""
+    callers = callers or CALLERS[rules]
     return [
         Grant(
             caller=SpiffeId(TRUST_DOMAIN, f"/ns/core/sa/caller-{caller:03}"),
@@ -84,20 +84,24 @@ def draw_refusals(grants: list[Grant], *, seed: int, count: int = 20) -> list[tu
     return refused
 
 
-def compiled_tree(grants: list[Grant]) -> dict[str, Any]:
-    """Return our compiled policy, as the typed configuration of Envoy's RBAC filter."""
+def compiled_tree(grants: list[Grant], token: TokenRequirement | None = None) -> dict[str, Any]:
+    """Return our compiled policy, as the typed configuration of Envoy's RBAC filter.
+
+    With `token`, every rule demands such a transaction token.
+    """
     rules = tuple(
         Rule(
             name=f"ledger.accepts[{index}]",
             sources=(grant.caller,),
             methods=frozenset({grant.method}),
             paths=(PathPattern.parse(grant.pattern),),
+            token=token,
         )
         for index, grant in enumerate(grants)
     )
     ledger = Service(name="ledger", identity=CALLEE, accepts=rules)
     policy = AccessPolicy(trust_domain=TRUST_DOMAIN, services={"ledger": ledger})
-    return _typed(compile_http_filter(policy, "ledger"))
+    return typed(compile_http_filter(policy, "ledger"))
 
 
 def always_allow() -> dict[str, Any]:
@@ -176,6 +180,7 @@ allow if {
 _TYPES: Final = "type.googleapis.com/"
 
 
-def _typed(message: Message) -> dict[str, Any]:
+def typed(message: Message) -> dict[str, Any]:
+    """Return a message as a typed configuration in JSON."""
     found: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
     return {"@type": _TYPES + message.DESCRIPTOR.full_name} | found

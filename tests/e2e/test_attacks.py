@@ -17,8 +17,9 @@ from meshwarden.adapters.storage.calls import load_calls
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.control.layout import BEHAVIOUR_STATE
 from meshwarden.control.watching import Pace
-from meshwarden.kernel import Finding
+from meshwarden.kernel import Finding, SpiffeId
 from meshwarden.lab.attacks import ATTACKS
+from meshwarden.lab.attacks.forgotten import render_policy
 from meshwarden.lab.attacks.model import chance_of
 from meshwarden.lab.attacks.siege import Siege, lay_siege
 from meshwarden.lab.attacks.simulate import attack_calls
@@ -27,11 +28,13 @@ from meshwarden.lab.bank.ledger_db import find_binaries
 from meshwarden.lab.demo import SPEED, START, customer_model
 from meshwarden.lab.history import learn_history
 from meshwarden.lab.load import Load
+from meshwarden.lab.replay import Replay, tell_replays
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage, staged
-from meshwarden.lab.timeline import AttackTimeline
+from meshwarden.lab.timeline import PRESENTED, AttackTimeline
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
-ORDER = ("exfiltration", "lateral", "scan")  # an alarm makes more about its parties dearer
+REPLAY = "token-replay"
+ORDER = ("exfiltration", "lateral", "scan", REPLAY)  # an alarm makes more about its parties dearer
 LASTS_S = 6.0
 QUIET_S = 6.0
 BUDGET = 10.0  # three attacks within half an hour of the bank's day are more than one is for
@@ -50,6 +53,7 @@ class Campaign:
     timelines: dict[str, AttackTimeline]
     findings: list[Finding]
     calls: list[dict[str, object]]
+    replays: tuple[Replay, ...]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +71,10 @@ async def conduct(state: Path) -> Campaign:
         false_alarms_per_day=BUDGET,
     )  # fmt: skip
     attacked = [ATTACKS[name].service for name in ORDER]
-    async with staged(state, environment=os.environ, attacked=attacked) as stage:
+    policy = render_policy(ATTACKS[REPLAY])  # the others gain nothing by what is forgotten there
+    async with staged(
+        state, environment=os.environ, attacked=attacked, access_policy=policy
+    ) as stage:
         load = Load(stage.edge, model=model, directory=Directory(SEED, CUSTOMERS))
         timeline = model.timeline(start=START, span_s=60 * SPEED)
         shows = int(START.timestamp()) * 1_000_000_000
@@ -86,7 +93,11 @@ async def conduct(state: Path) -> Campaign:
         timelines={siege.raid.attack.name: siege.told(findings, calls) for siege in sieges},
         findings=findings,
         calls=rows_of(calls),
-    )
+        replays=tell_replays(
+            sieges[-1].raid.foothold.loot, SpiffeId.parse(sieges[-1].suspect), stage.policy,
+            findings, calls,
+        ),
+    )  # fmt: skip
 
 
 async def besiege(stage: Stage, load: Load, name: str) -> Siege:
@@ -127,9 +138,30 @@ def test_the_intruder_who_wants_to_book_gets_no_row(campaign: Campaign) -> None:
     assert told.got == "nothing"
     refused = [
         call for call in campaign.calls
-        if str(call["source"]).endswith("/scoring") and call["denied"]
+        if str(call["source"]).endswith("/scoring") and call["denied"] and not call["transaction"]
     ]  # fmt: skip
     assert len(refused) == told.steps
+
+
+def test_a_stolen_token_is_refused_where_a_rule_binds_it_and_found_where_none_does(
+    campaign: Campaign,
+) -> None:
+    bound, free = sorted(campaign.replays, key=lambda one: not one.bound)
+    assert (bound.bound, bound.route, bound.tried, bound.refused) == (True, "/v1/transfers", 4, 4)
+    assert (free.bound, free.tried, free.refused) == (False, 4, 0)
+    told = campaign.timelines[REPLAY]
+    assert (told.succeeded, told.got) == (None, "nothing")
+    for one in (bound, free):
+        assert one.found is not None
+        assert one.found >= one.first
+        assert one.sentence is not None
+        assert "that it never got" in one.sentence
+
+
+def test_nobody_is_said_to_have_presented_what_it_was_given(campaign: Campaign) -> None:
+    told = [one for one in campaign.findings if one.code == PRESENTED]
+    assert {one.subject.rpartition("/")[2] for one in told} == {"scoring"}
+    assert len(told) == len(campaign.replays)
 
 
 @pytest.mark.skipif(not ISOLATED, reason="services share this machine's ports")
@@ -142,6 +174,7 @@ def test_the_simulation_writes_the_calls_that_the_attack_leaves(
     recorded = [
         call for call in campaign.calls
         if call["source"] == suspect and (call["denied"] or name == "scan")
+        and not (name == "lateral" and call["transaction"])
     ]  # fmt: skip
     assert {form(call) for call in recorded} == {form(call) for call in simulated}
 

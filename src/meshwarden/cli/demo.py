@@ -28,6 +28,7 @@ from meshwarden.cli.up import LOOPBACK_NOTE
 from meshwarden.control.layout import BEHAVIOUR_STATE, CONTROL_PLANE
 from meshwarden.kernel import ConfigError, DependencyError
 from meshwarden.lab.attacks import ATTACKS, Attack
+from meshwarden.lab.attacks.forgotten import render_policy
 from meshwarden.lab.bank.ledger_db import find_binaries
 from meshwarden.lab.demo import START, Outcome, Play, customer_model
 from meshwarden.lab.history import MOST_DAYS, History, learn_history
@@ -42,7 +43,14 @@ app = App(
 )
 
 AttackName = Literal[
-    "scan", "lateral", "exfiltration", "slow-exfiltration", "beacon", "flood", "framing"
+    "scan",
+    "lateral",
+    "exfiltration",
+    "slow-exfiltration",
+    "beacon",
+    "flood",
+    "token-replay",
+    "framing",
 ]
 FRAMING = "framing"
 PLAYBOOKS = ("full", "observe")
@@ -162,12 +170,18 @@ async def _run(
                 loopback=loopback,
                 playbooks=PLAYBOOKS if attack else ("observe",),
                 attacked=[ATTACKS[attack].service] if attack in ATTACKS else [],
+                access_policy=_policy_for(ATTACKS.get(attack or "")),
             ) as stage,
         ):
             play = await _play(stage, seconds, console, attack)
         return await asyncio.to_thread(play.outcome), learned
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
+
+
+def _policy_for(attack: Attack | None) -> str | None:
+    """Return the text of the policy that the attack needs; None: the bank's own."""
+    return render_policy(attack) if attack is not None and attack.grants else None
 
 
 def _learn(state: Path, days: float) -> History:

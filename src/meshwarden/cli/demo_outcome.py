@@ -13,6 +13,7 @@ from meshwarden.cli.answer_text import answer_lines, answer_object
 from meshwarden.cli.calls_text import rfc3339
 from meshwarden.cli.findings_text import finding_object
 from meshwarden.cli.framing_text import framing_lines, framing_object
+from meshwarden.cli.replay_text import replay_lines, replay_object
 from meshwarden.lab.demo import Outcome
 from meshwarden.lab.history import History
 from meshwarden.lab.step_up import StepUp
@@ -48,6 +49,7 @@ def as_json(outcome: Outcome, history: History, evidence: Path | None) -> dict[s
             if outcome.attack
             else {}
         )
+        | ({"replays": [replay_object(one) for one in outcome.replays]} if outcome.replays else {})
         | (framing_object(outcome.framing) if outcome.framing else {})
     )
 
@@ -89,6 +91,8 @@ def as_text(outcome: Outcome, history: History, evidence: Path | None) -> str:
         if outcome.attack:
             lines = timeline_lines(outcome.attack, answer_lines(outcome.answer))
             console.print("\n".join(lines), soft_wrap=True)
+            for line in replay_lines(outcome.replays):
+                console.print(line, soft_wrap=True)
             if evidence is not None:
                 console.print(f"  evidence      {evidence}", soft_wrap=True)
             console.print()
@@ -122,6 +126,7 @@ def _step_up(shown: StepUp) -> str:
         return f"NOT as it must be: {shown}"
     return (
         "a stolen session was asked for a second factor, and so was a new device, which had it;"
+        " a large transfer was refused deep inside until the second factor was shown at the edge;"
         f" revoked, the session was refused after {shown.revoked_ms:.0f} ms"
     )
 

@@ -63,10 +63,20 @@ def _screening(source: str, *, large: bool) -> Hop:
     return Hop(source, "aml", "POST", "/v1/screenings", 200, (profile,) if large else ())
 
 
+def _own_token(source: str) -> Hop:
+    """Return the call for a token of the same transaction in one's own name."""
+    return Hop(source, TOKEN_SERVICE, "POST", "/token", 200)
+
+
+def _booking(where: str) -> tuple[Hop, ...]:
+    return (_own_token("payments"), Hop("payments", "ledger", "POST", f"/v1/{where}", 201))
+
+
 def _transfer(*, large: bool, blocked: bool) -> tuple[Hop, ...]:
     checks = (_OWNERSHIP, _screening("payments", large=large))
     status = 422 if blocked else 201
-    causes = checks if blocked else (*checks, *_BOOKING, _message("payments"))
+    booking = _booking("large-transfers" if large else "transfers")
+    causes = checks if blocked else (*checks, *booking, _message("payments"))
     inner = Hop("gateway", "payments", "POST", "/v1/transfers", status, causes)
     return (_edge("POST", "/v1/transfers", status, inner),)
 
@@ -75,18 +85,19 @@ def _card_payment(*, declined: bool) -> tuple[Hop, ...]:
     authorization = Hop("payments", CARD_NETWORK, "POST", "/v1/authorizations", 201)
     causes: tuple[Hop, ...] = (_OWNERSHIP, authorization)
     if not declined:
-        causes = (*causes, *_BOOKING, _message("payments"))
+        causes = (*causes, *_booking("transfers"), _message("payments"))
     inner = Hop("gateway", "payments", "POST", "/v1/card-payments", 201, causes)
     return (_edge("POST", "/v1/card-payments", 201, inner),)
 
 
 def _credit(*, approved: bool) -> tuple[Hop, ...]:
-    payout = Hop("scoring", "payments", "POST", "/v1/disbursements", 201, _BOOKING)
+    paid = Hop("scoring", "payments", "POST", "/v1/disbursements", 201, _booking("transfers"))
+    payout = (_own_token("scoring"), paid)
     causes = (
         Hop("scoring", "accounts", "GET", "/v1/customers/{}", 200),
         _entries("scoring"),
         _screening("scoring", large=True),
-        *((payout,) if approved else ()),
+        *(payout if approved else ()),
         _message("scoring"),
     )
     inner = Hop("gateway", "scoring", "POST", "/v1/applications", 201, causes)
@@ -100,10 +111,6 @@ def _of_account(what: str, inner: Hop) -> tuple[Hop, ...]:
 
 
 _OWNERSHIP: Final = Hop("payments", "accounts", "GET", "/v1/accounts/{}", 200)
-_BOOKING: Final = (
-    Hop("payments", TOKEN_SERVICE, "POST", "/token", 200),  # for a token in its own name
-    Hop("payments", "ledger", "POST", "/v1/transfers", 201),
-)
 # The token service is no customer, but comes in by the same door: the identity provider's keys.
 KEYS_HOP: Final = _identity("GET", "/jwks", 200)
 

@@ -25,7 +25,7 @@ from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.control.mesh import Address
 from meshwarden.control.watching import Pace
 from meshwarden.identity import Authority
-from meshwarden.kernel import EXTERNAL, UNKNOWN, Clock, Finding
+from meshwarden.kernel import EXTERNAL, UNKNOWN, Clock, Finding, SpiffeId
 from meshwarden.lab.answer import Answer, Fared, follow
 from meshwarden.lab.attacks import Attack
 from meshwarden.lab.attacks.siege import Siege, lay_siege
@@ -36,6 +36,7 @@ from meshwarden.lab.customers import CustomerModel
 from meshwarden.lab.demo_thief import forged_authority, store_credentials
 from meshwarden.lab.framing import Framing, frame
 from meshwarden.lab.load import Load, LoadReport
+from meshwarden.lab.replay import Replay, tell_replays
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
 from meshwarden.lab.step_up import StepUp, show
 from meshwarden.lab.theft import Theft, catch
@@ -73,6 +74,7 @@ class Outcome:
         attack: what became of the attack; None where none was asked for.
         answer: what the bank did about it; None where it did nothing.
         framing: what became of the attempt to have it cut itself off; None where there was none.
+        replays: what became of tokens that the attacker had stolen.
     """
 
     services: int
@@ -90,6 +92,7 @@ class Outcome:
     attack: AttackTimeline | None
     answer: Answer | None = None
     framing: Framing | None = None
+    replays: tuple[Replay, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -100,8 +103,15 @@ class Outcome:
         answered = answered and not (self.answer and self.answer.octets_after)
         framed = self.framing is not None and not self.framing.failed
         safe = refused and found and answered and not framed and self.theft.cut_off
-        safe = safe and self.step_up.passed
+        safe = safe and self.step_up.passed and self._robbed_in_vain
         return safe and self.mtls_share == 1.0 and self.ledger_balanced
+
+    @property
+    def _robbed_in_vain(self) -> bool:
+        """Whether stolen tokens, where the attack steals any, were presented and worth nothing."""
+        robs = self.attack is not None and self.attack.attack.robs is not None
+        presented = bool(self.replays) or not robs
+        return presented and all(one.useless for one in self.replays)
 
 
 @dataclass(kw_only=True)
@@ -243,7 +253,15 @@ class Play:
             attack=self._told(findings, calls),
             answer=self._answer,
             framing=self._framing,
+            replays=self._replays(findings, calls),
         )
+
+    def _replays(self, findings: tuple[Finding, ...], calls: pa.Table) -> tuple[Replay, ...]:
+        if self._siege is None:
+            return ()
+        suspect = SpiffeId.parse(self._siege.suspect)
+        loot = self._siege.raid.foothold.loot
+        return tell_replays(loot, suspect, self.stage.policy, findings, calls)
 
     def _told(self, findings: tuple[Finding, ...], calls: pa.Table) -> AttackTimeline | None:
         before = [finding for finding in findings if finding.time < self._attempts_began]

@@ -75,6 +75,7 @@ def render_mesh(  # noqa: PLR0913  # each is one line of the file
         "aml": {},
         "idp": population | issuer,
         "payments": TOKENS,
+        "scoring": TOKENS,
     }
     services: dict[str, dict[str, object]] = {}
     if database_password is not None:

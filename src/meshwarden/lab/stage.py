@@ -31,7 +31,7 @@ from meshwarden.control.supervision.wiring import wire
 from meshwarden.control.watching import Pace
 from meshwarden.kernel import DependencyError
 from meshwarden.lab.bank.ledger_db import find_binaries
-from meshwarden.lab.mesh import render_mesh, render_tokens
+from meshwarden.lab.mesh import ACCESS_POLICY, render_mesh, render_tokens
 from meshwarden.policy import AccessPolicy, parse_policy
 
 CUSTOMERS: Final = 2000
@@ -189,6 +189,7 @@ async def staged(  # noqa: PLR0913  # what differs between two performances
     playbooks: tuple[str, ...] = ("observe",),
     guard_rails: str | None = None,
     attacked: Collection[str] = (),
+    access_policy: str | None = None,
 ) -> AsyncIterator[Stage]:
     """Run the bank on the directory `state` while the context lasts.
 
@@ -202,6 +203,7 @@ async def staged(  # noqa: PLR0913  # what differs between two performances
         playbooks: how it responds to what is found, in order of preference.
         guard_rails: text of their file; None: the defaults.
         attacked: services in which an intruder is to be; known ahead where they are not isolated.
+        access_policy: text of another policy than the bank's own.
 
     Raises:
         ConfigError: where something cannot be started.
@@ -218,6 +220,7 @@ async def staged(  # noqa: PLR0913  # what differs between two performances
         customers=CUSTOMERS,
         seed=SEED,
         holes_in=attacked if why is not None else (),
+        policy=_access_policy(state, access_policy),
         **database,
     )
     (state / "tokens.yaml").write_text(render_tokens(edge_port=edge))
@@ -250,6 +253,15 @@ async def staged(  # noqa: PLR0913  # what differs between two performances
             yield stage
         finally:
             await stage.close()
+
+
+def _access_policy(state: Path, text: str | None) -> str:
+    """Return where the access policy is, having written another than the bank's own."""
+    if text is None:
+        return str(ACCESS_POLICY)
+    path = state / "access.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
 
 
 def _response(state: Path, playbooks: tuple[str, ...], guard_rails: str | None) -> str:

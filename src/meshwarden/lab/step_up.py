@@ -4,7 +4,10 @@
 2. Somebody has the session and tries the same from a machine of his own: the risk asks for a second
    factor (RFC 9470), which he does not have.
 3. The customer gets a new device: challenged as well, proves to be the customer, is let through.
-4. The customer is revoked: the session, good until then, is refused.
+4. From the known device, a large transfer with a password alone: the edge has nothing against it,
+   but a service deep inside refuses it (the ledger's rule demands a second factor). The refusal
+   comes back to the edge as a challenge; with the second factor the same transfer is booked.
+5. The customer is revoked: the session, good until then, is refused.
 
 Everything goes through the bank's edge, as the customers' own requests do.
 """
@@ -20,6 +23,7 @@ from typing import Final
 import httpx
 
 from meshwarden.lab.bank.directory import CURRENCY, HOME, Customer, Directory
+from meshwarden.lab.bank.rules import STEP_UP_MINOR
 from meshwarden.lab.bank.totp import STEP_S, code_at
 from meshwarden.lab.customers import CustomerModel
 from meshwarden.lab.sign_in import FailedError, device_headers, expect, sign_in
@@ -29,6 +33,8 @@ _HABITS: Final = 12
 """Sessions from the known device before: so much is known of the customer then."""
 
 _SMALL, _LARGE = 20_00, 900_00  # minor units; both below what always needs a second factor
+_HUGE: Final = STEP_UP_MINOR
+_INSIDE: Final = "inside.step_up"
 _THIEF: Final = "curl/8.5.0"
 _NEW_DEVICE: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _ACR: Final = re.compile(r'acr_values="([^"]*)"')
@@ -43,6 +49,8 @@ class StepUp:
         stolen: status of one with the stolen session.
         challenge: the assurance asked for at the new device; None: nothing was.
         proven: status of the same transfer after the second factor.
+        inside: the assurance that a service deep inside asked for; None: none did.
+        inside_proven: status of that transfer after the second factor.
         revoked_ms: milliseconds from the revocation until the session was refused; None: never.
     """
 
@@ -50,13 +58,21 @@ class StepUp:
     stolen: int
     challenge: str | None
     proven: int
+    inside: str | None
+    inside_proven: int
     revoked_ms: float | None
 
     @property
     def passed(self) -> bool:
         """Whether each was answered as it must be."""
-        asked = self.stolen == 401 and self.challenge == "mfa"
-        return asked and (self.known, self.proven) == (201, 201) and self.revoked_ms is not None
+        asked = self.stolen == 401 and (self.challenge, self.inside) == ("mfa", "mfa")
+        booked = (self.known, self.proven, self.inside_proven) == (201, 201, 201)
+        return asked and booked and self.revoked_ms is not None
+
+
+NOTHING: Final = StepUp(
+    known=0, stolen=0, challenge=None, proven=0, inside=None, inside_proven=0, revoked_ms=None
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +116,7 @@ async def show(
     number: int,
     revoke: Callable[[str], Awaitable[object]],
 ) -> StepUp:
-    """Play the four scenes; where the bank does not answer as it should, that is the outcome.
+    """Play the five scenes; where the bank does not answer as it should, that is the outcome.
 
     Args:
         edge: the bank's base URL.
@@ -114,7 +130,7 @@ async def show(
         try:
             return await _played(client, model, directory, customer, revoke)
         except (FailedError, httpx.HTTPError):
-            return StepUp(known=0, stolen=0, challenge=None, proven=0, revoked_ms=None)
+            return NOTHING
 
 
 async def _played(
@@ -137,14 +153,18 @@ async def _played(
     device = _Device(client, _NEW_DEVICE)
     second = await device.sign_in(customer)
     asked = await device.transfer(second, customer, stranger, _LARGE)
-    code = code_at(customer.otp_key, int(time.time()) // STEP_S)  # noqa: TID251  # his device's clock
-    strong = await device.sign_in(customer, second_factor=code)
+    strong = await device.sign_in(customer, second_factor=_code(customer))
     proven = await device.transfer(strong, customer, stranger, _LARGE)
+    deep = await home.transfer(session, customer, friend, _HUGE)
+    surer = await home.sign_in(customer, second_factor=_code(customer, later=1))
+    booked = await home.transfer(surer, customer, friend, _HUGE)
     return StepUp(
         known=known.status_code,
         stolen=stolen.status_code,
         challenge=_challenge(asked),
         proven=proven.status_code,
+        inside=_challenge(deep) if deep.json().get("code") == _INSIDE else None,
+        inside_proven=booked.status_code,
         revoked_ms=await _revoked(home, session, customer, revoke),
     )
 
@@ -165,6 +185,12 @@ async def _revoked(
             found = (loop.time() - start) * 1000
     await revoking
     return found
+
+
+def _code(customer: Customer, *, later: int = 0) -> str:
+    """Return a one-time code of the customer's; each is good once, the next one already now."""
+    step = int(time.time()) // STEP_S  # noqa: TID251  # his device's clock
+    return code_at(customer.otp_key, step + later)
 
 
 def _challenge(answer: httpx.Response) -> str | None:

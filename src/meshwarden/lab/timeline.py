@@ -17,6 +17,7 @@ from meshwarden.lab.attacks.model import Attack
 from meshwarden.lab.attacks.raid import Act, Raid
 
 BEHAVIOUR: Final = "behaviour."
+PRESENTED: Final = "tokens.presented_elsewhere"
 _SLACK: Final = 1_000_000  # the record's times are cut to milliseconds
 
 
@@ -93,9 +94,10 @@ def tell(
 
 
 def is_about(finding: Finding, suspect: str, *, since: int | None) -> bool:
-    """Return whether `finding` is one of behaviour about `suspect`, raised since then."""
+    """Return whether `finding` says what `suspect` did, and was raised since then."""
     late = since is not None and finding.time >= since
-    return late and finding.code.startswith(BEHAVIOUR) and finding.subject == suspect
+    told = finding.code.startswith((BEHAVIOUR, PRESENTED))
+    return late and told and finding.subject == suspect
 
 
 def _first_recorded(acts: Sequence[Act], calls: pa.Table, suspect: str) -> int | None:

@@ -4,11 +4,12 @@
 `decide` answers one request or connection and `explain` says why; `targets/` compiles it for what
 enforces it. `path` defines what a path means, everywhere. `reach/` compares policies and decides
 fast, `traffic/` holds them against recorded calls, `intake/` reads what a cluster enforces already,
-`edit` adds to a policy's text.
+`edit` adds to a policy's text, `handed` says who may have been handed a transaction token.
 """
 
 from meshwarden.policy.decide import decide
 from meshwarden.policy.explain import explain
+from meshwarden.policy.handed import handed_to
 from meshwarden.policy.isolate import isolate
 from meshwarden.policy.model import (
     AccessPolicy,
@@ -35,6 +36,7 @@ __all__ = [
     "TokenRequirement",
     "decide",
     "explain",
+    "handed_to",
     "isolate",
     "normalize_path",
     "notices",

@@ -12,7 +12,7 @@
 Pure: tokens, keys, policy, risk and one instant come in; claims or a refusal come out.
 """
 
-from meshwarden.tokens.chain import Link, holders
+from meshwarden.tokens.chain import Holder, Link
 from meshwarden.tokens.errors import OAuthCode, OAuthError, TokenError
 from meshwarden.tokens.exchange import Exchanged, exchange
 from meshwarden.tokens.issue import issue_token
@@ -56,6 +56,7 @@ __all__ = [
     "Exchanged",
     "Expected",
     "Grant",
+    "Holder",
     "IssuedToken",
     "Issuer",
     "Link",
@@ -75,7 +76,6 @@ __all__ = [
     "VerifiedToken",
     "create_key",
     "exchange",
-    "holders",
     "issue_token",
     "issuer_of",
     "parse_jwks",

@@ -4,7 +4,6 @@ A token does not name those that asked before (the draft leaves the way open); t
 keyed by `txn`, and each link names the token that it replaced by its digest.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshwarden.tokens.model import Claims
@@ -58,6 +57,16 @@ def link_of(claims: Claims, *, replaced: str | None, risk: Assessment | None) ->
     )
 
 
-def holders(links: Iterable[Link]) -> frozenset[str]:
-    """Return the workloads that asked for a token of this transaction."""
-    return frozenset(link.requester for link in links)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A workload that asked for a token of a transaction.
+
+    Attributes:
+        requester: its SPIFFE ID.
+        scopes: of a token that it asked for.
+        since: when it first did, seconds since the epoch.
+    """
+
+    requester: str
+    scopes: tuple[str, ...]
+    since: int

@@ -2,14 +2,15 @@
 
 A token is received by whoever asked for it, and by whoever was called under it by somebody who had
 received it. A call under a transaction by anybody else is a finding: the token was taken from a
-service's memory or from the wire. Records arrive in any order, so that a transaction is judged as a
-whole, once its tokens have ended. Presenting a token for replacement counts as a call too.
+service's memory or from the wire. Presenting a token for replacement counts as a call too.
+
+Records arrive in any order, and a call that handed a token on may last longer than one that used
+it: a transaction is judged as a whole once its tokens have ended (`strays`). Where no policy lets
+anybody hand a token of it to the caller, there is nothing to wait for (`strays_beside`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-
-from meshwarden.tokens.chain import Link, holders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,11 @@ class Stray:
     destinations: tuple[str, ...]
 
 
-def receivers(links: Iterable[Link], calls: Iterable[Presented]) -> frozenset[str]:
+def receivers(holders: Iterable[str], calls: Iterable[Presented]) -> frozenset[str]:
     """Return the workloads that received a token of one transaction.
 
     Args:
-        links: the transaction's chain.
+        holders: SPIFFE IDs of those that asked for one.
         calls: the calls under it, in any order.
     """
     reached: dict[str, set[str]] = {}
@@ -46,22 +47,26 @@ def receivers(links: Iterable[Link], calls: Iterable[Presented]) -> frozenset[st
         if not call.refused:
             reached.setdefault(call.source, set()).add(call.destination)
     received: set[str] = set()
-    news = set(holders(links))
+    news = set(holders)
     while news:
         received |= news
         news = set().union(*(reached.get(one, set()) for one in news)) - received
     return frozenset(received)
 
 
-def strays(links: Iterable[Link], calls: Iterable[Presented]) -> list[Stray]:
+def strays(holders: Iterable[str], calls: Iterable[Presented]) -> list[Stray]:
     """Return the calls of one transaction by workloads that never received its token."""
-    links, calls = list(links), list(calls)
-    received = receivers(links, calls)
-    found: dict[str, set[str]] = {}
+    calls = list(calls)
+    return strays_beside(receivers(holders, calls), calls)
+
+
+def strays_beside(received: Collection[str], calls: Iterable[Presented]) -> list[Stray]:
+    """Return the calls of one transaction by workloads that are not among `received`."""
+    found: dict[tuple[str, str], set[str]] = {}
     for call in calls:
         if call.source not in received:
-            found.setdefault(call.source, set()).add(call.destination)
+            found.setdefault((call.source, call.transaction), set()).add(call.destination)
     return [
-        Stray(transaction=calls[0].transaction, source=source, destinations=tuple(sorted(reached)))
-        for source, reached in sorted(found.items())
+        Stray(transaction=transaction, source=source, destinations=tuple(sorted(reached)))
+        for (source, transaction), reached in sorted(found.items())
     ]

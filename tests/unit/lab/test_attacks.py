@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -6,11 +7,13 @@ import pyarrow.compute as pc
 import pytest
 
 from meshwarden.adapters.yaml import load_document
-from meshwarden.kernel import CALL_SCHEMA
+from meshwarden.kernel import CALL_SCHEMA, ConfigError
 from meshwarden.lab.agreement import hop_keys
 from meshwarden.lab.attacks import ATTACKS
 from meshwarden.lab.attacks.credentials import MISUSES, simulated_misuse
 from meshwarden.lab.attacks.exfiltration import SLOW_BYTES
+from meshwarden.lab.attacks.forgotten import render_policy
+from meshwarden.lab.attacks.model import Forgotten
 from meshwarden.lab.attacks.simulate import (
     START,
     World,
@@ -63,6 +66,24 @@ def test_policy_decides_which_steps_are_refused(name: str, refused: bool) -> Non
     assert pc.unique(calls["denied"]).to_pylist() == [refused]
     rules = set(calls["rule"].cast(pa.string()).to_pylist())
     assert bool(rules & {"default-deny", "egress:not-listed"}) is refused
+
+
+def test_a_stolen_token_is_refused_where_a_rule_binds_it_and_nowhere_else() -> None:
+    calls = hostile("token-replay")
+    by_route = {
+        row["route"]: (row["denied"], row["rule"])
+        for row in calls.select(["route", "denied", "rule"]).to_pylist()
+    }
+    assert by_route == {
+        "/v1/transfers": (True, "default-deny"),
+        "/v1/customers/{}/accounts": (False, "accounts.accepts[0]"),
+    }
+
+
+def test_a_grant_that_the_policy_has_no_rule_for_is_refused() -> None:
+    grant = Forgotten(service="ledger", method="DELETE", path="/v1/transfers")
+    with pytest.raises(ConfigError, match="no rule of ledger opens"):
+        render_policy(replace(ATTACKS["token-replay"], grants=(grant,)))
 
 
 def test_a_refusal_has_the_form_that_the_recorder_gives_it() -> None:

@@ -48,7 +48,7 @@ def test_policy_allows_each_call_of_the_graph(
     )
     demanded = [rule.token.scopes for rule in POLICY.services[destination].accepts if rule.token]
     scopes = {scope for scopes in demanded for scope in scopes}
-    claims = {"scope": " ".join(sorted(scopes)), "req_wl": str(request.source)}
+    claims = {"scope": " ".join(sorted(scopes)), "req_wl": str(request.source), "acr": "mfa"}
     assert decide(POLICY, request, claims).allowed
 
 

@@ -72,6 +72,17 @@ async def test_transfer_that_cannot_be_moves_nothing(
     assert await bank.books.report() == before
 
 
+async def test_a_large_transfer_is_booked_where_a_second_factor_is_demanded(
+    bank: Bank, client: httpx.AsyncClient
+) -> None:
+    headers = await bearer(bank, client)
+    for amount_minor, where in ((999_99, "transfers"), (1_000_00, "large-transfers")):
+        order = transfer(bank, amount_minor=amount_minor, key=f"key-of-{amount_minor:012}")
+        booked = await client.post("http://gateway/v1/transfers", json=order, headers=headers)
+        assert booked.status_code == 201
+        assert bank.asked.count(("ledger", "POST", f"/v1/{where}")) == 1
+
+
 async def test_transfer_to_the_same_account_is_refused(
     bank: Bank, client: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:

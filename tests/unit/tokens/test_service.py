@@ -71,6 +71,25 @@ async def issued(
     return answer
 
 
+async def test_nobody_replaces_a_token_that_cannot_have_been_handed_to_it(tmp_path: Path) -> None:
+    world, told = World(), []
+    async with service(world, tmp_path / "t" / "tokens.sqlite") as found:
+        first = await issued(found, world.access_token())
+        found.outside = lambda holders, sources: frozenset(sources) if holders else frozenset()
+        found.strayed = lambda transaction, who: told.append((transaction, who))
+        changes = {"subject_token_type": SubjectKind.TXN_TOKEN.value, "request_details": "{}"}
+        answer = await ask(found, first.token, PAYMENTS, **changes)
+        assert isinstance(answer, OAuthError)
+        assert (answer.error, answer.reason) == (
+            OAuthCode.INVALID_REQUEST, "exchange.never_handed",
+        )  # fmt: skip
+        assert told == [(first.claims.transaction, PAYMENTS)]
+        assert [link.requester for link in await found.chain(first.claims.transaction)] == [
+            str(GATEWAY)
+        ]
+        await issued(found, world.access_token())  # what comes from outside was handed to nobody
+
+
 async def test_keys_and_chains_survive_a_restart_and_are_shared_by_replicas(tmp_path: Path) -> None:
     world = World()
     state = tmp_path / "t" / "tokens.sqlite"

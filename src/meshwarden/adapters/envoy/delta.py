@@ -10,8 +10,8 @@ Rules that hold here:
   reconnects is sent only what really changed.
 - A refused version is never sent again. A refused response that held several resources is
   sent again one by one, so that the good ones are applied and each bad one is named.
-- Who leaves `MAX_UNANSWERED` responses unanswered is sent no more until it answers one; it then gets
-  what is newest. A proxy that never answers costs no memory beyond these.
+- Who leaves `MAX_UNANSWERED` responses unanswered is sent no more until it answers one; it then
+  gets what is newest. A proxy that never answers costs no memory beyond these.
 - A name asked for that does not exist is answered as removed; the proxy need not wait for it.
 """
 

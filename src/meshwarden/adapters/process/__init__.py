@@ -5,7 +5,7 @@ that a start costs some ten milliseconds and no setting of the environment reach
 """
 
 from meshwarden.adapters.process.account import open_to_others
-from meshwarden.adapters.process.child import Child, Exit, Program, resolve_program
+from meshwarden.adapters.process.child import Child, Exit, LineSink, Program, resolve_program
 from meshwarden.adapters.process.guard import Guard
 from meshwarden.adapters.process.health import accepts, answers
 from meshwarden.adapters.process.output import OutputLog
@@ -14,6 +14,7 @@ __all__ = [
     "Child",
     "Exit",
     "Guard",
+    "LineSink",
     "OutputLog",
     "Program",
     "accepts",

@@ -19,6 +19,7 @@ from meshwarden.adapters.maxmind import open_locations
 from meshwarden.control.layout import Layout
 from meshwarden.control.plane.authorizing import Authorizer
 from meshwarden.control.plane.published import digest_of
+from meshwarden.control.tokens.handing import Handing
 from meshwarden.control.tokens.keeping import revocation
 from meshwarden.control.tokens.opening import load_token_policy, open_tokens
 from meshwarden.control.tokens.presenting import Presentations
@@ -39,6 +40,7 @@ from meshwarden.kernel import (
 from meshwarden.policy import AccessPolicy
 from meshwarden.tokens import RevokedKind, VerificationKey
 from meshwarden.tokens.edge import EdgeAccess
+from meshwarden.tokens.presentation import Presented
 from meshwarden.tokens.signals.model import EventType
 from meshwarden.tokens.signals.transmit import session_revoked, workload_risk
 
@@ -88,6 +90,7 @@ class MeshTokens:
     receiver: Receiver = field(init=False)
     presentations: Presentations = field(init=False)
     authorizer: Authorizer = field(init=False)
+    _handing: Handing = field(init=False)
     _plane: "ControlPlane" = field(init=False, repr=False)
     _seen: str = field(init=False, default="")
     _failing: bool = field(init=False, default=False)
@@ -100,12 +103,16 @@ class MeshTokens:
         self._plane = plane
         plane.identities.contained_tokens = self.contained
         plane.teller.heard = self._hear
+        self._handing = Handing(clock=self.service.clock)
         self.presentations = Presentations(
-            chain=self.service.chain,
+            holders=self.service.holders,
+            outside=self._handing.outside,
             life_s=lambda: float(self.service.policy.lifetime_s),
             tell=plane.teller.tell,
             clock=self.service.clock,
         )
+        self.service.outside = self._handing.outside
+        self.service.strayed = self._strayed
         self.service.keeping.changed = plane.publisher.verify
         self.authorizer = Authorizer(service=self.service, policy=lambda: plane.published.policy)
         self.receiver = Receiver(service=self.service, contain=plane.enforcer.enforce_containment)
@@ -117,6 +124,7 @@ class MeshTokens:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts."""
+        self._handing.follow(self._plane.published.policy)
         async with self.client, self.service.running():
             await asyncio.to_thread(self.transmitter.open)
             await self.authorizer.open(self._plane.layout)
@@ -171,6 +179,7 @@ class MeshTokens:
     def reload(self) -> str | None:
         """Take the policy file as it stands now; return the error that kept it out, if any."""
         policy = self._plane.published.policy
+        self._handing.follow(policy)
         try:
             self.service.policy = load_token_policy(
                 self.settings.policy_path,
@@ -237,6 +246,17 @@ class MeshTokens:
             key.kid: VerificationKey(kid=key.kid, algorithm="ES256", key=key.key.public_key())
             for key in self._plane.workload.trust.jwt_keys()
         }
+
+    def _strayed(self, transaction: str, source: SpiffeId) -> None:
+        """Take note that a workload wanted a token replaced that it never got."""
+        services = self._plane.published.policy.services
+        presented = Presented(
+            transaction=transaction,
+            source=str(source),
+            destination=str(services[self.settings.service].identity),
+            refused=True,
+        )
+        self.presentations.present(presented)
 
     def _failed(self, error: MeshwardenError | None) -> None:
         if error is not None and not self._failing:

@@ -14,7 +14,7 @@ from meshwarden.kernel import Finding
 from meshwarden.policy import AccessPolicy
 from meshwarden.response import Incident, Instance, StepState, Suspect
 
-PROVEN: Final = "behaviour."
+PROVEN: Final = ("behaviour.", "tokens.presented_elsewhere")
 """How the codes of findings about proven callers begin."""
 
 AFTERSHOCK_S: Final = 20

@@ -11,14 +11,20 @@ What holds whatever happens:
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from meshwarden.adapters.storage.tokens.database import Database
-from meshwarden.adapters.storage.tokens.records import append_links, forget, load_chain, spend
+from meshwarden.adapters.storage.tokens.records import (
+    append_links,
+    forget,
+    load_chain,
+    load_holders,
+    spend,
+)
 from meshwarden.adapters.storage.tokens.signals import forget_received
 from meshwarden.control.tokens.journal import Journal
 from meshwarden.control.tokens.keeping import Keeping
@@ -29,6 +35,7 @@ from meshwarden.tokens import (
     Exchanged,
     ExchangeRequest,
     Expected,
+    Holder,
     IssuedToken,
     Link,
     OAuthCode,
@@ -54,6 +61,11 @@ FORGET_S: Final = 600.0
 LINKS_S: Final = 30 * 86400
 """How long chains are kept: long enough to look into what a month's report shows."""
 
+NEVER_HANDED: Final = OAuthError(
+    error=OAuthCode.INVALID_REQUEST,
+    reason="exchange.never_handed",
+    description="subject_token was never handed to this workload: no rule lets anybody do so",
+)
 _log = structlog.get_logger()
 
 
@@ -80,6 +92,8 @@ class TokenService:
         suspicion: what findings about a workload add to the risk of what it carries.
         demanded: told the transaction of a replacement that is refused until its subject proves
             themselves more surely.
+        outside: which workloads nobody can have handed a token of these holders.
+        strayed: told the transaction of a token that such a workload wanted replaced, and which.
         failed: told when state cannot be kept, and once it can again (None).
     """
 
@@ -92,6 +106,10 @@ class TokenService:
     risk: RiskKeeper
     suspicion: Callable[[SpiffeId], float] = lambda _: 0.0
     demanded: Callable[[str, OAuthError], None] = lambda _, __: None
+    outside: Callable[[Sequence[Holder], Collection[str]], frozenset[str]] = lambda _, __: (
+        frozenset()
+    )
+    strayed: Callable[[str, SpiffeId], None] = lambda _, __: None
     failed: Callable[[MeshwardenError | None], None] = lambda _: None
     outcomes: Counter[str] = field(default_factory=Counter)
     journal: Journal = field(init=False)
@@ -167,6 +185,10 @@ class TokenService:
         """Return who asked for which token of a transaction, the first one first."""
         return await asyncio.to_thread(load_chain, self.database, transaction)
 
+    async def holders(self, transactions: Sequence[str]) -> dict[str, list[Holder]]:
+        """Return who asked for tokens of these transactions, by transaction."""
+        return await asyncio.to_thread(load_holders, self.database, transactions)
+
     async def _subject(self, request: ExchangeRequest, caller: Caller) -> Subject:
         return await self.subjects.verify(
             request.subject_token,
@@ -199,11 +221,21 @@ class TokenService:
             if subject.replaced is not None and found.error is OAuthCode.STEP_UP:
                 self.demanded(subject.replaced.claims.transaction, found)
             return found
+        if subject.replaced is not None:
+            transaction = subject.replaced.claims.transaction
+            if await self._is_outside(transaction, caller):
+                self.strayed(transaction, caller.identity)
+                return NEVER_HANDED
         issued, link = issue_token(found, self.keeping.signing())
         await self.journal.append(link)
         if weighed is not None:
             self.risk.learn(weighed)
         return issued
+
+    async def _is_outside(self, transaction: str, caller: Caller) -> bool:
+        """Return whether nobody can have handed `caller` a token of `transaction`."""
+        holders = (await self.holders([transaction])).get(transaction, [])
+        return bool(self.outside(holders, [str(caller.identity)]))
 
     async def _weigh(
         self, request: ExchangeRequest, caller: Caller, subject: Subject

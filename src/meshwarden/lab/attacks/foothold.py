@@ -1,9 +1,9 @@
 """A hole in a service: `python -m meshwarden.lab.attacks.foothold COMMAND...`.
 
 The process becomes COMMAND, the service itself; a child of it runs what it is told on a Unix socket
-beside the service's own: one line with a JSON list, answered by what that program prints until it
-ends. So an intruder is what he would be: a process that descends from the service's own, in its
-group, and ends with it.
+beside the service's own: one line of JSON, `{"command": [...], "environment": {...}}` (added to its
+own), answered by what that program prints until it ends. So an intruder is what he would be: a
+process that descends from the service's own, in its group, and ends with it.
 
 Used where services are not isolated. Where they are, everything that runs as the service's user is
 the service's, and no hole is needed to be one of them.
@@ -41,11 +41,15 @@ def _serve(door: socket.socket) -> None:
     while True:
         end, _ = door.accept()
         with end, end.makefile("rb") as lines:
-            command: list[str] = json.loads(lines.readline(MAX_LINE))
+            asked = json.loads(lines.readline(MAX_LINE))
+            command: list[str] = asked["command"]
+            environment = {**os.environ, **asked["environment"]}  # noqa: TID251  # entry point
             started = [one for one in started if one.poll() is None]  # the others are reaped
             out = end.fileno()
             started.append(
-                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+                subprocess.Popen(
+                    command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                )
             )
 
 

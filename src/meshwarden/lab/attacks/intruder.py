@@ -2,8 +2,9 @@
 
 `python -m meshwarden.lab.attacks.intruder ATTACK --foothold JSON --seconds S --seed N`, started as
 the service's user in the service's network. It has what the service has: the sidecar's proxy in
-HTTP_PROXY, the sockets of that network, and no more. Each step that is over is a JSON line on
-stdout: what it was, and what the intruder saw. Whether the attack succeeded is judged elsewhere.
+HTTP_PROXY, the sockets of that network, and what it stole elsewhere (MESHWARDEN_LOOT). Each step
+that is over is a JSON line on stdout: what it was, and what the intruder saw. Whether the attack
+succeeded is judged elsewhere.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from meshwarden.lab.attacks import ATTACKS
-from meshwarden.lab.attacks.model import Foothold, Step, Way, chance_of
+from meshwarden.lab.attacks.model import LOOT, Foothold, Loot, Step, Way, chance_of
 
 TIMEOUT_S: Final = 5.0
 _AT_ONCE: Final = 8
@@ -35,8 +36,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
     options = parser.parse_args(arguments)
-    foothold = parse_foothold(options.foothold)
-    proxy = urlsplit(os.environ["HTTP_PROXY"])  # noqa: TID251  # entry point
+    environment = os.environ  # noqa: TID251  # entry point
+    foothold = parse_foothold(options.foothold, environment.get(LOOT, "[]"))
+    proxy = urlsplit(environment["HTTP_PROXY"])
     where = (str(proxy.hostname), int(proxy.port or 80))
     plan = ATTACKS[options.attack].plan(
         foothold, chance_of(options.seed, options.attack), options.seconds
@@ -49,11 +51,12 @@ def main(arguments: Sequence[str]) -> None:
             hands.submit(_carry_out, step, where)
 
 
-def parse_foothold(text: str) -> Foothold:
-    """Return the foothold that `json.dumps(asdict(...))` wrote."""
+def parse_foothold(text: str, loot: str = "[]") -> Foothold:
+    """Return the foothold that `json.dumps(asdict(...))` wrote, with a JSON list of tokens."""
     raw: dict[str, Any] = json.loads(text)
     lists = {name: tuple(value) for name, value in raw.items() if isinstance(value, list)}
-    return Foothold(**raw | lists)
+    tokens = tuple(Loot(token=token) for token in json.loads(loot))
+    return Foothold(**raw | lists | {"loot": tokens})
 
 
 def _carry_out(step: Step, proxy: tuple[str, int]) -> None:
@@ -81,7 +84,9 @@ def _ask(step: Step, proxy: tuple[str, int]) -> dict[str, object]:
     """Send a request to the sidecar, as any HTTP library does that finds HTTP_PROXY."""
     connection = HTTPConnection(*proxy, timeout=TIMEOUT_S)
     try:
-        headers = {"content-type": "application/json"} if step.body else {}
+        headers = dict(step.headers)
+        if step.body:
+            headers["content-type"] = "application/json"
         connection.request(
             step.method, f"http://{step.host}{step.path}", body=step.body or None, headers=headers
         )

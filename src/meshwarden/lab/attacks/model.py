@@ -5,12 +5,17 @@ and chance. `intruder` carries the steps out over real sockets, `simulate` write
 they would leave behind; both so have the same shape and timing.
 """
 
+import base64
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from numpy.random import Generator, default_rng
+
+LOOT: Final = "MESHWARDEN_LOOT"
+"""The variable with stolen tokens in the intruder's environment: everybody may read its command."""
 
 PROXY_WAY_PORT: Final = 80
 
@@ -34,6 +39,7 @@ class Step:
         method: HTTP method.
         path: HTTP path.
         body: JSON or other octets that he sends.
+        headers: what he sends beside what any HTTP library does.
         route: what the record calls the path.
     """
 
@@ -44,7 +50,25 @@ class Step:
     method: str = "GET"
     path: str = "/"
     body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     route: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loot:
+    """A live transaction token, as it was found in a service's memory; it prints without it."""
+
+    token: str = field(repr=False)
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """What it says; nobody has verified it."""
+        return unverified_claims(self.token)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What it authorizes."""
+        return tuple(str(self.claims.get("scope", "")).split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +83,7 @@ class Foothold:
         accounts: ids of accounts that passed through the service's memory.
         customers: ids of customers that did.
         mark: reference that he puts on bookings of his own.
+        loot: tokens out of the memory of another service, one for each scope that he wants.
     """
 
     names: tuple[str, ...]
@@ -68,6 +93,14 @@ class Foothold:
     accounts: tuple[str, ...]
     customers: tuple[str, ...]
     mark: str = "transfer"
+    loot: tuple[Loot, ...] = ()
+
+    def token_for(self, scope: str) -> Loot:
+        """Return what he has that authorizes `scope`; LookupError where there is nothing."""
+        for one in self.loot:
+            if scope in one.scopes:
+                return one
+        raise LookupError(f"no token for {scope} was found")
 
 
 Plan = Callable[[Foothold, Generator, float], Iterator[Step]]
@@ -84,6 +117,21 @@ class Goal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """A rule that lists the attacker's service, because somebody forgot to take it out.
+
+    Attributes:
+        service: whose rule it is.
+        method: what it lets pass.
+        path: a pattern of it.
+    """
+
+    service: str
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
     """One attack by name.
 
@@ -95,6 +143,9 @@ class Attack:
         goal: how success is judged.
         plan: its steps.
         brief_s: how long it takes at most, in seconds of the plan; None: all that there are.
+        robs: another compromised service, out of whose memory tokens are read first.
+        wants: scopes, for each of which he looks for a token there.
+        grants: what the bank's policy allows him in this attack alone.
     """
 
     name: str
@@ -104,6 +155,16 @@ class Attack:
     goal: Goal
     plan: Plan
     brief_s: float | None = None
+    robs: str | None = None
+    wants: tuple[str, ...] = ()
+    grants: tuple[Forgotten, ...] = ()
+
+
+def unverified_claims(token: str) -> dict[str, Any]:
+    """Return what a JWT says, as anybody can read it who has it."""
+    raw = token.split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4)))
+    return found
 
 
 def paced(chance: Generator, count: int, seconds: float, *, jitter: float = 0.5) -> Iterator[float]:

@@ -1,5 +1,8 @@
 """Carries an attack out for real: the intruder's process in a service of a running bank.
 
+Where he needs what another compromised service holds, a process there reads its memory first, and
+what it finds is handed to him, over a way that nobody here sees.
+
 What it tells are facts about its own steps: when each began and ended. Whether it got anywhere is
 asked of the targets, in `judge`.
 """
@@ -8,20 +11,21 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from meshwarden.adapters.process import Child, Guard
+from meshwarden.adapters.process import Child, Guard, LineSink, Program
 from meshwarden.control.layout import Layout
 from meshwarden.kernel import DependencyError
 from meshwarden.lab.attacks.foothold import HOLE, MAX_LINE
-from meshwarden.lab.attacks.model import Attack, Foothold
+from meshwarden.lab.attacks.model import LOOT, Attack, Foothold, Loot
 from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.mesh import CARD_NETWORK_HOST
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage
 
 _GRACE_S: Final = 5.0
+_ROBS_WITHIN_S: Final = 20.0
 _KNOWN: Final = 200
 _OUTLASTS_S: Final = 60.0
 """How long he may go on after his plan is over: answers that are late, a service that is frozen."""
@@ -81,29 +85,32 @@ class Raid:
         Raises:
             DependencyError: where it cannot be started.
         """
+        self.started = now_ns()
+        if self.attack.robs is not None:
+            await self._rob(stage, self.attack.robs)
+        bare = replace(self.foothold, loot=())
         command = (
             sys.executable, "-P", "-m", "meshwarden.lab.attacks.intruder", self.attack.name,
-            "--foothold", json.dumps(asdict(self.foothold)),
+            "--foothold", json.dumps(asdict(bare)),
             "--seconds", f"{seconds:g}", "--seed", str(seed),
         )  # fmt: skip
-        self.started = now_ns()
+        environment = {LOOT: json.dumps([one.token for one in self.foothold.loot])}
         running = self._beside if stage.layout.isolated else self._within
         with contextlib.suppress(TimeoutError):  # he was frozen, and nobody lets him go
             async with asyncio.timeout(seconds + _OUTLASTS_S):
-                await running(stage, command)
+                await running(stage, command, environment)
 
-    async def _beside(self, stage: Stage, command: Sequence[str]) -> None:
+    async def _beside(
+        self, stage: Stage, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         """Run it as the service's user, in its network and its view."""
         program = stage.supervisor.beside(self.attack.service, self.attack.name, command)
-        with contextlib.closing(Guard()) as guard:
-            child = await Child.start(program, guard=guard, sink=self.take_line)
-            try:
-                await child.wait()
-            except asyncio.CancelledError:
-                await child.stop(grace_s=_GRACE_S)
-                raise
+        told = replace(program, environment={**program.environment, **environment})
+        await _run(told, self.take_line)
 
-    async def _within(self, stage: Stage, command: Sequence[str]) -> None:
+    async def _within(
+        self, stage: Stage, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         """Run it as a child of the service, through the hole in it, until either has ended."""
         hole = stage.layout.app_dir(self.attack.service) / HOLE
         try:
@@ -112,11 +119,40 @@ class Raid:
             name = self.attack.service
             raise DependencyError("lab.intruder", f"no hole in {name}: {error.strerror}") from error
         try:
-            writer.write(json.dumps(command).encode() + b"\n")
+            asked = {"command": command, "environment": environment}
+            writer.write(json.dumps(asked).encode() + b"\n")
             while line := await reader.readline():
                 self.take_line(self.attack.name, line.decode(errors="replace").rstrip("\n"))
         finally:
             writer.close()
+
+    async def _rob(self, stage: Stage, service: str) -> None:
+        """Read what the attack wants out of the memory of `service`; DependencyError."""
+        command = [
+            sys.executable, "-P", "-m", "meshwarden.lab.attacks.looter",
+            f"meshwarden.lab.bank.{service}", "--within", f"{_ROBS_WITHIN_S:g}",
+        ]  # fmt: skip
+        for scope in self.attack.wants:
+            command += ["--scope", scope]
+        lines: list[str] = []
+        program = stage.supervisor.beside(service, f"{self.attack.name}-looter", command)
+        status = await _run(program, lambda _, line: lines.append(line))
+        if status:
+            said = lines[-1] if lines else f"exit code {status}"
+            raise DependencyError("lab.loot", f"the thief came away empty-handed: {said}")
+        loot = tuple(Loot(token=json.loads(line)["token"]) for line in lines)
+        self.foothold = replace(self.foothold, loot=loot)
+
+
+async def _run(program: Program, sink: LineSink) -> int:
+    """Return the exit status of `program`, which ends with this task."""
+    with contextlib.closing(Guard()) as guard:
+        child = await Child.start(program, guard=guard, sink=sink)
+        try:
+            return (await child.wait()).status
+        except asyncio.CancelledError:
+            await child.stop(grace_s=_GRACE_S)
+            raise
 
 
 def found_in(stage: Stage, attack: Attack, *, mark: str) -> Foothold:

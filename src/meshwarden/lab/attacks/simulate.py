@@ -5,25 +5,36 @@ so that each call has the form in which the recorder would have it. `STRETCH` tu
 seconds, made for a bank whose customers live 60 times faster, into the bank's own.
 """
 
+import base64
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshwarden.adapters.yaml import load_document
 from meshwarden.kernel import EXTERNAL, Call, calls_to_table
 from meshwarden.lab.attacks import ATTACKS
-from meshwarden.lab.attacks.model import Attack, Foothold, Step, Way, chance_of
+from meshwarden.lab.attacks.forgotten import policy_found_by
+from meshwarden.lab.attacks.model import (
+    Attack,
+    Foothold,
+    Loot,
+    Step,
+    Way,
+    chance_of,
+    unverified_claims,
+)
 from meshwarden.lab.bank.directory import Directory
 from meshwarden.lab.calibration import HopSizes, draw, load_calibration
 from meshwarden.lab.customers import Bools, CustomerModel
-from meshwarden.lab.mesh import ACCESS_POLICY, CARD_NETWORK_HOST
+from meshwarden.lab.mesh import CARD_NETWORK_HOST
 from meshwarden.lab.synthesize import synthesize
-from meshwarden.policy import AccessPolicy, HttpRequest, Service, decide, parse_policy
+from meshwarden.policy import AccessPolicy, HttpRequest, Service, decide
+from meshwarden.propagate import HEADER
 
 STRETCH: Final = 60.0
 START: Final = datetime(2026, 3, 2, tzinfo=UTC)
@@ -106,7 +117,7 @@ def attack_calls(
     stretch: float = STRETCH,
 ) -> pa.Table:
     """Return the calls of `attack` alone, as the recorder would have them."""
-    policy = parse_policy(load_document(ACCESS_POLICY))
+    policy = policy_found_by(attack)
     foothold = simulated_foothold(policy, attack)
     lasts = lasts_s or attack.brief_s or _LASTS_S.get(attack.name, 60)
     begin = int(begins.timestamp()) * _NS
@@ -130,7 +141,17 @@ def simulated_foothold(policy: AccessPolicy, attack: Attack) -> Foothold:
         mule=directory.customer(0).accounts[0],
         accounts=tuple(customer.accounts[0] for customer in known),
         customers=tuple(customer.id for customer in known),
+        loot=tuple(_loot(policy, scope, known[0].id) for scope in attack.wants),
     )
+
+
+def _loot(policy: AccessPolicy, scope: str, customer: str) -> Loot:
+    """Return what a customer's token says, which the gateway asked for; nobody signed this one."""
+    gateway = str(policy.services["gateway"].identity)
+    claims = {"scope": scope, "sub": customer, "req_wl": gateway, "txn": f"stolen-{scope}"}
+    parts = ({"typ": "txntoken+jwt", "alg": "none"}, claims)
+    encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts)
+    return Loot(token=".".join(part.rstrip(b"=").decode() for part in encoded) + ".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +182,7 @@ class _Recorder:
                 method=step.method,
                 path=step.path,
             ),
+            _claims(step),
         )
         call = replace(call, reporter="destination", mtls=True, rule=answer.rule)
         return call if answer.allowed else _refused(call, "default-deny", _DENIED)
@@ -205,6 +227,14 @@ class _Recorder:
             rule="egress:not-listed",
             reporter="source",
         )
+
+
+def _claims(step: Step) -> dict[str, Any] | None:
+    """Return what the step's transaction token says; None where it has none."""
+    for name, value in step.headers:
+        if name == HEADER:
+            return unverified_claims(value)
+    return None
 
 
 def _refused(call: Call, rule: str, octets: int) -> Call:

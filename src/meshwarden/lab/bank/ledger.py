@@ -71,6 +71,7 @@ def build_app(books: Books, *, directory: Directory, now: Callable[[], float] = 
     return build_service(
         [
             Route("/v1/transfers", transfer, methods=["POST"]),
+            Route("/v1/large-transfers", transfer, methods=["POST"]),  # policy demands more there
             Route("/v1/accounts/{id}/balance", balance, methods=["GET"]),
             Route("/v1/accounts/{id}/entries", entries, methods=["GET"]),
             Route("/v1/report", report, methods=["GET"]),

@@ -1,7 +1,9 @@
 """Payments: transfers, card payments and loan disbursements.
 
 Each checks whose account it is, has it screened or authorized, books it once under the customer's
-key, and tells the customer. A message that cannot be sent never undoes a booking.
+key, and tells the customer. A message that cannot be sent never undoes a booking. A large transfer
+is booked where the ledger's rule demands a second factor (RFC 9470): who lacks it is refused there,
+and asked for it at the edge.
 """
 
 import logging
@@ -15,6 +17,7 @@ from starlette.routing import Route
 
 from meshwarden.lab.bank.directory import CARD_SETTLEMENT, LENDING
 from meshwarden.lab.bank.fields import customer_of, read_fields
+from meshwarden.lab.bank.rules import STEP_UP_MINOR
 from meshwarden.lab.bank.service import (
     Json,
     ProblemError,
@@ -59,7 +62,8 @@ def build_app(client: httpx.AsyncClient, *, tokens: str = "") -> Starlette:
         await own(order["debit"], customer)
         if await screen(customer, beneficiary, order["amount_minor"]) == "review":
             return JSONResponse({"status": "held"}, status_code=201)
-        booked = await book(order)
+        large = order["amount_minor"] >= STEP_UP_MINOR
+        booked = await book(order, "large-transfers" if large else "transfers")
         await notify(customer, "transfer-booked")
         return JSONResponse(booked, status_code=201)
 
@@ -118,10 +122,10 @@ def build_app(client: httpx.AsyncClient, *, tokens: str = "") -> Starlette:
             raise ProblemError(422, "screening.blocked", "this payment cannot be made")
         return answer["decision"]
 
-    async def book(order: Json) -> Json:
+    async def book(order: Json, where: str = "transfers") -> Json:
         """Book under a token that payments itself asked for: the ledger takes no other."""
         with handling(await transactions.replace(current_token(), "ledger:post")):
-            return await call(client, "POST", "http://ledger/v1/transfers", body=order)
+            return await call(client, "POST", f"http://ledger/v1/{where}", body=order)
 
     async def notify(customer: str, template: str) -> None:
         message = {"customer": customer, "template": template}

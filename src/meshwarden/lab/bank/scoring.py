@@ -13,7 +13,17 @@ from starlette.routing import Route
 from meshwarden.lab.bank.directory import CURRENCY
 from meshwarden.lab.bank.fields import customer_of, read_fields
 from meshwarden.lab.bank.rules import INCOMES, INSTALMENT_SHARE
-from meshwarden.lab.bank.service import ProblemError, build_service, call, outbound_client, serve
+from meshwarden.lab.bank.service import (
+    Json,
+    ProblemError,
+    build_service,
+    call,
+    outbound_client,
+    serve,
+    setting,
+)
+from meshwarden.lab.bank.transaction import TRUST_DOMAIN, Transactions
+from meshwarden.propagate import current_token, handling
 
 
 def affordable(*, amount_minor: int, months: int, income_minor: int) -> bool:
@@ -26,8 +36,9 @@ def affordable(*, amount_minor: int, months: int, income_minor: int) -> bool:
     return instalment <= INSTALMENT_SHARE * income_minor and amount_minor <= INCOMES * income_minor
 
 
-def build_app(client: httpx.AsyncClient) -> Starlette:
-    """Return the service."""
+def build_app(client: httpx.AsyncClient, *, tokens: str = "") -> Starlette:
+    """Return the service; `tokens` is the token service's URL."""
+    transactions = Transactions(client, tokens, audience=TRUST_DOMAIN)
 
     async def application(request: Request) -> Response:
         customer = customer_of(request)
@@ -53,15 +64,19 @@ def build_app(client: httpx.AsyncClient) -> Starlette:
                 "amount_minor": amount_minor,
                 "currency": CURRENCY,
             }
-            await call(
-                client, "POST", "http://payments/v1/disbursements", body=loan, customer=customer
-            )
+            await pay_out(loan, customer)
         message = {"customer": customer, "template": "credit-decided"}
         await call(client, "POST", "http://notifications/v1/messages", body=message)
         return JSONResponse({"status": "approved" if approved else "declined"}, status_code=201)
+
+    async def pay_out(loan: Json, customer: str) -> None:
+        """Have it paid under a token that scoring itself asked for: payments takes no other."""
+        url = "http://payments/v1/disbursements"
+        with handling(await transactions.replace(current_token(), "credit:apply ledger:post")):
+            await call(client, "POST", url, body=loan, customer=customer)
 
     return build_service([Route("/v1/applications", application, methods=["POST"])], client=client)
 
 
 if __name__ == "__main__":
-    serve(build_app(outbound_client()))
+    serve(build_app(outbound_client(), tokens=setting("BANK_TOKENS", "")))

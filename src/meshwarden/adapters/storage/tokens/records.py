@@ -4,15 +4,16 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from meshwarden.adapters.storage.tokens.database import Database
 from meshwarden.adapters.storage.tokens.schema import links, revocations, spent
-from meshwarden.tokens import Link, Revocation, RevokedKind
+from meshwarden.tokens import Holder, Link, Revocation, RevokedKind
 from meshwarden.tokens.risk import Factor
 
 MAX_LINKS: Final = 1000
+MAX_ASKED: Final = 500
 _COLUMNS: Final = tuple(column.name for column in links.columns if column.name != "id")
 _INSERT_LINK: Final = (
     f"INSERT INTO links ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
@@ -38,6 +39,24 @@ def append_links(database: Database, found: Sequence[Link]) -> None:
 def load_chain(database: Database, transaction: str) -> list[Link]:
     """Return the links of one transaction, the oldest first."""
     return _select_links(database, links.c.txn == transaction)
+
+
+def load_holders(database: Database, transactions: Sequence[str]) -> dict[str, list[Holder]]:
+    """Return who asked for tokens of these transactions, `MAX_ASKED` of them at a time.
+
+    However often a workload asked, it is one holder for each set of scopes.
+    """
+    found: dict[str, list[Holder]] = {}
+    for start in range(0, len(transactions), MAX_ASKED):
+        some = transactions[start : start + MAX_ASKED]
+        columns = (links.c.txn, links.c.requester, links.c.scopes)
+        statement = select(*columns, func.min(links.c.time)).where(links.c.txn.in_(some))
+        with database.transaction(record=True) as connection:
+            rows = connection.execute(statement.group_by(*columns)).all()
+        for txn, requester, scopes, since in rows:
+            holder = Holder(requester=requester, scopes=tuple(scopes.split(" ")), since=since)
+            found.setdefault(txn, []).append(holder)
+    return found
 
 
 def _select_links(database: Database, condition: object) -> list[Link]:
