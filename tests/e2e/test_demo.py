@@ -24,7 +24,7 @@ from meshwarden.lab.stage import CUSTOMERS
 from meshwarden.lab.synthesize import synthesize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-SECONDS = 15
+SECONDS = 10
 ISOLATED = why_unavailable() is None
 COMMAND = str(Path(sys.executable).with_name("meshwarden"))
 MESHWARDEN = [COMMAND, "demo"]

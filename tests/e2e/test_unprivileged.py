@@ -103,7 +103,7 @@ def test_a_mesh_runs_and_says_in_one_line_what_is_not_protected(home: Path) -> N
 
 
 def test_the_demo_refuses_every_attempt(home: Path) -> None:
-    process = started(home, "demo", "--seconds", "8", "--json")
+    process = started(home, "demo", "--seconds", "5", "--history", "0", "--json")
     said, errors = process.communicate(timeout=WITHIN_S)
     outcome = json.loads(said or "{}")
     assert process.returncode == 0, errors
