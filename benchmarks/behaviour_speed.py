@@ -77,9 +77,9 @@ def score_import(path: Path, calls: int) -> None:
     assert model.calls == calls, f"{model.calls} of {calls} lines were scored"
 
 
-def score_record(folder: Path, calls: int) -> None:
-    """Score what the recorder reads from the sidecars' logs, and records."""
-    model = Model()
+def score_record(folder: Path, calls: int, *, store: bool) -> None:
+    """Score what the recorder reads from the sidecars' logs, and records where it is to `store`."""
+    model, never = Model(), Limits(part_rows=10**9, part_age_s=1e9)
 
     def observe(found: Sequence[Call]) -> None:
         model.observe(calls_to_table(found))
@@ -89,13 +89,13 @@ def score_record(folder: Path, calls: int) -> None:
             folder=Path(record) / "calls",
             clock=SystemClock(),
             naming=naming(Path(record)),
-            limits=Limits(),
+            limits=Limits() if store else never,
             report=print,
             observe=observe,
         )
         for name in SERVICES:
             engine.follow(LogSource(name=name, owner=DOMAIN + name, path=folder / f"{name}.log"))
-        while engine.cycle(write=True, settle=True):
+        while engine.cycle(write=store, settle=True):
             pass
         engine.close()
     assert model.calls == calls, f"{model.calls} of {calls} calls were scored"
@@ -160,7 +160,9 @@ def _works(scratch: Path, calls: int) -> dict[str, tuple[Callable[[], None], int
     works["an Envoy's JSON log"] = (partial(score_import, log, calls), calls)
     for word, both in (("the callee's end", False), ("both ends", True)):
         folder = write_sidecar_logs(scratch / word.split()[-1], calls, both=both)
-        works[f"sidecars' logs, {word}"] = (partial(score_record, folder, calls), calls)
+        for also, store in (("", False), (", recorded on disk as well", True)):
+            work = partial(score_record, folder, calls, store=store)
+            works[f"sidecars' logs, {word}{also}"] = (work, calls)
     return works
 
 

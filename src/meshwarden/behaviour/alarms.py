@@ -19,6 +19,7 @@ What an identity contributes to the tails is bounded per day, and groups of an a
 than the alarm itself are not learned.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
 
+_LN_10: Final = math.log(10.0)
 _HOUR: Final = 3_600_000_000_000
 _FORGET: Final = 1.0 / (24 * 21)  # of calibration, per hour
 _MUTE: Final = 2 * _HOUR  # nothing is learned from a party for so long after its alarm
@@ -209,7 +211,7 @@ def _decide(
             opened = counts[0] + counts[1] + counts[2]
             for k in range(3):
                 seen[k] = (closed[k] + counts[k]) / (days[0] if days[0] > 0.0 else elapsed)
-            base[:] = np.log(seen[0] / seen)
+                base[k] = math.log(seen[0] / seen[k])
         group = edges[edge[i]]
         rate, channel[i] = combine(
             surprise,
@@ -224,7 +226,7 @@ def _decide(
             destinations[b],
             total,
         )
-        score[i] = -rate / np.log(10.0)
+        score[i] = -rate / _LN_10
         if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns:
             group.born = 0  # what is new during warm-up is no news
             continue

@@ -19,6 +19,7 @@ BINS: Final = 320
 WIDTH: Final = 0.25
 _EDGES: Final = np.arange(BINS) * WIDTH
 _PRIOR: Final = 10.0  # groups that the prior is worth
+_ASSUMED: Final = _PRIOR * np.exp(-_EDGES)
 _TAIL: Final = 0.02  # share of groups beyond which the tail is fitted, not counted
 
 
@@ -29,8 +30,7 @@ def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     Args:
         histogram: decayed number of groups by their largest surprise.
     """
-    prior = _PRIOR * np.exp(-_EDGES)
-    above = histogram[::-1].cumsum()[::-1] + prior
+    above = histogram[::-1].cumsum()[::-1] + _ASSUMED
     share = above / above[0]
     at = min(int(np.searchsorted(-share, -_TAIL)), BINS - 1)
     middle = _EDGES + WIDTH / 2
@@ -47,7 +47,8 @@ def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     tail = -far / scale
     if shape >= 1e-6:
         tail = -np.log1p(shape * far / scale) / shape
-    result: NDArray[np.float64] = np.log(share)
+    result = np.empty(BINS)
+    result[: at + 1] = np.log(share[: at + 1])
     result[at:] = result[at] + tail
     return result
 

@@ -40,6 +40,7 @@ _DEGREES: Final = 3.0
 _MEMORY: Final = 400.0
 _NODE_MEMORY: Final = 20.0
 _LEAST: Final = 1.0  # nats; less is nothing
+_USUAL: Final = 0.3  # deviations; so few are less than that
 Array = NDArray[Any]
 
 
@@ -89,6 +90,28 @@ def _learn(record: Any, pool: Array, up: Any, down: Any, x: float) -> None:
 
 
 @compiled
+def _open(
+    record: Any, fresh: bool, mute: bool, window: int, pool: Array, up: Any, down: Any
+) -> None:
+    """Learn the window that is over, and begin this one."""
+    if fresh:
+        record.weight = record.mean = record.square = 0.0
+    elif record.count > 0.0 and not mute:
+        _learn(record, pool, up, down, math.log(record.count))
+    record.window, record.count, record.surprise, record.next = window, 0.0, 0.0, 1.0
+    record.center, record.deviation = _predict(record, pool, up, down)
+
+
+@compiled
+def _judge(record: Any) -> None:
+    """Compute the surprise of what the window holds so far."""
+    record.next = record.count * 1.05
+    t = (math.log(record.count) - record.center) / record.deviation
+    tail = student_tail(t, _DEGREES) if t > _USUAL else 0.0
+    record.surprise = tail if tail > _LEAST else 0.0
+
+
+@compiled
 def count(
     record: Any,
     fresh: bool,
@@ -100,20 +123,10 @@ def count(
     down: Any,
 ) -> tuple[float, bool]:
     """Add to a key's window; return the surprise of what it holds, and whether it just opened."""
-    opened = fresh
-    if fresh:
-        record.weight = record.mean = record.square = 0.0
-    elif record.window != window:
-        opened = True
-        if record.count > 0.0 and not mute:
-            _learn(record, pool, up, down, math.log(record.count))
+    opened = fresh or record.window != window
     if opened:
-        record.window, record.count, record.surprise, record.next = window, 0.0, 0.0, 1.0
-        record.center, record.deviation = _predict(record, pool, up, down)
+        _open(record, fresh, mute, window, pool, up, down)
     record.count += amount
     if record.count >= record.next:
-        record.next = record.count * 1.05
-        t = (math.log(record.count) - record.center) / record.deviation
-        tail = student_tail(t, _DEGREES) if t > 0.0 else 0.0
-        record.surprise = tail if tail > _LEAST else 0.0
+        _judge(record)
     return record.surprise, opened

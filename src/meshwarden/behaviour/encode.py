@@ -19,6 +19,12 @@ from meshwarden.kernel import CALL_SCHEMA, InputError
 
 _PORT: Final = np.uint64(0x7F4A7C159E3779B9)
 _MAX_NAME: Final = 4096
+_READ: Final = (
+    "time", "source", "destination", "source_instance", "destination_port", "protocol", "method",
+    "route", "status", "request_bytes", "response_bytes", "duration", "denied", "shape",
+    "transaction", "session", "release",
+)  # fmt: skip
+Columns = dict[str, pa.Array]
 Keys = NDArray[np.uint64]
 
 
@@ -69,23 +75,24 @@ def encode(table: pa.Table | pa.RecordBatch) -> Calls:
         InputError: `behaviour.schema`, a column is missing or of another type.
     """
     _check(table)
-    time = _values(table, "time", pa.int64(), 0)
-    port = _values(table, "destination_port", pa.int64(), -1)
-    protocol = _keys(table, "protocol")
-    route = _keys(table, "route")
+    columns = {name: _array(table, name) for name in _READ}
+    port = _values(columns["destination_port"], pa.int64(), -1)
+    received = _values(columns["response_bytes"], pa.float64(), -1.0)
     return Calls(
-        time=time,
-        source=_keys(table, "source"),
-        destination=_keys(table, "destination"),
-        service=_service(port, protocol, _keys(table, "method"), route),
-        failed=_failed(table),
-        sent=_values(table, "request_bytes", pa.float64(), -1.0),
-        received=_values(table, "response_bytes", pa.float64(), -1.0),
-        instance=_keys(table, "source_instance"),
-        release=_keys(table, "release"),
-        session=_fast_keys(table, "session"),
-        transaction=_fast_keys(table, "transaction"),
-        shape=_fast_keys(table, "shape"),
+        time=_values(columns["time"], pa.int64(), 0),
+        source=_keys(columns["source"]),
+        destination=_keys(columns["destination"]),
+        service=_service(
+            port, _keys(columns["protocol"]), _keys(columns["method"]), _keys(columns["route"])
+        ),
+        failed=_failed(columns, received),
+        sent=_values(columns["request_bytes"], pa.float64(), -1.0),
+        received=received,
+        instance=_keys(columns["source_instance"]),
+        release=_keys(columns["release"]),
+        session=_fast_keys(columns["session"]),
+        transaction=_fast_keys(columns["transaction"]),
+        shape=_fast_keys(columns["shape"]),
     )
 
 
@@ -111,20 +118,19 @@ def _array(table: Any, name: str) -> pa.Array:
     return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined
 
 
-def _values(table: Any, name: str, kind: pa.DataType, unknown: float) -> NDArray[Any]:
-    return np.asarray(pc.fill_null(_array(table, name).cast(kind, safe=False), unknown))
+def _values(column: pa.Array, kind: pa.DataType, unknown: float) -> NDArray[Any]:
+    return np.asarray(pc.fill_null(column.cast(kind, safe=False), unknown))
 
 
-def _keys(table: Any, name: str) -> Keys:
+def _keys(column: pa.Array) -> Keys:
     """Return the keys of a column of few different names."""
-    return _by_name(table, name, lambda each: key_of(each or ""), np.uint64)
+    return _by_name(column, lambda each: key_of(each or ""), np.uint64)
 
 
 def _by_name(
-    table: Any, name: str, value_of: Callable[[str | None], int], kind: type[np.generic]
+    column: pa.Array, value_of: Callable[[str | None], int], kind: type[np.generic]
 ) -> NDArray[Any]:
     """Return a value for each row of a column of few different names; 0 where it is null."""
-    column = _array(table, name)
     if len(column) == 0 or column.null_count == len(column):
         return np.zeros(len(column), kind)
     codes = np.asarray(pc.fill_null(column.indices, -1))
@@ -133,9 +139,8 @@ def _by_name(
     return result
 
 
-def _fast_keys(table: Any, name: str) -> Keys:
+def _fast_keys(column: pa.Array) -> Keys:
     """Return the keys of a column whose every value may be another."""
-    column = _array(table, name)
     if len(column) == 0 or column.null_count == len(column):
         return np.zeros(len(column), np.uint64)
     large = column.cast(pa.large_string())
@@ -168,17 +173,16 @@ def _service(port: NDArray[np.int64], protocol: Keys, method: Keys, route: Keys)
     return np.where(route != 0, by_route, by_port).astype(np.uint64)
 
 
-def _failed(table: Any) -> NDArray[np.int8]:
+def _failed(columns: Columns, received: NDArray[np.float64]) -> NDArray[np.int8]:
     """HTTP by its status, gRPC by its code, connections by an answer of no octets."""
-    status = _values(table, "status", pa.int64(), -1)
-    grpc = _by_name(table, "protocol", lambda each: each == "grpc", np.bool_)
-    tcp = _by_name(table, "protocol", lambda each: each == "tcp", np.bool_)
-    received = _values(table, "response_bytes", pa.float64(), -1.0)
-    duration = _values(table, "duration", pa.int64(), -1)
+    status = _values(columns["status"], pa.int64(), -1)
+    grpc = _by_name(columns["protocol"], lambda each: each == "grpc", np.bool_)
+    tcp = _by_name(columns["protocol"], lambda each: each == "tcp", np.bool_)
+    duration = _values(columns["duration"], pa.int64(), -1)
     failed = np.full(len(status), -1, np.int8)
     failed[tcp & (received >= 0)] = 0
     failed[tcp & ((received == 0) | ((received < 0) & (duration == 0)))] = 1
     failed[status >= 0] = 0
     failed[(status >= 400) | (grpc & (status > 0) & (status < 100))] = 1
-    failed[_values(table, "denied", pa.bool_(), False)] = 1
+    failed[_values(columns["denied"], pa.bool_(), False)] = 1
     return failed

@@ -29,7 +29,7 @@ from meshwarden.behaviour.declared import (
 )
 from meshwarden.behaviour.describe import describe
 from meshwarden.behaviour.detectors import build
-from meshwarden.behaviour.detectors.contract import EDGE
+from meshwarden.behaviour.detectors.contract import EDGE, silent
 from meshwarden.behaviour.encode import Calls, encode
 from meshwarden.behaviour.findings import Alarm, finding_of, spoken, text
 from meshwarden.behaviour.ground import Ground, Placed
@@ -220,7 +220,8 @@ class Model:
             self.alarms.state["muted"][:nodes] = self.alarms.muted(int(clock[0]), nodes)
         placed = self._stance(self.ground.place(calls, clock), table, start)
         muted = self.alarms.state["muted"]
-        surprise = np.vstack([d.observe(placed, muted) for d in self.detectors])
+        surprise = silent(len(self.channels), len(placed))
+        np.concatenate([d.observe(placed, muted) for d in self.detectors], out=surprise)
         if placed.graced.any():
             surprise[np.ix_(self._about_edges, placed.graced)] = 0.0
         score, alert, channel = self.alarms.decide(placed, surprise)

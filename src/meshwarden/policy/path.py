@@ -161,10 +161,10 @@ class PathPattern:
                 return False
         elif len(found) != len(self.segments):
             return False
-        return all(
-            segment != "" if wanted is None else segment == wanted
-            for wanted, segment in zip(self.segments, found, strict=False)
-        )
+        for wanted, segment in zip(self.segments, found, strict=False):
+            if segment != wanted if wanted is not None else not segment:
+                return False
+        return True
 
     @property
     def literal_prefix(self) -> str:

@@ -27,6 +27,13 @@ _TEXTS: Final = {  # by name in the log, the attribute; `end` stands for `detail
 }  # fmt: skip
 
 
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_constant)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One line of the log. Times and durations in nanoseconds, sizes in octets; None = not logged.
@@ -84,11 +91,14 @@ def parse_entry(line: bytes) -> Entry:
     if len(line) > MAX_LINE_BYTES:
         _refuse(f"longer than {MAX_LINE_BYTES} bytes")
     try:
-        found = json.loads(line, parse_constant=_constant)
+        text = line.decode().strip()
+        found, end = _JSON.raw_decode(text)
     except RecursionError:
         _refuse("nested too deeply")
     except ValueError as error:  # covers UnicodeDecodeError and over-long integers
         _refuse(f"not JSON: {str(error)[:80]}")
+    if end != len(text):
+        _refuse("not JSON: something follows it")
     if not isinstance(found, dict):
         _refuse("not an object")
     return _entry(found)
@@ -99,9 +109,13 @@ def _entry(found: Mapping[str, object]) -> Entry:
     if kind is None:
         _refuse(f"unknown kind {str(found.get('kind'))[:40]!r}")
     texts = {}
-    for name, value in found.items():  # what was not logged is absent: a third of the names is here
+    for name, value in found.items():  # what was not logged is absent
         field = _TEXTS.get(name)
-        if field is not None and (text := _checked(value, name)) is not None:
+        if field is None:
+            continue
+        if type(value) is str and 1 < len(value) <= _MAX_TEXT and value.isascii():
+            texts[field] = value  # as nearly all are; what follows is for the others
+        elif (text := _checked(value, name)) is not None:
             texts[field] = text
     details, end, rule = (texts.pop(name, None) for name in ("details", "end", "rule"))
     return Entry(
@@ -140,8 +154,8 @@ def _checked(value: object, name: str) -> str | None:
 
 def _number(found: Mapping[str, object], name: str, most: int = _INT64) -> int | None:
     value = found.get(name)
-    if value is None:
-        return None
+    if value is None or (type(value) is int and 0 <= value <= most):
+        return value
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         _refuse(f"{name} is no whole number from 0 to {most}")
     return value
@@ -170,10 +184,6 @@ def _port(found: Mapping[str, object]) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
         _refuse("port is no port")
     return int(text)
-
-
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _refuse(why: str) -> NoReturn:

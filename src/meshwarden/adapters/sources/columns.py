@@ -20,9 +20,9 @@ _DEFAULTS: Final[dict[str, Any]] = {
 
 def batch_of(rows: Sequence[Row]) -> pa.RecordBatch:
     """Return the rows, in their order, as one batch of `CALL_SCHEMA`."""
-    shapes = {tuple(row) for row in rows}
-    present = set().union(*shapes)
-    everywhere = present.intersection(*shapes) if shapes else set()
+    present = set[str]().union(*rows)
+    full = all(len(row) == len(present) for row in rows)
+    everywhere = present if full else present.intersection(*rows)
     arrays = [_array(rows, field, present, everywhere) for field in CALL_SCHEMA]
     return pa.RecordBatch.from_arrays(arrays, schema=CALL_SCHEMA)
 

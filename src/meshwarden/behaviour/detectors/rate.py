@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count
-from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise
+from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
 
 _MINUTE: Final = 60_000_000_000
-_SIZES: Final = np.array([[_MINUTE], [60 * _MINUTE], [24 * 60 * _MINUTE]])
+_SIZES: Final = (_MINUTE, 60 * _MINUTE, 24 * 60 * _MINUTE)
 _EDGE, _SOURCE, _DESTINATION, _FAN_OUT, _FAN_IN = 0, 3, 5, 7, 10  # first channel of each
 _NODES: Final = 2  # windows in which identities are counted; edges and fan-out in the day's too
 _YOUNG: Final = 24  # hours
@@ -59,13 +59,13 @@ class Rate(Detector):
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
-        out = np.zeros((len(self.channels), len(placed)), np.float32)
+        out = silent(len(self.channels), len(placed))
         s = self.state
+        window = np.stack([(placed.clock // size).astype(np.int32) for size in _SIZES])
         _count(
             placed.edge, placed.source, placed.destination, placed.fresh, muted, placed.expected,
-            (placed.clock // _SIZES).astype(np.int32), s["edges"], s["source levels"],
-            s["destination levels"], s["sources"], s["destinations"], s["fan-out"], s["fan-in"],
-            np.zeros(1, LEVEL), s["pool"], out,
+            window, s["edges"], s["source levels"], s["destination levels"], s["sources"],
+            s["destinations"], s["fan-out"], s["fan-in"], np.zeros(1, LEVEL), s["pool"], out,
         )  # fmt: skip
         _spare(
             placed.edge, placed.fresh, placed.graced, placed.hour, s["edge born"], out[:_SOURCE],

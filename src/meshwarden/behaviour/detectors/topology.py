@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.declared import ALLOWED, DENIED, GRACE
-from meshwarden.behaviour.detectors.contract import Detector, Surprise
+from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
 
@@ -64,7 +64,7 @@ class Topology(Detector):
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
-        out = np.zeros((2, len(placed)), np.float32)
+        out = silent(2, len(placed))
         s, fresh = self.state, placed.fresh
         mute = muted[placed.source] | muted[placed.destination]
         new = (fresh[:, 2], fresh[:, 4] & ~fresh[:, 2])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, Array, count
-from meshwarden.behaviour.detectors.contract import Detector, Surprise
+from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
 
@@ -60,7 +60,7 @@ class Volume(Detector):
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
-        out = np.zeros((4, len(placed)), np.float32)
+        out = silent(4, len(placed))
         calls, s = placed.calls, self.state
         if (calls.sent < 0).all() and (calls.received < 0).all():
             return out

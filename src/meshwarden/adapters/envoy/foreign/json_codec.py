@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from meshwarden.adapters.envoy.foreign.keys import plan_of
+from meshwarden.adapters.envoy.foreign.keys import plan_of, reader_of
 from meshwarden.adapters.sources.fields import parse_object
 from meshwarden.adapters.sources.row import refuse
 
@@ -18,7 +18,7 @@ def canonical(found: dict[str, Any]) -> dict[str, Any]:
     """Return the known ones of `found` under canonical names; a refusal where there is no time."""
     if len(found) > _MAX_KEYS:
         refuse("too many keys")
-    fields = {meaning: found[key] for meaning, key in plan_of(tuple(found))}
+    fields = reader_of(tuple(found))(found)
     if "time" not in fields:
         refuse("no time")
     return fields

@@ -6,8 +6,10 @@ Spelling differences (case, `_`, `-`, `.`, `:`) do not count.
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 _NOISE: Final = re.compile(r"[^a-z0-9]")
 _NAMES: Final = """
@@ -72,3 +74,13 @@ def plan_of(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         if meaning not in best or rank < best[meaning][0]:
             best[meaning] = (rank, key)
     return tuple((meaning, key) for meaning, (_, key) in best.items())
+
+
+@lru_cache(maxsize=1024)
+def reader_of(keys: tuple[str, ...]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return what takes the known ones of a line with `keys`, under canonical names."""
+    plan = plan_of(keys)
+    if len(plan) < 2:
+        return lambda found: {meaning: found[key] for meaning, key in plan}
+    names, values_of = [meaning for meaning, _ in plan], itemgetter(*(key for _, key in plan))
+    return lambda found: dict(zip(names, values_of(found), strict=True))
