@@ -3,9 +3,10 @@
 Log counts of windows in which there was anything, per key, under a hierarchical normal model:
 
 1. within a key: its own mean and spread, the spread never below that of all keys together;
-2. between keys: a young key is judged by what is usual for its source and its destination, and
+2. hours: what the hour of the day adds is learned per source (`season`), and taken off first;
+3. between keys: a young key is judged by what is usual for its source and its destination, and
    those by what is usual at all (empirical Bayes: both variances are estimated as it goes);
-3. the predictive is Student's t with 3 degrees of freedom, however long the history: counts have
+4. the predictive is Student's t with 3 degrees of freedom, however long the history: counts have
    heavier tails than any model of them (capped degrees of freedom).
 
 A window is learned when the next one opens: winsorized at 3 deviations, and not at all while its
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.season import SETTLED, added, hour_of, learn_hour
 from meshwarden.behaviour.surprise import student_tail
 
 WINDOW: Final = np.dtype(
@@ -32,6 +34,7 @@ WINDOW: Final = np.dtype(
         ("square", "f4"),
         ("center", "f4"),  # predicted for this window
         ("deviation", "f4"),
+        ("added", "f4"),  # by the hour of the day, to the center
     ]
 )
 LEVEL: Final = np.dtype([("weight", "f4"), ("mean", "f4")])
@@ -69,12 +72,18 @@ def _pool(pool: Array, at: int, value: float, most: float) -> None:
 
 
 @compiled
-def _learn(record: Any, pool: Array, up: Any, down: Any, x: float) -> None:
+def _learn(
+    record: Any, pool: Array, up: Any, down: Any, x: float, season: Any, everyone: Any,
+    per_hour: int,
+) -> None:  # fmt: skip
     x = min(max(x, record.center - 3.0 * record.deviation), record.center + 3.0 * record.deviation)
+    if per_hour > 0 and record.weight >= SETTLED:
+        learn_hour(season, everyone, hour_of(record.window, per_hour), x - record.mean)
+    x -= record.added
     step = x - record.mean
     if record.weight < 1.0:
         pool[1] += (x - pool[1]) / (pool[0] + 1.0)
-        _pool(pool, 0, (x - record.center) ** 2, 2000.0)
+        _pool(pool, 0, (x + record.added - record.center) ** 2, 2000.0)
     else:
         _pool(pool, 3, step * step * record.weight / (record.weight + 1.0), 20000.0)
     record.weight += 1.0
@@ -98,18 +107,28 @@ def count(
     pool: Array,
     up: Any,
     down: Any,
+    season: Any,
+    everyone: Any,
+    per_hour: int,
 ) -> tuple[float, bool]:
-    """Add to a key's window; return the surprise of what it holds, and whether it just opened."""
+    """Add to a key's window; return the surprise of what it holds, and whether it just opened.
+
+    `per_hour` is how many windows an hour has, 0 where they have no hour of the day.
+    """
     opened = fresh
     if fresh:
         record.weight = record.mean = record.square = 0.0
     elif record.window != window:
         opened = True
         if record.count > 0.0 and not mute:
-            _learn(record, pool, up, down, math.log(record.count))
+            _learn(record, pool, up, down, math.log(record.count), season, everyone, per_hour)
     if opened:
         record.window, record.count, record.surprise, record.next = window, 0.0, 0.0, 1.0
         record.center, record.deviation = _predict(record, pool, up, down)
+        record.added = 0.0
+        if per_hour > 0:
+            record.added = added(season, everyone, hour_of(window, per_hour))
+            record.center += record.added
     record.count += amount
     if record.count >= record.next:
         record.next = record.count * 1.05
@@ -123,27 +142,34 @@ def count(
 def count_edges(
     edge: Array, fresh: Array, mute: Array, window: Array, records: Array, pool: Array,
     source: Array, destination: Array, ups: Array, downs: Array, out: Array, opened: Array,
+    seasons: Array, everyone: Array, per_hour: int,
 ) -> None:  # fmt: skip
     """Count calls by edge; `opened` becomes true where an edge is first seen in its window."""
     for i in range(edge.size):
-        up, down = ups[source[i]], downs[destination[i]]
+        up, down, season = ups[source[i]], downs[destination[i]], seasons[source[i]]
         if fresh[i, 0]:
             up.weight = up.mean = 0.0
+            season.weight[:] = 0.0
         if fresh[i, 1]:
             down.weight = down.mean = 0.0
         out[i], opened[i] = count(
-            records[edge[i]], fresh[i, 2], mute[i], window[i], 1.0, pool, up, down
-        )
+            records[edge[i]], fresh[i, 2], mute[i], window[i], 1.0, pool, up, down, season,
+            everyone[0], per_hour,
+        )  # fmt: skip
 
 
 @compiled
 def count_nodes(
     node: Array, fresh: Array, mute: Array, window: Array, amount: Array, records: Array,
-    pool: Array, nothing: Array, out: Array,
+    pool: Array, nothing: Array, out: Array, seasons: Array, everyone: Array, per_hour: int,
 ) -> None:  # fmt: skip
     """Count `amount` by identity; `nothing` is one empty LEVEL."""
     for i in range(node.size):
         nothing[0].weight = 0.0
+        season = seasons[node[i]]
+        if fresh[i]:
+            season.weight[:] = 0.0
         out[i], _ = count(
-            records[node[i]], fresh[i], mute[i], window[i], amount[i], pool, nothing[0], nothing[0]
-        )
+            records[node[i]], fresh[i], mute[i], window[i], amount[i], pool, nothing[0], nothing[0],
+            season, everyone[0], per_hour,
+        )  # fmt: skip

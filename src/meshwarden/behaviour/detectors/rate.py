@@ -2,8 +2,8 @@
 
 What a destination meets is said only of callers that have a part in it: whose edge is younger than
 a day and came with no declared release, or itself made more calls than it does. A caller that calls
-as it always did is not named because others came. Edges that a release brought and the policy
-declares are no part of a fan.
+as it always did is not named because others came. What edges that a release brought and the policy
+declares carry is counted by edge alone: it is no part of a fan, nor of what its parties usually do.
 """
 
 from typing import Any, ClassVar, Final
@@ -15,11 +15,13 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count_edges, count_nodes
 from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise
 from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.season import SEASON
 from meshwarden.behaviour.settings import Settings
 
 _MINUTE: Final = 60_000_000_000
 _SIZES: Final = (_MINUTE, 60 * _MINUTE, 24 * 60 * _MINUTE)
 _WORDS: Final = ("minute", "hour", "day")
+_PER_HOUR: Final = {"minute": 60, "hour": 1, "day": 0}
 _YOUNG: Final = 24  # hours
 _PART: Final = 3.0  # nats; an edge with a part in it: such a window is one in twenty
 
@@ -40,6 +42,7 @@ class Rate(Detector):
         "source": "nodes",
         "destination": "nodes",
         "fan": "nodes",
+        "season": "nodes",
     }
 
     def __init__(self, settings: Settings) -> None:
@@ -50,13 +53,16 @@ class Rate(Detector):
         for word in _WORDS:
             self.state[f"source level {word}"] = np.zeros(nodes, LEVEL)
             self.state[f"destination level {word}"] = np.zeros(nodes, LEVEL)
+        for c in self.channels:
+            self.state[f"season {c}"] = np.zeros(nodes, SEASON)
+            self.state[f"usual {c}"] = np.zeros(1, SEASON)
         self.state["edge born"] = np.zeros(edges, np.int32)
         self.state["pool"] = np.tile(POOL, (len(self.channels), 1))
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
         out = np.zeros((len(self.channels), len(placed)), np.float32)
-        every = np.ones(len(placed), np.bool_)
+        unexpected = ~placed.expected
         either = muted[placed.source] | muted[placed.destination]
         for size, word in zip(_SIZES, _WORDS, strict=True):
             window = (placed.clock // size).astype(np.int32)
@@ -66,13 +72,14 @@ class Rate(Detector):
                 placed.edge, placed.fresh, either, window, self.state[f"edge {word}"],
                 self.state["pool"][c], placed.source, placed.destination,
                 self.state[f"source level {word}"], self.state[f"destination level {word}"],
-                out[c], opened,
+                out[c], opened, self.state[f"season edge {word}"],
+                self.state[f"usual edge {word}"], _PER_HOUR[word],
             )  # fmt: skip
             for name, amount in (
-                ("source", every),
-                ("destination", every),
-                ("fan-out", opened & ~placed.expected),
-                ("fan-in", opened & ~placed.expected),
+                ("source", unexpected),
+                ("destination", unexpected),
+                ("fan-out", opened & unexpected),
+                ("fan-in", opened & unexpected),
             ):
                 if f"{name} {word}" in self.channels:
                     self._nodes(f"{name} {word}", placed, window, amount, muted, out)
@@ -97,6 +104,8 @@ class Rate(Detector):
         count_nodes(
             node, placed.fresh[:, side], muted[node], window, amount, self.state[channel],
             self.state["pool"][c], np.zeros(1, LEVEL), out[c],
+            self.state[f"season {channel}"], self.state[f"usual {channel}"],
+            _PER_HOUR[channel.rsplit(maxsplit=1)[-1]],
         )  # fmt: skip
 
 
