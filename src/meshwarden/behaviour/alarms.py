@@ -11,12 +11,15 @@
    a factor (`Settings.slack` after a day, less at first: most rare groups belong to an alarm that
    was raised already or fail for want of tokens; the factor is measured, not proved),
    tightened as tokens run low, and by what the same edge, source and destination have alarmed with
-   in the past day. The token bucket bounds alarms of any kind: two budgets a day.
+   in the past day: about an edge only what is rarer than what was said already is said again. The
+   token bucket bounds alarms of any kind: two budgets a day.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
    little less evidence and no token, and are few a day.
 
-What an identity contributes to the tails is bounded per day, and groups of an alarming party other
-than the alarm itself are not learned.
+What an identity contributes to the tails is bounded per day. Of an alarming party nothing is
+learned but that there was an alarm: it counts as what is seen once a day, however odd it was. So
+alarms that go on make the next ones dearer, and one extreme alarm, false or not, does not make
+every attack after it look ordinary.
 """
 
 import math
@@ -38,6 +41,7 @@ _HOUR: Final = 3_600_000_000_000
 _FORGET: Final = 1.0 / (24 * 21)  # of calibration, per hour
 _MUTE: Final = 2 * _HOUR  # nothing is learned from a party for so long after its alarm
 _TAIL: Final = 4.0  # nats from which a group belongs to the tail
+_ALARMS_TEACH: Final = 1.0  # times a day: an alarm counts as what is seen so often
 _TAUGHT: Final = 3  # tail groups that one identity teaches in a day
 
 
@@ -82,11 +86,11 @@ class Alarms:
         s = self.state
         passed = min(int(hour - s["counts"][3]), 24) if s["counts"][3] else 0
         if passed:
-            muted = self.muted(hour * _HOUR, nodes)
+            muted, most = self.muted(hour * _HOUR, nodes), self._most_taught()
             for k in range(3):
                 _close(
                     s[f"groups{k}"], s["groups1"], s["groups2"], s[f"open{k}"], s["counts"], k,
-                    self.subjects, s["histogram"], muted,
+                    self.subjects, s["histogram"], muted, most,
                 )  # fmt: skip
             s["age"] += passed
             keep = 1.0 - max(_FORGET, 2.0 / (s["age"][0] + 3.0))
@@ -96,6 +100,15 @@ class Alarms:
             for row, histogram in enumerate(s["histogram"]):
                 s["level"][row] = levels(histogram)
         s["counts"][3] = hour
+
+    def _most_taught(self) -> NDArray[np.int64]:
+        """Return, by row, the bin of what is seen once a day: an alarm teaches no more."""
+        s = self.state
+        if not s["days"][0]:
+            return np.full(len(self.subjects), BINS - 1)
+        a_day = s["histogram"].sum(axis=1) / s["days"][0]
+        rare = s["level"] < -np.log(np.maximum(a_day / _ALARMS_TEACH, 1.0))[:, None]
+        return np.where(rare.any(axis=1), rare.argmax(axis=1), BINS - 1)
 
     def decide(
         self, placed: Placed, surprise: NDArray[np.float32]
@@ -158,6 +171,7 @@ def _close(
     subjects: Any,
     histogram: Any,
     muted: Any,
+    most: Any,
 ) -> None:
     for k in range(counts[kind]):
         group = groups[opened[k]]
@@ -178,7 +192,8 @@ def _close(
             b.tail += 1
         for c in range(subjects.size):
             if subjects[c] == kind:
-                histogram[c, bin_of(group.most[c])] += 1.0
+                at = bin_of(group.most[c])
+                histogram[c, min(at, most[c]) if group.alarm else at] += 1.0
         group.hour = 0
     counts[kind] = 0
 

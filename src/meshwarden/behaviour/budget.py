@@ -32,6 +32,13 @@ def _note(alarms: Any, now: int) -> None:
 
 
 @compiled
+def _said(edge: Any, now: int) -> float:
+    """Return what was said about an edge in the past day, nats: once more takes more than that."""
+    again = _RARE if edge.alarm else 0.0  # within the hour, more by far
+    return edge.said * math.exp(-(now - edge.until) / _DAY) + again if edge.level > 0.0 else 0.0
+
+
+@compiled
 def _refill(tokens: Any, now: int, most: float) -> None:
     days = (now - tokens[1]) / _DAY if tokens[1] > 0.0 else 0.0
     tokens[0] = min(tokens[0] + days * most, max(most, 1.0))
@@ -53,9 +60,10 @@ def spend(
         slack: factor on the budget after a day.
         cost: how much dearer each alarm of the past day makes the next about the same.
         tokens: float64[3]: tokens, time of the last look, follow-ups left.
-        edge: record with `until` and `level`, the `hour`, in which it was `born`, its `alarm`.
-        source: as `edge`.
-        destination: as `edge`.
+        edge: record with `until` and `level`, the `hour`, in which it was `born`, its `alarm`,
+            what was `said`.
+        source: record with `until` and `level`.
+        destination: as `source`.
         same: source and destination are one.
         news: the call is the first of its edge or service.
         days: for how long anything has been known.
@@ -72,9 +80,11 @@ def spend(
         for party in (source, destination):
             party.level, party.until = _left(party, now), now
         return True, True
-    if edge.alarm or tokens[0] < -max(budget, _OVERDRAFT):
+    if tokens[0] < -max(budget, _OVERDRAFT):
         return False, False
+    excess = limit - rate
     penalty = math.log1p(cost * _left(edge, now)) + 0.5 * math.log1p(cost * _left(source, now))
+    penalty += _said(edge, now)
     if not same:
         weight = 1.0 if about == _DESTINATION else 0.5  # what others did there says less
         penalty += weight * math.log1p(cost * _left(destination, now))
@@ -85,6 +95,7 @@ def spend(
     if rate + penalty > limit:
         return False, False
     tokens[0] -= 1.0
+    edge.said = max(excess, 0.0)
     _note(edge, now)
     _note(source, now)
     if not same:

@@ -19,6 +19,7 @@ GROUP: Final = np.dtype(
         ("day", "i4"),
         ("until", "i8"),  # last alarm, ns
         ("level", "f4"),  # alarms of the past day, faded
+        ("said", "f4"),  # by how many nats the last one was rarer than the budget asks
         ("source", "i4"),
         ("destination", "i4"),
         ("best", "f4", (MOST_FAMILIES,)),  # by family: its highest channel so far, and which
@@ -36,7 +37,7 @@ def enter(
     """Begin the group of this hour, where the call is its first."""
     group = groups[number]
     if fresh:
-        group.until, group.level, group.tail = 0, 0.0, 0
+        group.until, group.level, group.said, group.tail = 0, 0.0, 0.0, 0
         group.born = hour
     if fresh or group.hour != hour:
         if group.hour != hour:

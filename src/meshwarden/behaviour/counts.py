@@ -3,9 +3,10 @@
 Log counts of windows in which there was anything, per key, under a hierarchical normal model:
 
 1. within a key: its own mean and spread, the spread never below that of all keys together;
-2. between keys: a young key is judged by what is usual for its source and its destination, and
+2. hours: what the hour of the day adds is learned per source (`season`), and taken off first;
+3. between keys: a young key is judged by what is usual for its source and its destination, and
    those by what is usual at all (empirical Bayes: both variances are estimated as it goes);
-3. the predictive is Student's t with 3 degrees of freedom, however long the history: counts have
+4. the predictive is Student's t with 3 degrees of freedom, however long the history: counts have
    heavier tails than any model of them (capped degrees of freedom).
 
 A window is learned when the next one opens: winsorized at 3 deviations, and not at all while its
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.season import SETTLED, added, hour_of, learn_hour
 from meshwarden.behaviour.surprise import student_tail
 
 WINDOW: Final = np.dtype(
@@ -32,6 +34,7 @@ WINDOW: Final = np.dtype(
         ("square", "f4"),
         ("center", "f4"),  # predicted for this window
         ("deviation", "f4"),
+        ("added", "f4"),  # by the hour of the day, to the center
     ]
 )
 LEVEL: Final = np.dtype([("weight", "f4"), ("mean", "f4")])
@@ -70,12 +73,18 @@ def _pool(pool: Array, at: int, value: float, most: float) -> None:
 
 
 @compiled
-def _learn(record: Any, pool: Array, up: Any, down: Any, x: float) -> None:
+def _learn(
+    record: Any, pool: Array, up: Any, down: Any, x: float, season: Any, everyone: Any,
+    per_hour: int,
+) -> None:  # fmt: skip
     x = min(max(x, record.center - 3.0 * record.deviation), record.center + 3.0 * record.deviation)
+    if per_hour > 0 and record.weight >= SETTLED:
+        learn_hour(season, everyone, hour_of(record.window, per_hour), x - record.mean)
+    x -= record.added
     step = x - record.mean
     if record.weight < 1.0:
         pool[1] += (x - pool[1]) / (pool[0] + 1.0)
-        _pool(pool, 0, (x - record.center) ** 2, 2000.0)
+        _pool(pool, 0, (x + record.added - record.center) ** 2, 2000.0)
     else:
         _pool(pool, 3, step * step * record.weight / (record.weight + 1.0), 20000.0)
     record.weight += 1.0
@@ -91,15 +100,20 @@ def _learn(record: Any, pool: Array, up: Any, down: Any, x: float) -> None:
 
 @compiled
 def _open(
-    record: Any, fresh: bool, mute: bool, window: int, pool: Array, up: Any, down: Any
-) -> None:
+    record: Any, fresh: bool, mute: bool, window: int, pool: Array, up: Any, down: Any, season: Any,
+    everyone: Any, per_hour: int,
+) -> None:  # fmt: skip
     """Learn the window that is over, and begin this one."""
     if fresh:
         record.weight = record.mean = record.square = 0.0
     elif record.count > 0.0 and not mute:
-        _learn(record, pool, up, down, math.log(record.count))
+        _learn(record, pool, up, down, math.log(record.count), season, everyone, per_hour)
     record.window, record.count, record.surprise, record.next = window, 0.0, 0.0, 1.0
     record.center, record.deviation = _predict(record, pool, up, down)
+    record.added = 0.0
+    if per_hour > 0:
+        record.added = added(season, everyone, hour_of(window, per_hour))
+        record.center += record.added
 
 
 @compiled
@@ -121,11 +135,17 @@ def count(
     pool: Array,
     up: Any,
     down: Any,
+    season: Any,
+    everyone: Any,
+    per_hour: int,
 ) -> tuple[float, bool]:
-    """Add to a key's window; return the surprise of what it holds, and whether it just opened."""
+    """Add to a key's window; return the surprise of what it holds, and whether it just opened.
+
+    `per_hour` is how many windows an hour has, 0 where they have no hour of the day.
+    """
     opened = fresh or record.window != window
     if opened:
-        _open(record, fresh, mute, window, pool, up, down)
+        _open(record, fresh, mute, window, pool, up, down, season, everyone, per_hour)
     record.count += amount
     if record.count >= record.next:
         _judge(record)

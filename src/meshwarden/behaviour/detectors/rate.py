@@ -2,8 +2,8 @@
 
 What a destination meets is said only of callers that have a part in it: whose edge is younger than
 a day and came with no declared release, or itself made more calls than it does. A caller that calls
-as it always did is not named because others came. Edges that a release brought and the policy
-declares are no part of a fan.
+as it always did is not named because others came. What edges that a release brought and the policy
+declares carry is counted by edge alone: it is no part of a fan, nor of what its parties usually do.
 """
 
 from typing import Any, ClassVar, Final
@@ -15,10 +15,12 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count
 from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.season import SEASON
 from meshwarden.behaviour.settings import Settings
 
 _MINUTE: Final = 60_000_000_000
 _SIZES: Final = (_MINUTE, 60 * _MINUTE, 24 * 60 * _MINUTE)
+_PER_HOUR: Final = np.array([60, 1, 0])  # windows; a day has no hour
 _EDGE, _SOURCE, _DESTINATION, _FAN_OUT, _FAN_IN = 0, 3, 5, 7, 10  # first channel of each
 _NODES: Final = 2  # windows in which identities are counted; edges and fan-out in the day's too
 _YOUNG: Final = 24  # hours
@@ -41,6 +43,7 @@ class Rate(Detector):
         "source": "nodes",
         "destination": "nodes",
         "fan": "nodes",
+        "season": "nodes",
     }
 
     def __init__(self, settings: Settings) -> None:
@@ -53,6 +56,8 @@ class Rate(Detector):
             "fan-in": np.zeros((2, nodes), WINDOW),
             "source levels": np.zeros((3, nodes), LEVEL),
             "destination levels": np.zeros((3, nodes), LEVEL),
+            "seasons": np.zeros((len(self.channels), nodes), SEASON),
+            "usual": np.zeros(len(self.channels), SEASON),
             "edge born": np.zeros(edges, np.int32),
             "pool": np.tile(POOL, (len(self.channels), 1)),
         }
@@ -64,8 +69,9 @@ class Rate(Detector):
         window = np.stack([(placed.clock // size).astype(np.int32) for size in _SIZES])
         _count(
             placed.edge, placed.source, placed.destination, placed.fresh, muted, placed.expected,
-            window, s["edges"], s["source levels"], s["destination levels"], s["sources"],
-            s["destinations"], s["fan-out"], s["fan-in"], np.zeros(1, LEVEL), s["pool"], out,
+            window, _PER_HOUR, s["edges"], s["source levels"], s["destination levels"],
+            s["sources"], s["destinations"], s["fan-out"], s["fan-in"], s["seasons"], s["usual"],
+            np.zeros(1, LEVEL), s["pool"], out,
         )  # fmt: skip
         _spare(
             placed.edge, placed.fresh, placed.graced, placed.hour, s["edge born"], out[:_SOURCE],
@@ -77,47 +83,65 @@ class Rate(Detector):
 @compiled
 def _count(
     edge: Any, source: Any, destination: Any, fresh: Any, muted: Any, expected: Any, window: Any,
-    edges: Any, ups: Any, downs: Any, sources: Any, destinations: Any, fan_out: Any, fan_in: Any,
-    nothing: Any, pool: Any, out: Any,
+    per_hour: Any, edges: Any, ups: Any, downs: Any, sources: Any, destinations: Any, fan_out: Any,
+    fan_in: Any, seasons: Any, usual: Any, nothing: Any, pool: Any, out: Any,
 ) -> None:  # fmt: skip
     """Count each call in every window of all whom it concerns; an edge's first is its fan's."""
     for i in range(edge.size):
         a, b = source[i], destination[i]
         new_a, new_b, new_edge = fresh[i, 0], fresh[i, 1], fresh[i, 2]
         mute_a, mute_b = muted[a], muted[b]
+        one = 0.0 if expected[i] else 1.0
         for w in range(window.shape[0]):
-            now, up, down = window[w, i], ups[w, a], downs[w, b]
+            now, hours, up, down = window[w, i], per_hour[w], ups[w, a], downs[w, b]
             if new_a:
                 up.weight = up.mean = 0.0
+                seasons[_EDGE + w, a].weight[:] = 0.0
             if new_b:
                 down.weight = down.mean = 0.0
-            out[_EDGE + w, i], opened = count(
-                edges[w, edge[i]], new_edge, mute_a or mute_b, now, 1.0, pool[_EDGE + w], up, down
-            )
-            fan = 1.0 if opened and not expected[i] else 0.0
-            out[_FAN_OUT + w, i] = _alone(
-                fan_out[w, a], new_a, mute_a, now, fan, pool[_FAN_OUT + w], nothing
-            )
+            c = _EDGE + w
+            out[c, i], opened = count(
+                edges[w, edge[i]], new_edge, mute_a or mute_b, now, 1.0, pool[c], up, down,
+                seasons[c, a], usual[c], hours,
+            )  # fmt: skip
+            fan = one if opened else 0.0
+            c = _FAN_OUT + w
+            out[c, i] = _alone(
+                fan_out[w, a], new_a, mute_a, now, fan, pool[c], nothing, seasons[c, a], usual[c],
+                hours,
+            )  # fmt: skip
             if w >= _NODES:
                 continue
-            out[_FAN_IN + w, i] = _alone(
-                fan_in[w, b], new_b, mute_b, now, fan, pool[_FAN_IN + w], nothing
-            )
-            out[_SOURCE + w, i] = _alone(
-                sources[w, a], new_a, mute_a, now, 1.0, pool[_SOURCE + w], nothing
-            )
-            out[_DESTINATION + w, i] = _alone(
-                destinations[w, b], new_b, mute_b, now, 1.0, pool[_DESTINATION + w], nothing
-            )
+            c = _FAN_IN + w
+            out[c, i] = _alone(
+                fan_in[w, b], new_b, mute_b, now, fan, pool[c], nothing, seasons[c, b], usual[c],
+                hours,
+            )  # fmt: skip
+            c = _SOURCE + w
+            out[c, i] = _alone(
+                sources[w, a], new_a, mute_a, now, one, pool[c], nothing, seasons[c, a], usual[c],
+                hours,
+            )  # fmt: skip
+            c = _DESTINATION + w
+            out[c, i] = _alone(
+                destinations[w, b], new_b, mute_b, now, one, pool[c], nothing, seasons[c, b],
+                usual[c], hours,
+            )  # fmt: skip
 
 
 @compiled
 def _alone(
-    record: Any, fresh: bool, mute: bool, window: int, amount: float, pool: Any, nothing: Any
-) -> Any:
+    record: Any, fresh: bool, mute: bool, window: int, amount: float, pool: Any, nothing: Any,
+    season: Any, everyone: Any, per_hour: int,
+) -> Any:  # fmt: skip
     """Count for an identity, which has no others to be judged by; `nothing` is one empty LEVEL."""
     nothing[0].weight = 0.0
-    return count(record, fresh, mute, window, amount, pool, nothing[0], nothing[0])[0]
+    if fresh:
+        season.weight[:] = 0.0
+    return count(
+        record, fresh, mute, window, amount, pool, nothing[0], nothing[0], season, everyone,
+        per_hour,
+    )[0]  # fmt: skip
 
 
 @compiled

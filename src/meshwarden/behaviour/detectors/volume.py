@@ -22,6 +22,7 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, Array, count
 from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.season import SEASON
 from meshwarden.behaviour.settings import Settings
 
 _ALLOWANCE: Final = 0.5
@@ -43,6 +44,7 @@ class Volume(Detector):
         "hours": "edges",
         "received": "edges",
         "sums": "edges",
+        "season": "nodes",
         "up": "nodes",
         "down": "nodes",
     }
@@ -55,6 +57,8 @@ class Volume(Detector):
             "received": np.zeros(edges, WINDOW),
             "sums": np.zeros(edges, np.float32),
             "pool": np.tile(POOL * np.array([1, 6, 1, 1, 1]), (3, 1)),
+            **{f"season {k}": np.zeros(nodes, SEASON) for k in range(3)},
+            **{f"usual {k}": np.zeros(1, SEASON) for k in range(3)},
             **{f"{side} {k}": np.zeros(nodes, LEVEL) for side in ("up", "down") for k in range(3)},
         }
 
@@ -75,7 +79,7 @@ class Volume(Detector):
             _sum(
                 placed.edge, placed.source, placed.destination, placed.fresh, mute, window, octets,
                 s[name], s["pool"][k], s[f"up {k}"], s[f"down {k}"], s["sums"], k == 1, out[2],
-                k == 0, result,
+                k == 0, result, s[f"season {k}"], s[f"usual {k}"],
             )  # fmt: skip
         return out
 
@@ -84,12 +88,14 @@ class Volume(Detector):
 def _sum(
     edge: Array, source: Array, destination: Array, fresh: Array, mute: Array, window: Array,
     octets: Array, records: Array, pool: Array, ups: Array, downs: Array, sums: Array,
-    cumulate: bool, slow: Array, single: bool, out: Array,
+    cumulate: bool, slow: Array, single: bool, out: Array, seasons: Array, everyone: Array,
 ) -> None:  # fmt: skip
     for i in range(edge.size):
         record, up, down = records[edge[i]], ups[source[i]], downs[destination[i]]
+        season = seasons[source[i]]
         if fresh[i, 0]:
             up.weight = up.mean = 0.0
+            season.weight[:] = 0.0
         if fresh[i, 1]:
             down.weight = down.mean = 0.0
         if fresh[i, 2]:
@@ -107,7 +113,10 @@ def _sum(
             ):
                 step = (math.log(record.count) - record.center) / record.deviation - _ALLOWANCE
                 sums[edge[i]] = min(max(sums[edge[i]] + min(step, 3.0), 0.0), _MOST)
-            out[i], _ = count(record, False, mute[i], number, octets[i] + 1.0, pool, up, down)
+            out[i], _ = count(
+                record, False, mute[i], number, octets[i] + 1.0, pool, up, down, season,
+                everyone[0], 0 if single else 1,
+            )  # fmt: skip
         elif not single and record.window == window[i]:
             out[i] = record.surprise
         if cumulate and sums[edge[i]] > 1.0:
