@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.isolated_mesh import Isolated, isolated_mesh
-from tests.e2e.response_mesh import NEEDS_ROOT, api, contain, recovered, release, until
+from tests.e2e.response_mesh import NEEDS_ROOT, PING, api, contain, recovered, release, until
 
 from meshwarden.response import CATALOGUE
 
@@ -36,10 +36,11 @@ REVERSIBLE = [name for name, spec in CATALOGUE.items() if spec.reversible]
 
 @dataclass(frozen=True, kw_only=True)
 class Gone:
-    """The two incidents, each with its record."""
+    """The two incidents, each with its record; what peers answered the clean instance."""
 
     released: dict[str, Any]
     replaced: dict[str, Any]
+    codes: set[str]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,9 @@ def gone() -> Iterator[Gone]:
         release(mesh, released)
         replaced = recovered(mesh, contain(mesh, "everything")["id"])["id"]
         assert (mesh.state.parent / "key").read_text() != KEY
-        yield Gone(released=_shown(mesh, released), replaced=_shown(mesh, replaced))
+        many = f"for n in $(seq 12); do {PING}; echo; done"
+        codes = set(mesh.shell(many)[1].split())
+        yield Gone(released=_shown(mesh, released), replaced=_shown(mesh, replaced), codes=codes)
 
 
 def _is_applied(incident: dict[str, Any]) -> bool:
@@ -99,6 +102,10 @@ def test_what_can_be_undone_is_undone_in_reverse(gone: Gone, action: str) -> Non
 @pytest.mark.parametrize("action", sorted(set(CATALOGUE) - set(REVERSIBLE)))
 def test_what_is_irreversible_is_never_undone(gone: Gone, action: str) -> None:
     assert "undone" not in kinds_of(gone.replaced, action)
+
+
+def test_the_clean_instance_is_not_slowed_down_for_the_old_one(gone: Gone) -> None:
+    assert gone.codes == {"200"}
 
 
 def test_no_secret_is_on_record(gone: Gone) -> None:

@@ -35,8 +35,8 @@ from meshwarden.lab.timeline import PRESENTED, AttackTimeline
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 REPLAY = "token-replay"
 ORDER = ("exfiltration", "lateral", "scan", REPLAY)  # an alarm makes more about its parties dearer
-LASTS_S = 6.0
-QUIET_S = 6.0
+LASTS_S = 4.0
+QUIET_S = 4.0
 BUDGET = 10.0  # three attacks within half an hour of the bank's day are more than one is for
 ISOLATED = why_unavailable() is None
 
@@ -67,7 +67,7 @@ async def conduct(state: Path) -> Campaign:
     postgres = find_binaries() is not None
     model = customer_model()
     learn_history(
-        state / BEHAVIOUR_STATE, model, until=START, days=7, seed=1, postgres=postgres,
+        state / BEHAVIOUR_STATE, model, until=START, days=4, seed=1, postgres=postgres,
         false_alarms_per_day=BUDGET,
     )  # fmt: skip
     attacked = [ATTACKS[name].service for name in ORDER]

@@ -22,6 +22,7 @@ pytestmark = [
 ]
 MESHWARDEN = [str(Path(sys.executable).with_name("meshwarden")), "demo", "--json"]
 SECONDS = {"exfiltration": "12", "framing": "16"}
+HISTORY = "3d"
 WITHIN_S = 540
 
 
@@ -49,7 +50,16 @@ def performances() -> Iterator[dict[str, Performance]]:
 @contextlib.contextmanager
 def performing(attack: str) -> Iterator[Performance]:
     with tempfile.TemporaryDirectory(prefix="mw-") as state:
-        options = ["--attack", attack, "--seconds", SECONDS[attack], "--state", state]
+        options = [
+            "--attack",
+            attack,
+            "--history",
+            HISTORY,
+            "--seconds",
+            SECONDS[attack],
+            "--state",
+            state,
+        ]
         with subprocess.Popen(
             [*MESHWARDEN, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:

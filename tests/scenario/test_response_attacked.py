@@ -135,7 +135,7 @@ async def test_a_flood_about_everybody_takes_no_more_away_than_the_rails_allow(
 ) -> None:
     rails = GuardRails(max_contained=2, max_actions_per_hour=3)
     async with running(attacked(rails)) as one:
-        flood = [about(NAMES[number % len(NAMES)]) for number in range(10_000)]
+        flood = [about(NAMES[number % len(NAMES)]) for number in range(3_000)]
         for number in range(0, len(flood), 500):
             await asyncio.gather(*map(one.take, flood[number : number + 500]))
         async with asyncio.timeout(90):

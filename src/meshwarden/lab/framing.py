@@ -28,10 +28,11 @@ TARGET: Final = "ledger"
 PLACE: Final = "notifications"  # the service in whose network he stands
 ROUNDS: Final = 3
 APART_S: Final = 3.0
-QUIET_S: Final = 8.0
+QUIET_S: Final = 5.0
 OVER_S: Final = 120.0
 _LOOK_S: Final = 0.2
-_MOVING: Final = {"planned", "started", "applied"}
+_MOVING: Final = {"started", "applied"}
+_HALTED: Final = {"waiting", "stopped", "failed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +131,16 @@ async def _until_still(stage: Stage) -> list[dict[str, Any]]:
     while True:
         incidents = await stage.incidents()
         seen = str([(one["id"], one["state"], one["steps"]) for one in incidents])
-        moving = any(step["state"] in _MOVING for one in incidents for step in one["steps"])
+        moving = any(map(_is_moving, incidents))
         if seen != last:
             since, last = loop.time(), seen
         still = loop.time() - since > QUIET_S and not moving
         if still or loop.time() - since > 4 * QUIET_S or loop.time() > end:
             return incidents
         await asyncio.sleep(_LOOK_S)  # another program has no event to await
+
+
+def _is_moving(incident: Mapping[str, Any]) -> bool:
+    """Return whether something is under way, or planned and not held up by what came before."""
+    states = {step["state"] for step in incident["steps"]}
+    return bool(states & _MOVING) or ("planned" in states and not states & _HALTED)

@@ -125,6 +125,8 @@ class Keeper:
         """Stop it and keep it no longer; nothing of it is left afterwards."""
         if self._task is None:
             return
+        if self.child is not None and not self._wanted.is_set():
+            self.child.kill()  # out of service, it may be frozen: it would hear nothing
         self._task.cancel()
         await asyncio.wait({self._task})
 

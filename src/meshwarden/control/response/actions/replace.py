@@ -4,7 +4,8 @@ Irreversible. Steps:
 
 1. End every process of the suspect; its network stays cut.
 2. Issue a fresh certificate. What the suspect held is revoked by now (`requires`).
-3. Let the identity back in at its peers: nobody holds a certificate for it but the new instance.
+3. Let the identity back in at its peers: nobody holds a certificate for it but the new instance,
+   which is not slowed down for what the old one did.
 4. Let the network in, start sidecar and service, and wait until both serve.
 """
 
@@ -46,6 +47,8 @@ class Replace:
             await scene.driver.stop(instance)  # 1
             await plane.revoker.reissue(service)  # 2
         await plane.quarantine.lift(service)  # 3
+        if service in plane.throttling.rates():
+            await plane.throttling.free(service)
         try:
             fresh = await scene.driver.replace(instance, timeout_s=HEALTHY_S)  # 4
         finally:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshwarden.adapters.network.counting import received_from
-from meshwarden.adapters.network.established import Connection
+from meshwarden.adapters.network.established import Connection, list_connections
 from meshwarden.control.layout import INBOUND_PORT, Layout
 from meshwarden.control.response.probing.arriving import arrived_from
 from meshwarden.control.response.probing.neighbourhood import Neighbourhood
@@ -64,11 +64,14 @@ def open_witness(layout: Layout, around: Neighbourhood) -> Witness | None:
 
 
 def _open_ones(layout: Layout, around: Neighbourhood) -> frozenset[Connection]:
-    try:
-        known = arrived_from(layout, around)
-    except DependencyError:
-        return frozenset()  # the border does not answer: what is not known is not claimed
-    return frozenset(connection for _, connection in known if connection is not None)
+    """Return the suspect's connections as its peers have them; none where that is not known."""
+    uid = layout.sidecar_uid(around.suspect) if layout.isolated else 0
+    with contextlib.suppress(DependencyError), network_of(layout, around.suspect) as place:
+        if place is not None:
+            here = {one.local for one in list_connections(place, uid=uid)}
+            there = [one for _, one in arrived_from(layout, around) if one is not None]
+            return frozenset(one for one in there if one.remote in here)
+    return frozenset()
 
 
 def send_over(witness: Witness) -> None:
