@@ -175,6 +175,20 @@ async def test_a_replacement_is_bound_to_whoever_asked_for_it(world: TokenMesh) 
     assert (await call(world, "/v1/vaults/1", second["access_token"])).status_code == 403
 
 
+async def test_nobody_gets_a_token_in_its_own_name_for_one_that_it_cannot_have_been_handed(
+    world: TokenMesh,
+) -> None:
+    token = await issued(world)
+    stolen = await world.ask("stranger", subject_token=token, subject_token_type=TXN)
+    assert (stolen.status_code, stolen.json()["error"]) == (400, "invalid_request")
+    assert "never handed" in stolen.json()["error_description"]
+    await eventually(
+        lambda: _told(world, {claims_of(token)["txn"]}), what="a finding about the stranger"
+    )
+    outcomes = (await world.admin("GET", "/v1/tokens")).json()["outcomes"]
+    assert outcomes["exchange.never_handed"] == 1
+
+
 async def test_who_presents_a_token_that_it_never_received_is_found_also_where_it_is_refused(
     world: TokenMesh,
 ) -> None:
@@ -185,18 +199,21 @@ async def test_who_presents_a_token_that_it_never_received_is_found_also_where_i
         assert (await call(world, path, token, by="stranger")).status_code == answered
         stolen.add(claims_of(token)["txn"])
 
-    async def _found() -> bool:
-        findings = world.mesh.layout.findings
-        if not await asyncio.to_thread(findings.exists):
-            return False  # written with the first finding
-        text = await asyncio.to_thread(findings.read_text)
-        found = [json.loads(line) for line in text.splitlines()]
-        about = [one for one in found if any(txn in one["sentence"] for txn in stolen)]
-        return [(one["code"], one["subject"]) for one in about] == [
-            ("tokens.presented_elsewhere", world.mesh.identity("stranger"))
-        ] * len(stolen)
+    what = "a finding about the stranger each, and no other"
+    await eventually(lambda: _told(world, stolen), what=what)
 
-    await eventually(_found, within_s=90, what="a finding about the stranger each, and no other")
+
+async def _told(world: TokenMesh, stolen: set[str]) -> bool:
+    """Return whether the stranger, and nobody else, was found with each stolen token."""
+    findings = world.mesh.layout.findings
+    if not await asyncio.to_thread(findings.exists):
+        return False  # written with the first finding
+    text = await asyncio.to_thread(findings.read_text)
+    found = [json.loads(line) for line in text.splitlines()]
+    about = [one for one in found if stolen & set(one["evidence"])]
+    return [(one["code"], one["subject"]) for one in about] == [
+        ("tokens.presented_elsewhere", world.mesh.identity("stranger"))
+    ] * len(stolen)
 
 
 async def keys(world: TokenMesh) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ scopes:
 clients:
   front: {{scopes: [items:read, transfer:write], exchange: true}}
   back: {{scopes: [items:read, report:run], replace: true, own: [report:run]}}
+  stranger: {{scopes: [items:read], replace: true}}
 risk: {{step_up: 6, deny: 12}}
 """
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"

@@ -5,9 +5,14 @@ import contextlib
 import socket as socketlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
+
+KEEP_ALIVE_S: Final = 3700
+"""Longer than a sidecar or a caller keeps an idle connection: it closes first, and no request meets
+a connection that is just being closed."""
 
 
 class _Server(uvicorn.Server):
@@ -41,6 +46,7 @@ async def served(app: ASGIApp, socket: Path, *, mode: int) -> AsyncIterator[None
         proxy_headers=False,
         http="httptools",
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[_listener(socket, mode)]))
