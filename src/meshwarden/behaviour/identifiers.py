@@ -13,7 +13,7 @@ HOLE: Final = "{}"
 _MAX_WORD: Final = 48
 _IDENTIFIER: Final = re.compile(
     r"""[+-]?\d+(?:[.,:]\d+)*                                  # numbers, lists of them, coordinates
-    | \{?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\}?   # UUID
+    | (?:[A-Za-z]{1,12}[-_:])?\{?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\}?   # UUID
     | (?=[0-9A-Z]*\d)[0-7][0-9A-HJKMNP-TV-Z]{25}              # ULID
     | (?=(?:[a-f]*\d){2})(?=\d*[a-f])[0-9a-f]{7,}  # hex: commits, ObjectIds, digests
     | (?=[0-9A-F]*\d)(?=\d*[A-F])[0-9A-F]{8,}

@@ -10,6 +10,7 @@ from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count
 from meshwarden.behaviour.detectors.rate import Rate
 from meshwarden.behaviour.encode import encode
 from meshwarden.behaviour.ground import Ground, Placed
+from meshwarden.behaviour.season import SEASON
 
 MUTED = np.zeros(1 << SMALL.node_bits, np.bool_)
 MINUTE = 60_000_000_000
@@ -20,13 +21,16 @@ def _placed() -> Placed:
     return Ground(SMALL).place(encoded, np.maximum.accumulate(encoded.time))
 
 
-def _alone(keys: Any, fresh: Any, amount: Any, window: Any) -> Any:
+def _alone(keys: Any, fresh: Any, amount: Any, window: Any, per_hour: int) -> Any:
     """Count for one kind of key by itself, judged by nobody else."""
     records, pool, nothing = np.zeros(1 << 10, WINDOW), POOL.copy(), np.zeros(1, LEVEL)
-    found = []
+    seasons, usual, found = np.zeros(1 << 10, SEASON), np.zeros(1, SEASON), []
     for key, new, more, now in zip(keys, fresh, amount, window, strict=True):
         nothing[0]["weight"] = 0.0
-        surprise, _ = count(records[key], new, False, now, more, pool, nothing[0], nothing[0])
+        surprise, _ = count(
+            records[key], new, False, now, more, pool, nothing[0], nothing[0], seasons[key],
+            usual[0], per_hour,
+        )  # fmt: skip
         found.append(surprise)
     return np.array(found, np.float32)
 
@@ -35,11 +39,12 @@ def test_the_fused_pass_gives_what_each_channel_gives_alone() -> None:
     placed = _placed()
     out = Rate(SMALL).observe(placed, MUTED)
     every = np.ones(len(placed))
-    for channel, keys, fresh, size in (
-        ("source minute", placed.source, placed.fresh[:, 0], MINUTE),
-        ("source hour", placed.source, placed.fresh[:, 0], 60 * MINUTE),
+    for channel, keys, fresh, per_hour in (
+        ("source minute", placed.source, placed.fresh[:, 0], 60),
+        ("source hour", placed.source, placed.fresh[:, 0], 1),
     ):
-        alone = _alone(keys, fresh, every, (placed.clock // size).astype(np.int32))
+        window = (placed.clock // (60 * MINUTE // per_hour)).astype(np.int32)
+        alone = _alone(keys, fresh, every, window, per_hour)
         assert np.array_equal(out[Rate.channels.index(channel)], alone)
 
 

@@ -10,6 +10,7 @@ from meshwarden.behaviour.routes import RouteLearner, route_by_form
 EXACT = [
     ("/v1/accounts/12345/entries?from=1", "/v1/accounts/{}/entries"),
     ("/users/0f2b7a52-5d1c-4a0e-9f0e-6a2b0a4f9c11", "/users/{}"),
+    ("/accounts/acc-0f2b7a52-5d1c-4a0e-9f0e-6a2b0a4f9c11/balance", "/accounts/{}/balance"),
     ("/commits/5d1c4a0e9f0e6a2b0a4f9c11deadbeef00112233", "/commits/{}"),
     ("/c/5d1c4a0", "/c/{}"),
     ("/blobs/sha256/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "/blobs/sha256/{}"),
