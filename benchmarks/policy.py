@@ -189,16 +189,18 @@ def _as_input(request: HttpRequest) -> dict[str, Any]:
 def _diff_figures(rules: int) -> dict[str, str]:
     old = _policy(rules)
     tenth, every = _policy(rules, lambda n: n % 10 == 0), _policy(rules, lambda _: True)
-    return {
+    gc.disable()  # as the command does
+    figures = {
         f"diff, {rules} rules, a tenth differs": _seconds(lambda: diff_policies(old, tenth)),
         f"diff, {rules} rules, every one differs": _seconds(lambda: diff_policies(old, every)),
     }
+    gc.enable()
+    return figures
 
 
 def _compile_figures(rules: int) -> dict[str, str]:
     """Compile, and compile and write as text, for each target that the command knows."""
     policy = _policy(rules)
-    gc.collect()
     gc.disable()  # as the command does
     figures = {}
     for target in get_args(Target):

@@ -44,10 +44,12 @@ class CompiledPolicy:
     def __init__(self, policy: AccessPolicy) -> None:
         self.policy = policy
         self.pairs: dict[SpiffeId, dict[SpiffeId, Pair]] = {}
-        self._refusals: dict[SpiffeId, Decision] = {}
+        self._services: dict[SpiffeId, tuple[dict[SpiffeId, Pair], Decision]] = {}
         for service in policy.services.values():
-            callers = self.pairs[service.identity] = {}
-            self._refusals[service.identity] = _refused(f"no rule of {service.name} allows it")
+            callers: dict[SpiffeId, Pair] = {}
+            self.pairs[service.identity] = callers
+            refusal = _refused(f"no rule of {service.name} allows it")
+            self._services[service.identity] = callers, refusal
             for order, rule in enumerate(service.accepts):
                 grant = Grant(rule=rule, order=order)
                 for source in rule.sources:
@@ -64,13 +66,14 @@ class CompiledPolicy:
 
     def decide(self, asked: HttpRequest | Connection, claims: Claims | None = None) -> Decision:
         """Return what the reference evaluator answers, but for the fix of a refusal."""
-        callers = self.pairs.get(asked.destination)
-        if callers is None:
+        service = self._services.get(asked.destination)
+        if service is None:
             return _refused(f"{asked.destination} is no service of this policy")
+        callers, refusal = service
         pair = callers.get(asked.source)
         if isinstance(asked, Connection):
             found = None if pair is None else pair.tcp.get(asked.port)
-            return self._refusals[asked.destination] if found is None else found.decision
+            return refusal if found is None else found.decision
         path = asked.path
         if _NORMAL.fullmatch(path) is None:
             normal = normalize_path(path)
@@ -78,7 +81,7 @@ class CompiledPolicy:
                 return _refused(_UNCLEAN)
             path = normal
         best = None if pair is None else _first(pair, asked, path, claims)
-        return self._refusals[asked.destination] if best is None else best.decision
+        return refusal if best is None else best.decision
 
 
 def _first(pair: Pair, asked: HttpRequest, path: str, claims: Claims | None) -> Grant | None:

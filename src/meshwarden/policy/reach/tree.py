@@ -75,16 +75,14 @@ class Tree:
         Mostly one way leads on from each node; only where several do are they kept side by side.
         """
         node = self.root
-        for at, segment in enumerate(segments):
-            child = node.literal.get(segment)
-            if segment == "" or node.any is None:
-                below = child
-            elif child is None:
+        for segment in segments:
+            below = node.literal.get(segment)
+            if node.any is not None and segment != "":
+                if below is not None:
+                    return _matching([self.root], segments)
                 below = node.any
-            else:
-                return _matching([node], segments[at:])
             if node.rests:
-                return _matching([node], segments[at:])
+                return _matching([self.root], segments)
             if below is None:
                 return []
             node = below
