@@ -139,7 +139,7 @@ async def _attacked(stage: Stage, load: Load, number: int) -> Run | None:
         print(f"run {number}: {state}", file=sys.stderr)
         return None
     run = _figures(answer, await stage.received())
-    print(f"run {number}: verified after {run.verified_ms:.0f} ms", file=sys.stderr)
+    print(f"run {number}: {asdict(run)}", file=sys.stderr)
     await stage.close_incident(answer.incident["id"])
     return run
 
@@ -181,18 +181,27 @@ def table(runs: Sequence[Run], tried: int, evidence: Evidence, flood: Flood) -> 
     requests = sum(one.requests for one in runs)
     rows = [
         ("found to contained", _quantiles([one.contained_ms for one in runs], "ms")),
-        ("found to contained and verified", _quantiles([one.verified_ms for one in runs], "ms")),
-        ("evidence, as it came", _quantiles([one.evidence_ms for one in runs], "ms")),
+        (
+            "found to contained and verified (target: 300 ms / 1 s)",
+            _quantiles([one.verified_ms for one in runs], "ms"),
+        ),
+        ("evidence, as it came (target: 5 s)", _quantiles([one.evidence_ms for one in runs], "ms")),
         (f"evidence of {evidence.resident >> 20} MiB resident", f"{evidence.seconds:.1f} s"),
-        ("replaced by a healthy instance", _quantiles([one.replace_ms for one in runs], "ms")),
+        (
+            "replaced by a healthy instance (target: 10 s)",
+            _quantiles([one.replace_ms for one in runs], "ms"),
+        ),
         ("found to recovered", _quantiles([one.recovered_ms for one in runs], "ms")),
         (
-            "octets out from found to contained, most",
+            "octets out from found to contained, most (target: 1 MiB)",
             f"{max((one.octets_found_to_contained for one in runs), default=0):,}",
         ),
-        ("octets out after contained, all runs", f"{sum(one.octets_after for one in runs):,}"),
         (
-            "customers' requests that failed meanwhile",
+            "octets out after contained, all runs (target: none)",
+            f"{sum(one.octets_after for one in runs):,}",
+        ),
+        (
+            "customers' requests that failed meanwhile (target: 0.5 %)",
             f"{failures} of {requests:,} ({failures / max(1, requests):.2%})",
         ),
         (

@@ -22,7 +22,7 @@ HTTP_SERVICES: Final = (
 CARD_NETWORK_HOST: Final = "api.cardnetwork.example"
 
 
-_FOOTHOLD: Final = "meshwarden.lab.attacks.foothold"
+_FOOTHOLD: Final = Path(__file__).parent / "attacks" / "foothold.py"
 TOKENS: Final = {"BANK_TOKENS": f"http://{TOKEN_SERVICE}"}
 
 
@@ -93,7 +93,13 @@ def render_mesh(  # noqa: PLR0913  # each is one line of the file
     if "ledger-db" in services:
         services["ledger"] |= {"after": ["ledger-db"], "start_timeout_s": 90}
     for name in holes_in:
-        services[name]["command"] = [*_module(python, _FOOTHOLD), *_command(python, name)]
+        services[name]["command"] = [
+            _Quoted(python),
+            "-I",
+            "-S",
+            str(_FOOTHOLD),
+            *_command(python, name),
+        ]
     services["gateway"] |= {"after": ["idp", "accounts", "payments", "scoring"], "edge": edge_port}
     document = {
         "apiVersion": "meshwarden.dev/v1",
@@ -129,8 +135,4 @@ def _service(
 
 
 def _command(python: str, service: str) -> list[str]:
-    return _module(python, f"meshwarden.lab.bank.{service}")
-
-
-def _module(python: str, module: str) -> list[str]:
-    return [_Quoted(python), "-m", module]
+    return [_Quoted(python), "-m", f"meshwarden.lab.bank.{service}"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshwarden.adapters.forensics import ProcessSet, Selection
-from meshwarden.lab.attacks.foothold import HOLE
+from meshwarden.lab.attacks import foothold
 
 WITHIN_S = 60
 SERVICE = "import sys; print('serves', flush=True); sys.stdin.read()"
@@ -20,7 +20,7 @@ INTRUDER = "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-m", "meshwarden.lab.attacks.foothold"]
+    command = [sys.executable, "-I", "-S", foothold.__file__]
     environment = {**os.environ, "MESHWARDEN_SOCKET": str(tmp_path / "app.sock")}
     with subprocess.Popen(
         [*command, sys.executable, "-c", SERVICE], env=environment, start_new_session=True,
@@ -36,7 +36,7 @@ def break_in(folder: Path) -> tuple[socket.socket, int]:
     """Start the intruder; return what he prints to, and his process."""
     end = socket.socket(socket.AF_UNIX)
     end.settimeout(WITHIN_S)
-    end.connect(str(folder / HOLE))
+    end.connect(str(folder / foothold.HOLE))
     end.sendall(json.dumps([sys.executable, "-c", INTRUDER]).encode() + b"\n")
     said = b""
     while not said.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""A hole in a service: `python -m meshwarden.lab.attacks.foothold COMMAND...`.
+"""A hole in a service: `python -I -S foothold.py COMMAND...`; standard library alone.
 
 The process becomes COMMAND, the service itself; a child of it runs what it is told on a Unix socket
 beside the service's own: one line of JSON, `{"command": [...], "environment": {...}}` (added to its
