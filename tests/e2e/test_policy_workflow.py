@@ -83,7 +83,10 @@ def test_learn_tighten_break_diff_replay_and_repair(folder: Path) -> None:
     assert loose["proposal"] == "- from: [scoring]\n  methods: [POST]\n  paths: [/v1/disbursements]"
 
     # 3. A branch breaks one rule and widens another: the pull request shows both, and the fix.
-    broken = learned.replace(narrow, wide).replace("from: [payments, scoring]", "from: [payments]")
+    screenings = "\n        methods: [POST]\n        paths: [/v1/screenings]"
+    both = f"from: [payments, scoring]{screenings}"
+    assert both in learned
+    broken = learned.replace(narrow, wide).replace(both, f"from: [payments]{screenings}")
     (folder / "branch.yaml").write_text(broken)
     shown = policy(folder, "diff", "access.yaml", "branch.yaml", "--markdown", expect=1)
     assert "| `aml` | `payments` | `POST, PUT /v1/**` |" in shown
