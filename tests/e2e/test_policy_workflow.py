@@ -88,10 +88,10 @@ def test_learn_tighten_break_diff_replay_and_repair(folder: Path) -> None:
     assert loose["proposal"] == "- from: [scoring]\n  methods: [POST]\n  paths: [/v1/disbursements]"
 
     # 3. A branch breaks one rule and widens another: the pull request shows both, and the fix.
-    both = "- from: [payments, scoring]\n        methods: [POST]\n        paths: [/v1/screenings]"
+    screenings = "\n        methods: [POST]\n        paths: [/v1/screenings]"
+    both = f"from: [payments, scoring]{screenings}"
     assert both in learned
-    one = both.replace(", scoring", "")
-    broken = learned.replace(narrow, wide).replace(both, one)
+    broken = learned.replace(narrow, wide).replace(both, f"from: [payments]{screenings}")
     (folder / "branch.yaml").write_text(broken)
     shown = policy(folder, "diff", "access.yaml", "branch.yaml", "--markdown", expect=1)
     assert "| `aml` | `payments` | `POST, PUT /v1/**` |" in shown
