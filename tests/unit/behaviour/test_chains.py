@@ -41,7 +41,9 @@ def _codes(scored: Scored) -> list[str]:
 
 def test_a_transaction_that_never_reached_its_carrier_is_found() -> None:
     stolen = _chain(LATER, "alpha")
-    stolen += [call(LATER + (1 + k) * SECOND, "s4", "s5", transaction="alpha") for k in range(4)]
+    stolen += [
+        call(LATER + (1 + 70 * k) * SECOND, "s4", "s5", transaction="alpha") for k in range(2)
+    ]
     scored = _learned().observe(table(stolen))
     assert STRAY in _codes(scored)
     assert {finding.subject for finding in scored.findings} == {name("s4")}
@@ -74,12 +76,30 @@ def test_behind_a_balancer_a_transaction_on_two_instances_is_usual() -> None:
     assert _credentials(model, calls)[3][-1] < 1
 
 
+def test_inner_calls_that_are_logged_before_the_outer_ones_are_no_strays() -> None:
+    """s0 calls s2, then s1, which calls s3, which calls s5, all of it under one transaction."""
+    first = call(LATER, "s0", "s2", transaction="alpha")
+    inner = [
+        call(LATER + 4 * SECOND, "s3", "s5", transaction="alpha"),
+        call(LATER + 3 * SECOND, "s1", "s3", transaction="alpha"),
+    ]
+    outer = call(LATER + 2 * SECOND, "s0", "s1", transaction="alpha")
+    later = [
+        call(LATER + 20 * SECOND, a, b, transaction="alpha")
+        for a, b in (("s3", "s5"), ("s5", "s4"))
+    ]
+    nats = _credentials(_learned(), [first, *inner, outer, *later])[2]
+    assert nats.tolist() == [0] * 6
+
+
 def test_a_stray_call_makes_nobody_a_carrier() -> None:
     model = _learned()
-    odd = [call(LATER + SECOND, "s4", "s6", transaction="alpha")]
-    odd += [call(LATER + 2 * SECOND, "s6", "s5", transaction="alpha")]
+    odd = [
+        call(LATER + at * SECOND, a, b, transaction="alpha")
+        for at, a, b in ((1, "s4", "s6"), (20, "s4", "s7"), (21, "s7", "s5"), (40, "s7", "s5"))
+    ]
     stray = _credentials(model, [*_chain(LATER, "alpha"), *odd])[2]
-    assert (stray > 0).tolist() == [False, False, False, True, True]
+    assert (stray > 0).tolist() == [False] * 4 + [True, False, True]
 
 
 def _credentials(model: Model, calls: list[Call]) -> NDArray[np.float32]:
