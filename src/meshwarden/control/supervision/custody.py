@@ -22,6 +22,9 @@ from meshwarden.control.supervision.keeper import Keeper
 from meshwarden.kernel import InputError, StateError
 
 SIDECAR_S: Final = 20.0
+ALONE_S: Final = 5.0
+"""How long a service on loopback is started before its sidecar: one that needs it to become healthy
+gets it then, and callers of one that does not are refused by nobody meanwhile."""
 
 
 @dataclass(kw_only=True)
@@ -129,8 +132,18 @@ class Custody:
 
     async def _resume(self, service: str, *, timeout_s: float) -> None:
         self._held.discard(service)
-        await self.keepers[sidecar_name(service)].resume(timeout_s=timeout_s)
-        await self.keepers[service].resume(timeout_s=timeout_s)
+        sidecar, own = self.keepers[sidecar_name(service)], self.keepers[service]
+        if self.isolation is not None:  # its network keeps callers out until it serves
+            await sidecar.resume(timeout_s=timeout_s)
+            await own.resume(timeout_s=timeout_s)
+            return
+        serving = asyncio.create_task(own.resume(timeout_s=timeout_s))
+        try:
+            await asyncio.wait({serving}, timeout=ALONE_S)
+            await sidecar.resume(timeout_s=timeout_s)
+            await serving
+        finally:
+            serving.cancel()
 
     def _processes(self, service: str) -> ProcessSet | None:
         """Return its processes; None where it has ended and nothing tells what it left behind."""
