@@ -45,22 +45,26 @@ def describe(model: "Model") -> dict[str, Any]:
     }
 
 
+def parties_of(model: "Model", edge: int) -> tuple[str, str] | None:
+    """Return the names of an edge's source and destination; None where one was forgotten."""
+    ground, group = model.ground, model.alarms.state["groups0"][edge]
+    keys = ground.nodes.entries["key"][[group["source"], group["destination"]]]
+    if find(ground.edges.entries, ground.edges.index, np.uint64(pair(keys[0], keys[1]))) != edge:
+        return None
+    return model.names.of(int(keys[0])), model.names.of(int(keys[1]))
+
+
 def _edges(model: "Model") -> list[dict[str, Any]]:
-    ground, groups = model.ground, model.alarms.state["groups0"]
-    known = ground.edges.entries[: len(ground.edges)]
-    nodes = ground.nodes.entries
+    known = model.ground.edges.entries[: len(model.ground.edges)]
     edges = []
     for number in np.argsort(-known["hours"], kind="stable")[:_MOST].tolist():
-        source, destination = nodes["key"][
-            [groups[number]["source"], groups[number]["destination"]]
-        ]
-        key = np.uint64(pair(source, destination))
-        if find(ground.edges.entries, ground.edges.index, key) != number:
-            continue  # one of its parties was forgotten
+        parties = parties_of(model, number)
+        if parties is None:
+            continue
         edges.append(
             {
-                "source": model.names.of(int(source)),
-                "destination": model.names.of(int(destination)),
+                "source": parties[0],
+                "destination": parties[1],
                 "hours": int(known["hours"][number]),
                 "last_hour": int(known["hour"][number]),
             }

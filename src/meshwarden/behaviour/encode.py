@@ -7,6 +7,7 @@ values that differ on each call). A key of 0 means: not stated. `claimed` is not
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from meshwarden.kernel import CALL_SCHEMA, InputError
 
 _PORT: Final = np.uint64(0x7F4A7C159E3779B9)
 _MAX_NAME: Final = 4096
+_USUAL_NAME: Final = 256
 _READ: Final = (
     "time", "source", "destination", "source_instance", "destination_port", "protocol", "method",
     "route", "status", "request_bytes", "response_bytes", "duration", "denied", "shape",
@@ -64,8 +66,15 @@ class Calls:
 
 def key_of(name: str) -> int:
     """Return the key of a name; never 0."""
-    digest = hashlib.blake2b(name[:_MAX_NAME].encode(errors="surrogatepass"), digest_size=8)
+    return _usual_key(name) if len(name) <= _USUAL_NAME else _key(name[:_MAX_NAME])
+
+
+def _key(name: str) -> int:
+    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "little") or 1
+
+
+_usual_key: Final = lru_cache(maxsize=32_768)(_key)  # each batch names the same parties again
 
 
 def encode(table: pa.Table | pa.RecordBatch) -> Calls:

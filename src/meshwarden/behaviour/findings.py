@@ -44,6 +44,11 @@ MEANINGS: Final = {
     "session on": Meaning(
         "uses towards {to} one session from two places at once", "T1550", "both places"
     ),
+    "silence": Meaning(
+        "has fallen silent towards {to}, which it calls at this hour",
+        "T1489",
+        "whether either stopped, or what came between them",
+    ),
     "transaction on": Meaning(
         "carries towards {to} one transaction on two instances at once", "T1550", "both instances"
     ),
@@ -61,6 +66,7 @@ class Alarm:
     Attributes:
         time: ns since the epoch.
         source, destination, service: names; service is "" where the call states none.
+        towards: whom it is about: the destination, but for what is not called.
         channel: the first to speak.
         surprise: nats by channel name, of those that spoke.
         score: -log10 of how many such groups (an edge in an hour) a day are expected.
@@ -73,6 +79,7 @@ class Alarm:
     source: str
     destination: str
     service: str
+    towards: str
     channel: str
     surprise: dict[str, float]
     score: float
@@ -90,10 +97,8 @@ def finding_of(alarm: Alarm) -> Finding:
     """Return the finding of an alarm."""
     meaning = meaning_of(alarm.channel)
     p = min(10.0**-alarm.score / max(alarm.groups_per_day, 1.0), 1.0)
-    to, names = (
-        alarm.destination,
-        {"to": alarm.destination, "service": alarm.service or "a service"},
-    )
+    to = alarm.towards
+    names = {"to": to, "service": alarm.service or "a service"}
     sentence = (
         f"{alarm.source} {meaning.words.format(**names)}; {_history(alarm)} of history, as odd is"
         f" expected {_often(alarm.score)}; p = {p:.0e}; look at {meaning.look.format(to=to)}"
@@ -101,6 +106,7 @@ def finding_of(alarm: Alarm) -> Finding:
     total = sum(alarm.surprise.values()) or 1.0
     ordered = sorted(alarm.surprise.items(), key=lambda each: -each[1])
     when = datetime.fromtimestamp(alarm.time / 1e9, UTC).isoformat()
+    call = f"call {alarm.row}: {when} {alarm.source} -> {alarm.destination} {alarm.service}"
     return Finding(
         time=alarm.time,
         code=f"behaviour.{alarm.channel.replace(' ', '_').replace('-', '_')}",
@@ -110,7 +116,7 @@ def finding_of(alarm: Alarm) -> Finding:
         p_value=p,
         contributions=tuple(Contribution(name=n, weight=x / total) for n, x in ordered),
         technique=None if meaning.technique is None else f"{meaning.technique}@{MATRIX}",
-        evidence=(f"call {alarm.row}: {when} {alarm.source} -> {to} {alarm.service}".rstrip(),),
+        evidence=(call.rstrip(),),
     )
 
 

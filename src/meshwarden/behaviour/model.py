@@ -27,7 +27,7 @@ from meshwarden.behaviour.declared import (
     expect,
     in_grace,
 )
-from meshwarden.behaviour.describe import describe
+from meshwarden.behaviour.describe import describe, parties_of
 from meshwarden.behaviour.detectors import build
 from meshwarden.behaviour.detectors.contract import EDGE, silent
 from meshwarden.behaviour.encode import Calls, encode
@@ -227,7 +227,7 @@ class Model:
         score, alert, channel = self.alarms.decide(placed, surprise)
         found = []
         for row in np.flatnonzero(alert).tolist():
-            alarm = self._alarm(row, start, table, calls, surprise, score, channel)
+            alarm = self._alarm(row, start, table, placed, surprise, score, channel)
             if self._is_benign(alarm):
                 alert[row] = False
             else:
@@ -261,30 +261,37 @@ class Model:
         return replace(placed, stance=stance)
 
     def _alarm(
-        self, row: int, start: int, table: Any, calls: Calls, surprise: NDArray[np.float32],
+        self, row: int, start: int, table: Any, placed: Placed, surprise: NDArray[np.float32],
         score: NDArray[np.float64], channel: NDArray[np.int8],
     ) -> Alarm:  # fmt: skip
         call = {c: table[c][start + row].as_py() for c in _SHOWN}
+        spoke = self.channels[channel[row]]
         service = " ".join(text(call[c]) for c in ("method", "route") if call[c])
         if not service and call["destination_port"] is not None:
             service = f"{call['protocol']}/{call['destination_port']}"
         return Alarm(
-            time=int(calls.time[row]),
+            time=int(placed.calls.time[row]),
             source=text(call["source"]),
             destination=text(call["destination"]),
+            towards=self._towards(spoke, int(placed.source[row])) or text(call["destination"]),
             service=service,
-            channel=self.channels[channel[row]],
+            channel=spoke,
             surprise=spoken(surprise[:, row], self.channels),
             score=float(score[row]),
-            groups_per_day=self.alarms.groups_per_day(int(calls.time[row])),
+            groups_per_day=self.alarms.groups_per_day(int(placed.calls.time[row])),
             began=self.times[0],
             row=self.calls + row,
         )
 
+    def _towards(self, channel: str, source: int) -> str | None:
+        """Return whom an alarm is about where that is not the call's destination."""
+        edge = next(d for d in self.detectors if channel in d.channels).other_edge(source)
+        parties = None if edge is None else parties_of(self, edge)
+        return parties and text(parties[1])
+
     def _is_benign(self, alarm: Alarm) -> bool:
         covered = any(
-            v.covers(alarm.time, alarm.source, alarm.destination, alarm.channel)
-            for v in self.verdicts
+            v.covers(alarm.time, alarm.source, alarm.towards, alarm.channel) for v in self.verdicts
         )
         self.suppressed += covered
         return covered
@@ -302,7 +309,7 @@ class Model:
 
     def _used(self, name: str, array: NDArray[Any]) -> int:
         """Return how many elements of an array can be in use: numbers of the tables of its size."""
-        if name.endswith("/index") or name.startswith("credentials/"):
+        if name.endswith("/index") or name.startswith(("credentials/", "silence/habits")):
             return int(array.shape[-1])
         ground = self.ground
         tables = (ground.nodes, ground.edges, ground.offers, ground.links)
@@ -321,8 +328,12 @@ class Model:
                 raise _damaged(f"{name} does not fit")
             array[..., : given.shape[-1]] = given
         self.ground.check()
-        if not self.alarms.is_sound(len(self.ground.nodes), len(self.ground.edges)):
+        nodes, edges = len(self.ground.nodes), len(self.ground.edges)
+        if not self.alarms.is_sound(nodes, edges):
             raise _damaged("its groups are not those of its tables")
+        for detector in self.detectors:
+            if not detector.is_sound(nodes, edges):
+                raise _damaged(f"what {detector.name} keeps is not of its tables")
 
 
 _SHOWN: Final = ("source", "destination", "method", "route", "protocol", "destination_port")

@@ -4,6 +4,8 @@ Banks sleep at night. An additive model: a log count is the key's own mean, plus
 the day adds for its source, plus noise. What is learned for an hour is the mean of the residuals
 seen in it, by keys that have a mean already; an identity that taught an hour little goes by what
 everyone does then, and where nobody taught anything the hour adds nothing.
+
+Habits of being there at all (`silence`) are kept by slots: weekends have hours of their own.
 """
 
 from typing import Any, Final
@@ -12,6 +14,7 @@ import numpy as np
 
 from meshwarden.behaviour.compiled import compiled
 
+SLOTS: Final = 48
 SEASON: Final = np.dtype([("mean", "f4", (24,)), ("weight", "f4", (24,))])
 SETTLED: Final = 4.0  # windows from which on a key's mean is one to measure hours by
 _OWN: Final = 8.0  # residuals of an identity that everyone's are worth
@@ -41,3 +44,10 @@ def learn_hour(season: Any, everyone: Any, hour: int, residual: float) -> None:
     for each, memory in ((season, _MEMORY), (everyone, _MEMORY_OF_ALL)):
         each.weight[hour] = min(each.weight[hour] + 1.0, memory)
         each.mean[hour] += (residual - each.mean[hour]) / each.weight[hour]
+
+
+@compiled
+def slot_of(hour: int) -> int:
+    """Return the slot of an hour since the epoch, UTC: 24 of weekdays, then 24 of weekends."""
+    weekend = (hour // 24 + 3) % 7 >= 5  # the epoch began on a Thursday
+    return hour % 24 + (24 if weekend else 0)

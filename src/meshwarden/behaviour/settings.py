@@ -29,7 +29,7 @@ class Settings:
     warm_up_calls: int = 10
     slack: float = 3.0
     repeat_cost: float = 10.0
-    node_bits: int = 17
+    node_bits: int = 16
     edge_bits: int = 20
     link_bits: int = 20
 

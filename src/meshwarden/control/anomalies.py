@@ -6,13 +6,16 @@ judges, each after it was scored. What that means for what was found is part of 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from meshwarden.behaviour import Model, Settings
+from meshwarden.behaviour import Settings
 from meshwarden.kernel import Finding
+
+if TYPE_CHECKING:
+    from meshwarden.behaviour import Model
 
 _MINUTE: Final = 60_000_000_000
 _DAY: Final = 24 * 60 * _MINUTE
@@ -79,6 +82,8 @@ class Anomalies:
 
 def anomalies_of(tables: Iterable[pa.Table], settings: Settings) -> Anomalies:
     """Return what is found in `tables` (CALL_SCHEMA, by time), from nothing, in one pass."""
+    from meshwarden.behaviour import Model  # noqa: PLC0415  # compiled code, slow to load
+
     model, findings, judged = Model(settings), list[Finding](), 0
     for table in tables:
         before = model.calls
@@ -94,7 +99,7 @@ def anomalies_of(tables: Iterable[pa.Table], settings: Settings) -> Anomalies:
     )
 
 
-def _after_warm_up(table: pa.Table, before: int, model: Model) -> int:
+def _after_warm_up(table: pa.Table, before: int, model: "Model") -> int:
     """Return how many calls of `table`, which `before` others preceded, were judged."""
     settings = model.settings
     time = np.asarray(table["time"].cast(pa.int64()))

@@ -11,6 +11,7 @@ import pytest
     [
         ("meshwarden.cli", ("numba", "scipy", "duckdb", "pyarrow", "numpy", "grpc")),
         ("meshwarden.control.sources", ("numba", "scipy", "grpc")),
+        ("meshwarden.cli.survey", ("numba", "scipy", "grpc")),
         ("meshwarden.adapters.envoy.accesslog_call", ("numba", "scipy")),
         ("meshwarden.behaviour", ("numba", "numpy")),
     ],

@@ -8,6 +8,7 @@ from meshwarden.behaviour.detectors.rate import Rate
 from meshwarden.behaviour.detectors.rhythm import Rhythm
 from meshwarden.behaviour.detectors.scan import Scan
 from meshwarden.behaviour.detectors.shape import Shape
+from meshwarden.behaviour.detectors.silence import Silence
 from meshwarden.behaviour.detectors.topology import Topology
 from meshwarden.behaviour.detectors.volume import Volume
 from meshwarden.behaviour.settings import Settings
@@ -20,6 +21,7 @@ ALL: Final[tuple[type[Detector], ...]] = (
     Shape,
     Rhythm,
     Credentials,
+    Silence,
 )
 
 

@@ -1,0 +1,176 @@
+"""Silence: an edge that is called at this hour on nearly all such days, and was not.
+
+Each edge has its habits: of each hour of a weekday and of a weekend day (48 slots), on how many
+days it was called in it. The chance `q` that it is called is that share, shrunk towards the edge's
+share of all hours. An hour over without a call surprises by ``-ln(1 - q)``, but:
+
+- where many edges were silent in the same hour (a holiday, an outage, a log that was cut), the
+  share of the others that were, among all that should have been called, is the least assumed;
+- silences last: each further hour adds no more than what others' silences make of it.
+
+Nobody calls, so it is said at the next call that the same source makes to anyone; a source that has
+stopped altogether says nothing any more. Edges need five days of history. The first 65,536 edges
+are watched: a silence among more is nothing that anyone could look at.
+"""
+
+import math
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.detectors.contract import SOURCE, Detector, Surprise, silent
+from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.season import SLOTS, slot_of
+from meshwarden.behaviour.settings import Settings
+
+HABIT: Final = np.dtype(
+    [
+        ("last", "i4"),  # hour of the last call
+        ("run", "i4"),  # hours of silence so far
+        ("source", "i4"),
+        ("destination", "i4"),
+        ("surprise", "f4"),
+        ("active", "f4"),  # of all hours
+        ("hours", "f4"),
+        ("called", "u1", (SLOTS,)),
+        ("days", "u1", (SLOTS,)),
+    ]
+)
+WHISPER: Final = np.dtype([("hour", "i4"), ("edge", "i4"), ("surprise", "f4")])
+_BITS: Final = 16
+_LEAST_HOURS: Final = 120.0
+_PRIOR_DAYS: Final = 1.0
+_LEAST: Final = 6.0  # nats: once in some hundred such hours, on an edge that is never silent
+_MOST: Final = 60.0
+_FULL: Final = 255
+
+
+class Silence(Detector):
+    """Hours without a call on edges that are usually called then."""
+
+    name: ClassVar[str] = "silence"
+    channels: ClassVar[tuple[str, ...]] = ("silence",)
+    families: ClassVar[tuple[str, ...]] = ("silence",)
+    subjects: ClassVar[tuple[int, ...]] = (SOURCE,)
+    tables: ClassVar[dict[str, str]] = {}  # of the first edges only
+
+    def __init__(self, settings: Settings) -> None:
+        self.state = {
+            "habits": np.zeros(1 << min(settings.edge_bits, _BITS), HABIT),
+            "known": np.zeros(1, np.int64),
+            "whispers": np.zeros(1 << settings.node_bits, WHISPER),
+            "hour": np.zeros(1, np.int64),
+            "lasting": np.array([8.0, 10.0]),  # hours of silence that another one followed; all
+        }
+
+    def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
+        """See `Detector.observe`."""
+        out = silent(1, len(placed))
+        s = self.state
+        _listen(
+            placed.edge, placed.source, placed.destination, placed.fresh, placed.hour, muted,
+            s["habits"], s["known"], s["whispers"], s["hour"], s["lasting"], out[0],
+        )  # fmt: skip
+        return out
+
+    def other_edge(self, source: int) -> int | None:
+        """Return the number of the edge of `source` that fell silent."""
+        return int(self.state["whispers"]["edge"][source])
+
+    def is_sound(self, nodes: int, edges: int) -> bool:
+        """See `Detector.is_sound`."""
+        habits, known = self.state["habits"], int(self.state["known"][0])
+        numbers = (
+            (habits["source"], nodes),
+            (habits["destination"], nodes),
+            (self.state["whispers"]["edge"], edges),
+        )
+        return 0 <= known <= min(len(habits), edges) and all(
+            n.min() >= 0 and n.max() < max(most, 1) for n, most in numbers
+        )
+
+
+@compiled
+def _chance(habit: Any, slot: int) -> float:
+    """Return the chance that an edge is called in such an hour."""
+    usual = (habit.active + 1.0) / (habit.hours + 2.0)
+    return float((habit.called[slot] + _PRIOR_DAYS * usual) / (habit.days[slot] + _PRIOR_DAYS))
+
+
+@compiled
+def _due(habits: Any, known: int, hour: int) -> tuple[float, float]:
+    """Return how many edges were due in `hour`, and how many of them were silent."""
+    due, silent, slot = 1.0, 0.0, slot_of(hour)
+    for k in range(known):
+        habit = habits[k]
+        if habit.hours >= _LEAST_HOURS and habit.run == 0:
+            chance = _chance(habit, slot)
+            due += chance
+            silent += chance if habit.last < hour else 0.0
+    return due, silent
+
+
+@compiled
+def _note(habit: Any, slot: int, called: bool) -> None:
+    if habit.days[slot] == _FULL:
+        habit.days[slot] //= 2
+        habit.called[slot] //= 2
+    habit.days[slot] += 1
+    habit.called[slot] += called
+    habit.hours += 1.0
+    habit.active += called
+
+
+@compiled
+def _close(habits: Any, known: int, hour: int, muted: Any, whispers: Any, lasting: Any) -> None:
+    """Judge and learn the hour that is over."""
+    (due, silent), slot = _due(habits, known, hour), slot_of(hour)
+    for k in range(known):
+        habit = habits[k]
+        called = habit.last >= hour
+        if habit.run > 0:
+            lasting[0] = lasting[0] * 0.999 + (0.0 if called else 1.0)
+            lasting[1] = lasting[1] * 0.999 + 1.0
+        if called:
+            habit.run, habit.surprise = 0, 0.0
+        elif habit.hours >= _LEAST_HOURS:
+            chance = _chance(habit, slot)
+            least = (silent - chance) / (due - chance) if habit.run == 0 else silent / due
+            if habit.run > 0:
+                least = max(least, lasting[0] / lasting[1])
+            habit.surprise = min(habit.surprise - math.log(max(1.0 - chance, least)), _MOST)
+            habit.run += 1
+            whisper = whispers[habit.source]
+            if whisper.hour != hour + 1:
+                whisper.hour, whisper.surprise = hour + 1, 0.0
+            if habit.surprise > max(whisper.surprise, _LEAST):
+                whisper.surprise, whisper.edge = habit.surprise, k
+        if not (muted[habit.source] or muted[habit.destination]):
+            _note(habit, slot, called)
+
+
+@compiled
+def _listen(
+    edge: Any, source: Any, destination: Any, fresh: Any, hour: Any, muted: Any, habits: Any,
+    known: Any, whispers: Any, last: Any, lasting: Any, out: Any,
+) -> None:  # fmt: skip
+    for i in range(edge.size):
+        if hour[i] != last[0]:
+            if last[0] == hour[i] - 1:  # else nobody called for an hour: nothing was written down
+                _close(habits, known[0], last[0], muted, whispers, lasting)
+            last[0] = hour[i]
+        if edge[i] < habits.size:
+            habit = habits[edge[i]]
+            if fresh[i, 2]:
+                habit.run, habit.surprise, habit.active, habit.hours = 0, 0.0, 0.0, 0.0
+                habit.called[:] = 0
+                habit.days[:] = 0
+                known[0] = max(known[0], edge[i] + 1)
+            habit.last, habit.source, habit.destination = hour[i], source[i], destination[i]
+        whisper = whispers[source[i]]
+        if fresh[i, 0]:
+            whisper.surprise = 0.0
+        if whisper.hour == hour[i]:
+            out[i] = whisper.surprise
