@@ -129,6 +129,9 @@ def count(
         if per_hour > 0:
             record.added = added(season, everyone, hour_of(window, per_hour))
             record.center += record.added
+            day = 24.0 * per_hour  # whether a young key keeps its source's hours is not known yet
+            doubt = record.added**2 * day / (day + record.weight)
+            record.deviation = math.sqrt(record.deviation**2 + doubt)
     record.count += amount
     if record.count >= record.next:
         record.next = record.count * 1.05

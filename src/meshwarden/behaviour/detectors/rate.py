@@ -62,14 +62,14 @@ class Rate(Detector):
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
         out = np.zeros((len(self.channels), len(placed)), np.float32)
-        unexpected = ~placed.expected
+        unexpected, fresh = ~placed.expected, placed.renewing()
         either = muted[placed.source] | muted[placed.destination]
         for size, word in zip(_SIZES, _WORDS, strict=True):
             window = (placed.clock // size).astype(np.int32)
             opened = np.zeros(len(placed), np.bool_)
             c = self.channels.index(f"edge {word}")
             count_edges(
-                placed.edge, placed.fresh, either, window, self.state[f"edge {word}"],
+                placed.edge, fresh, either, window, self.state[f"edge {word}"],
                 self.state["pool"][c], placed.source, placed.destination,
                 self.state[f"source level {word}"], self.state[f"destination level {word}"],
                 out[c], opened, self.state[f"season edge {word}"],
