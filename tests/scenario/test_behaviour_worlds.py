@@ -166,3 +166,59 @@ def test_a_ramp_towards_an_attack_leaves_it_stranger_than_what_is_ordinary() -> 
         ordinary = model.observe(table(calls)).score.mean()
     attack = [call(LATER + 25 * HOUR + i * SECOND // 50, "s1", "s3") for i in range(20_000)]
     assert model.observe(table(attack)).score.max() > ordinary + 0.5
+
+
+def test_an_attack_three_hours_after_a_false_alarm_about_its_suspect_is_found() -> None:
+    """Packages from a mirror nobody called before: odd, innocent, and extreme."""
+    model = learned(96)
+    begin = START + 96 * HOUR
+    update = [
+        call(begin + i * SECOND, "s3", "external:packages.example", response_bytes=200_000)
+        for i in range(60)
+    ]
+    assert name("s3") in _alarms(model, update)
+    model.observe(table(traffic(3, seed=6, begin=begin + HOUR)))
+    theft = [
+        call(begin + 4 * HOUR + i * SECOND, "s3", "external:drop.example", request_bytes=50_000_000)
+        for i in range(5)
+    ]
+    assert name("s3") in _alarms(model, theft)
+
+
+def test_one_extreme_alarm_takes_little_from_the_score_of_another_attack() -> None:
+    begin = START + 96 * HOUR
+    odd = [call(begin + i * SECOND, "s3", "external:packages.example") for i in range(60)]
+    theft = [
+        call(begin + 4 * HOUR + i * SECOND, "s5", "external:drop.example", request_bytes=50_000_000)
+        for i in range(5)
+    ]
+    scores = []
+    for before in ([], odd):
+        model = learned(96)
+        model.observe(table([*before, *traffic(3, seed=6, begin=begin + HOUR)]))
+        scores.append(model.observe(table(theft)).score.max())
+    assert scores[1] > scores[0] - 1.0
+
+
+def test_calls_that_keep_the_hours_of_the_day_are_judged_by_them() -> None:
+    """Busy by day, quiet by night: what is usual at noon is a burst at midnight."""
+    calls = [
+        each
+        for day in range(10)
+        for hours, rate in (((0, 12), 4.0), ((12, 12), 200.0))
+        for each in traffic(
+            hours[1], seed=day, rate=rate, begin=START + day * DAY + hours[0] * HOUR
+        )
+    ]
+    model = Model(SMALL)
+    model.observe(table(calls))
+    begin = START + 10 * DAY
+    night = [call(begin + 3 * HOUR + i * 18 * SECOND, "s1", "s3") for i in range(200)]
+    assert name("s1") in _alarms(model, night)
+
+
+def test_the_first_release_of_a_service_that_only_was_called_brings_declared_edges() -> None:
+    model = Model(SMALL, declared=_Everything())
+    model.observe(table(traffic(48)))
+    new = [call(LATER + i * 60 * SECOND, "s6", "s0", release="r1", route="/v2") for i in range(60)]
+    assert _alarms(model, new) == []

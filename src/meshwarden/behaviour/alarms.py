@@ -11,8 +11,8 @@
    a factor (`Settings.slack` after a day, less at first: most rare groups belong to an alarm that
    was raised already or fail for want of tokens; the factor is measured, not proved),
    tightened as tokens run low, and by what the same edge, source and destination have alarmed with
-   in the past day: about an edge only what is rarer than what was said already is said again. The
-   token bucket bounds alarms of any kind: two budgets a day.
+   in the past day: about an edge only what is rarer is said again, or what is of another
+   family. The token bucket bounds alarms of any kind: two budgets a day.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
    little less evidence and no token, and are few a day.
 
@@ -260,6 +260,7 @@ def _decide(
             news,
             elapsed,
             subjects[channel[i]],
+            family[channel[i]],
         )
         if raised:
             group.alarm = sources[a].alarm = destinations[b].alarm = 1

@@ -32,10 +32,23 @@ def _note(alarms: Any, now: int) -> None:
 
 
 @compiled
-def _said(edge: Any, now: int) -> float:
-    """Return what was said about an edge in the past day, nats: once more takes more than that."""
-    again = _RARE if edge.alarm else 0.0  # within the hour, more by far
-    return edge.said * math.exp(-(now - edge.until) / _DAY) + again if edge.level > 0.0 else 0.0
+def _said(edge: Any, now: int, kind: int) -> float:
+    """Return what was said of this kind about an edge in the past day, nats.
+
+    Once more takes more than that; within the hour, more by far.
+    """
+    if not (edge.level > 0.0 and edge.kinds & kind):
+        return 0.0
+    again = _RARE if edge.alarm else 0.0
+    fade = math.exp(-(now - edge.until) / _DAY)
+    return float(edge.said * fade + again)
+
+
+@compiled
+def _say(edge: Any, now: int, kind: int, excess: float) -> None:
+    recent = edge.level > 0.0 and now - edge.until < _DAY
+    edge.kinds = edge.kinds | kind if recent else kind
+    edge.said = max(excess, 0.0)
 
 
 @compiled
@@ -49,7 +62,7 @@ def _refill(tokens: Any, now: int, most: float) -> None:
 @compiled
 def spend(
     rate: float, now: int, budget: float, slack: float, cost: float, tokens: Any, edge: Any,
-    source: Any, destination: Any, same: bool, news: bool, days: float, about: int,
+    source: Any, destination: Any, same: bool, news: bool, days: float, about: int, family: int,
 ) -> tuple[bool, bool]:  # fmt: skip
     """Return whether an alarm is raised, and whether the call is marked.
 
@@ -61,12 +74,13 @@ def spend(
         cost: how much dearer each alarm of the past day makes the next about the same.
         tokens: float64[3]: tokens, time of the last look, follow-ups left.
         edge: record with `until` and `level`, the `hour`, in which it was `born`, its `alarm`,
-            what was `said`.
+            what was `said`, in which `kinds`.
         source: record with `until` and `level`.
         destination: as `source`.
         same: source and destination are one.
         news: the call is the first of its edge or service.
         days: for how long anything has been known.
+        family: of the channel that speaks.
         about: whom the channel that speaks is about: 0 the edge, 1 the source, 2 the destination.
     """
     _refill(tokens, now, _REFILL * budget)
@@ -84,7 +98,7 @@ def spend(
         return False, False
     excess = limit - rate
     penalty = math.log1p(cost * _left(edge, now)) + 0.5 * math.log1p(cost * _left(source, now))
-    penalty += _said(edge, now)
+    penalty += _said(edge, now, 1 << family)
     if not same:
         weight = 1.0 if about == _DESTINATION else 0.5  # what others did there says less
         penalty += weight * math.log1p(cost * _left(destination, now))
@@ -95,7 +109,7 @@ def spend(
     if rate + penalty > limit:
         return False, False
     tokens[0] -= 1.0
-    edge.said = max(excess, 0.0)
+    _say(edge, now, 1 << family, excess)
     _note(edge, now)
     _note(source, now)
     if not same:

@@ -19,6 +19,7 @@ GROUP: Final = np.dtype(
         ("day", "i4"),
         ("until", "i8"),  # last alarm, ns
         ("level", "f4"),  # alarms of the past day, faded
+        ("kinds", "i4"),  # bits: families in which they were raised
         ("said", "f4"),  # by how many nats the last one was rarer than the budget asks
         ("source", "i4"),
         ("destination", "i4"),

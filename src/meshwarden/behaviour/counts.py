@@ -114,6 +114,9 @@ def _open(
     if per_hour > 0:
         record.added = added(season, everyone, hour_of(window, per_hour))
         record.center += record.added
+        day = 24.0 * per_hour  # whether a young key keeps its source's hours is not known yet
+        doubt = record.added**2 * day / (day + record.weight)
+        record.deviation = math.sqrt(record.deviation**2 + doubt)
 
 
 @compiled

@@ -32,7 +32,8 @@ class Placed:
         fresh: bool[n, 5], in the same order: number given out by this very call.
         stance: of the declared policy on what is new: see `declared`.
         expected: whether the call's edge came with a release and is declared.
-        graced: whether that is less than a day ago.
+        graced: whether that, or a new service that a release gave it, is less than a day old.
+        renewed: whether the call is the first of such a service: what the edge carried is no guide.
     """
 
     calls: Calls
@@ -47,9 +48,18 @@ class Placed:
     stance: NDArray[np.int8]
     expected: NDArray[np.bool_]
     graced: NDArray[np.bool_]
+    renewed: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.clock)
+
+    def renewing(self) -> NDArray[np.bool_]:
+        """Return `fresh`, renewed edges as if they were new."""
+        if not self.renewed.any():
+            return self.fresh
+        fresh = self.fresh.copy()
+        fresh[:, 2] |= self.renewed
+        return fresh
 
 
 @dataclass(slots=True)
@@ -93,6 +103,7 @@ class Ground:
             stance=np.zeros(len(calls), np.int8),
             expected=np.zeros(len(calls), np.bool_),
             graced=np.zeros(len(calls), np.bool_),
+            renewed=np.zeros(len(calls), np.bool_),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -29,7 +29,7 @@ from meshwarden.behaviour.declared import (
 )
 from meshwarden.behaviour.describe import describe, parties_of
 from meshwarden.behaviour.detectors import build
-from meshwarden.behaviour.detectors.contract import EDGE, silent
+from meshwarden.behaviour.detectors.contract import silent
 from meshwarden.behaviour.encode import Calls, encode
 from meshwarden.behaviour.findings import Alarm, finding_of, spoken, text
 from meshwarden.behaviour.ground import Ground, Placed
@@ -39,6 +39,7 @@ from meshwarden.kernel import Finding, InputError
 
 _CHUNK: Final = 4096
 _HOUR: Final = 3_600_000_000_000
+_HEARD_IN_GRACE: Final = ("scan", "credentials")  # families that no release explains
 _MOST_VERDICTS: Final = 10_000
 
 
@@ -84,7 +85,7 @@ class Model:
         family = [f for d in self.detectors for f in d.families]
         self.families = tuple(dict.fromkeys(family))
         subjects = [k for d in self.detectors for k in d.subjects] + [0] * (len(self.families) + 1)
-        self._about_edges = np.array([k == EDGE for d in self.detectors for k in d.subjects])
+        self._spared = np.array([f not in _HEARD_IN_GRACE for f in family])
         self.alarms = Alarms(
             self.settings,
             np.array(subjects, np.int8),
@@ -223,7 +224,7 @@ class Model:
         surprise = silent(len(self.channels), len(placed))
         np.concatenate([d.observe(placed, muted) for d in self.detectors], out=surprise)
         if placed.graced.any():
-            surprise[np.ix_(self._about_edges, placed.graced)] = 0.0
+            surprise[np.ix_(self._spared, placed.graced)] = 0.0
         score, alert, channel = self.alarms.decide(placed, surprise)
         found = []
         for row in np.flatnonzero(alert).tolist():
@@ -256,7 +257,7 @@ class Model:
                 stance[row] = DENIED if not said else GRACE if grace[row] else ALLOWED
         expect(
             placed.edge, placed.fresh, stance, placed.hour, self._brought, placed.expected,
-            placed.graced,
+            placed.graced, placed.renewed,
         )  # fmt: skip
         return replace(placed, stance=stance)
 

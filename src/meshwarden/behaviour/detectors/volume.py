@@ -68,6 +68,7 @@ class Volume(Detector):
         calls, s = placed.calls, self.state
         if (calls.sent < 0).all() and (calls.received < 0).all():
             return out
+        fresh = placed.renewing()
         mute = muted[placed.source] | muted[placed.destination]
         minute = np.arange(len(placed), dtype=np.int32)
         views = (
@@ -77,7 +78,7 @@ class Volume(Detector):
         )
         for k, (name, octets, window, result) in enumerate(views):
             _sum(
-                placed.edge, placed.source, placed.destination, placed.fresh, mute, window, octets,
+                placed.edge, placed.source, placed.destination, fresh, mute, window, octets,
                 s[name], s["pool"][k], s[f"up {k}"], s[f"down {k}"], s["sums"], k == 1, out[2],
                 k == 0, result, s[f"season {k}"], s[f"usual {k}"],
             )  # fmt: skip
