@@ -34,7 +34,7 @@ def loda(rows: _Rows) -> Iterator[float]:
 
 def xstream(rows: _Rows) -> Iterator[float]:
     """Yield the scores of pysad's xStream, smaller than its defaults, which take hours."""
-    yield from _pysad("xStream", rows, n_components=16, n_chains=20, depth=10, window_size=250)
+    yield from _pysad("xStream", rows, num_components=16, n_chains=20, depth=10)
 
 
 def _pysad(name: str, rows: _Rows, **settings: int) -> Iterator[float]:

@@ -15,7 +15,10 @@ from meshwarden.lab.attacks import foothold
 
 WITHIN_S = 60
 SERVICE = "import sys; print('serves', flush=True); sys.stdin.read()"
-INTRUDER = "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"
+INTRUDER = (
+    "import os, time; assert os.environ['STOLEN'] == 'loot'; print(os.getpid(), flush=True);"
+    "time.sleep(1000)"
+)
 
 
 @pytest.fixture
@@ -37,7 +40,8 @@ def break_in(folder: Path) -> tuple[socket.socket, int]:
     end = socket.socket(socket.AF_UNIX)
     end.settimeout(WITHIN_S)
     end.connect(str(folder / foothold.HOLE))
-    end.sendall(json.dumps([sys.executable, "-c", INTRUDER]).encode() + b"\n")
+    asked = {"command": [sys.executable, "-c", INTRUDER], "environment": {"STOLEN": "loot"}}
+    end.sendall(json.dumps(asked).encode() + b"\n")
     said = b""
     while not said.endswith(b"\n"):
         said += end.recv(64)

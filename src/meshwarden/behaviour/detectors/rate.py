@@ -69,8 +69,8 @@ class Rate(Detector):
         window = np.stack([(placed.clock // size).astype(np.int32) for size in _SIZES])
         _count(
             placed.edge, placed.source, placed.destination, placed.renewing(), muted,
-            placed.expected, window, _PER_HOUR, s["edges"], s["source levels"], s["destination levels"],
-            s["sources"], s["destinations"], s["fan-out"], s["fan-in"], s["seasons"], s["usual"],
+            placed.expected, window, _PER_HOUR, s["edges"], s["source levels"],
+            s["destination levels"], s["sources"], s["destinations"], s["fan-out"], s["fan-in"], s["seasons"], s["usual"],
             np.zeros(1, LEVEL), s["pool"], out,
         )  # fmt: skip
         _spare(
