@@ -70,8 +70,8 @@ class Rate(Detector):
         _count(
             placed.edge, placed.source, placed.destination, placed.renewing(), muted,
             placed.expected, window, _PER_HOUR, s["edges"], s["source levels"],
-            s["destination levels"], s["sources"], s["destinations"], s["fan-out"], s["fan-in"], s["seasons"], s["usual"],
-            np.zeros(1, LEVEL), s["pool"], out,
+            s["destination levels"], s["sources"], s["destinations"], s["fan-out"], s["fan-in"],
+            s["seasons"], s["usual"], np.zeros(1, LEVEL), s["pool"], out,
         )  # fmt: skip
         _spare(
             placed.edge, placed.fresh, placed.graced, placed.hour, s["edge born"], out[:_SOURCE],
