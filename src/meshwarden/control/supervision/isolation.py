@@ -154,6 +154,13 @@ class Isolation:
         room = Room(view=view, network=self._namespace(name), processes=SIDECAR_PROCESSES)
         return replace(program, account=account, room=room, directory=Path("/"))
 
+    def attendant(self, name: str, program: Program) -> Program:
+        """Return what stands for a service in a container, in the service's place in the network.
+
+        It needs none itself: where a suspect stands, its cut is tried from there.
+        """
+        return replace(program, room=Room(view=[], network=self._namespace(name)))
+
     def border(self, program: Program) -> Program:
         """Return the program of the border, shut in, in the machine's own network."""
         services = self._mesh.services.values()

@@ -292,7 +292,10 @@ class Supervisor:
 
     def _service_program(self, service: MeshService) -> Program:
         if service.container is not None:  # it is its engine's to shut in
-            return self._own(service.name, _attendant(service.container))
+            attendant = self._own(service.name, _attendant(service.container))
+            return (
+                self.isolation.attendant(service.name, attendant) if self.isolation else attendant
+            )
         given = self._wiring.environment(service)
         program = Program(
             name=service.name,
