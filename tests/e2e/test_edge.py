@@ -155,8 +155,15 @@ async def test_an_inner_refusal_for_too_low_assurance_comes_back_as_a_challenge(
     world: EdgeMesh,
 ) -> None:
     path = "/to/middle/to/vault/v1/strong/7"
-    answer = await world.ask(path, token=world.provider.token(acr="pwd"))
-    assert answer.status_code == 401, answer.text
+    answers = []
+
+    async def _challenged() -> bool:
+        answers.append(await world.ask(path, token=world.provider.token(acr="pwd")))
+        return answers[-1].status_code == 401
+
+    await eventually(_challenged, what="a challenge")  # a busy machine may exceed the 250 ms
+    assert {one.status_code for one in answers[:-1]} <= {502}
+    answer = answers[-1]
     assert answer.headers["www-authenticate"] == (
         'Bearer error="insufficient_user_authentication", acr_values="mfa"'
     )
