@@ -93,7 +93,8 @@ async def has_changed(podman: Podman, path: str) -> bool:
 async def is_crowded(driver: ContainerDriver) -> bool:
     container = await driver.engine.inspect("pay")
     processes = None if container is None else processes_of(container)
-    return processes is not None and len(processes.members()) >= 5
+    # They come and go while they are counted: of the five, hardly all are seen at once.
+    return processes is not None and len(processes.members()) > 1
 
 
 def loot_of(sources: SnapshotSources) -> bytes:
