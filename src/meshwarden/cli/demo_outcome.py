@@ -66,7 +66,8 @@ def _attack_object(told: AttackTimeline) -> dict[str, Any]:
         "attack_started": _time(told.started),
         "first_malicious_call": _time(told.first_malicious_call),
         "found": _time(told.found),
-        "attack_succeeded": _time(told.succeeded),
+        "attack_succeeded": told.succeeded is not None,
+        "succeeded_at": _time(told.succeeded),
         "found_after": found,
         "target_shows": told.got,
     }  # fmt: skip

@@ -10,7 +10,7 @@ def framing_object(framing: Framing) -> dict[str, Any]:
     """Return it as `demo --json` prints it."""
     return {
         "attack": {"name": "framing"},
-        "attack_succeeded": None if framing.failed else True,
+        "attack_succeeded": not framing.failed,
         "forged_handshakes": framing.forged,
         "framing_requests": framing.asked,
         "incidents": len(framing.incidents),
