@@ -30,7 +30,7 @@ CHAIN: Final = np.dtype(
         ("since", "i8"),  # beginning of the latest wait
     ]
 )
-SETTLES: Final = 10_000_000_000  # ns; hardly an outer call takes longer than an inner one by more
+SETTLES: Final = 60_000_000_000  # ns; hardly an outer call takes longer than an inner one by more
 BITS: Final = 18
 RELEARN: Final = 0.9999
 

@@ -96,7 +96,7 @@ def test_a_stray_call_makes_nobody_a_carrier() -> None:
     model = _learned()
     odd = [
         call(LATER + at * SECOND, a, b, transaction="alpha")
-        for at, a, b in ((1, "s4", "s6"), (20, "s4", "s7"), (21, "s7", "s5"), (40, "s7", "s5"))
+        for at, a, b in ((1, "s4", "s6"), (80, "s4", "s7"), (81, "s7", "s5"), (160, "s7", "s5"))
     ]
     stray = _credentials(model, [*_chain(LATER, "alpha"), *odd])[2]
     assert (stray > 0).tolist() == [False] * 4 + [True, False, True]
