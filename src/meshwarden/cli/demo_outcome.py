@@ -39,7 +39,10 @@ def as_json(outcome: Outcome, history: History, evidence: Path | None) -> dict[s
             "chain": list(outcome.chain),
             "ledger_balanced": outcome.ledger_balanced,
             "customers": dataclasses.asdict(outcome.load.total)
-            | {"late_s": round(outcome.load.late_s, 3)},
+            | {
+                "late_s": round(outcome.load.late_s, 3),
+                "failures": dict(outcome.load.failures.most_common()),
+            },
             "history": dataclasses.asdict(history),
             "findings": [finding_object(finding) for finding in outcome.findings],
             "attempt_findings": [finding_object(finding) for finding in outcome.attempt_findings],
@@ -107,6 +110,8 @@ def as_text(outcome: Outcome, history: History, evidence: Path | None) -> str:
         console.print(f"calls recorded   {outcome.calls:,}")
         console.print(f"mutual TLS       {outcome.mtls_share:.1%} of allowed calls in the mesh")
         console.print(f"customers        {counts.ok:,} served, {counts.failed} failed")
+        for reason, times in outcome.load.failures.most_common(5):
+            console.print(f"  {times} x {reason}", soft_wrap=True, markup=False)
         console.print(f"revocation       {_revocation(outcome.theft)}")
         console.print(f"step-up          {_step_up(outcome.step_up)}")
         console.print("one transfer, each hop under its transaction token")

@@ -1,14 +1,21 @@
 """One customer's transfer, hop by hop, as the record has it: the calls under its transaction."""
 
+from typing import Final
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshwarden.kernel import EXTERNAL
 from meshwarden.lab.agreement import party_name
 
+TRANSFERS: Final = "/v1/transfers"
+
 
 def chain_of_a_transfer(calls: pa.Table, ledger: str) -> tuple[str, ...]:
-    """Return the hops of the last transfer that was booked, in their order; empty where none was.
+    """Return the hops of the last transfer of a customer that was booked, in their order.
+
+    A card payment is booked as a transfer too; it is told where no customer's own transfer was
+    booked. Empty where nothing was.
 
     Args:
         calls: of CALL_SCHEMA.
@@ -21,8 +28,15 @@ def chain_of_a_transfer(calls: pa.Table, ledger: str) -> tuple[str, ...]:
     transactions = carried.filter(booked)["transaction"]
     if not len(transactions):
         return ()
+    ordered = pc.and_(
+        pc.starts_with(carried["source"].cast(pa.string()), EXTERNAL),
+        pc.equal(carried["route"].cast(pa.string()), TRANSFERS),
+    )
+    asked = pc.and_(ordered, pc.is_in(carried["transaction"], transactions.combine_chunks()))
+    transfers = carried.filter(asked)["transaction"]
+    last = (transfers if len(transfers) else transactions)[-1]
     columns = ["source", "destination", "method", "route"]
-    own = carried.filter(pc.equal(carried["transaction"], transactions[-1])).select(columns)
+    own = carried.filter(pc.equal(carried["transaction"], last)).select(columns)
     return tuple(_hop(row) for row in own.to_pylist())
 
 

@@ -8,7 +8,7 @@ customer would call broken is `failed`.
 
 import asyncio
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +24,7 @@ from meshwarden.lab.sign_in import FailedError, device_headers, expect, sign_in
 
 _REFUSALS: Final = frozenset({409, 422})
 _SESSIONS_KEPT: Final = 10_000
+_REASONS: Final = 20
 
 
 @dataclass(slots=True)
@@ -45,14 +46,14 @@ class LoadReport:
         requests: HTTP requests sent to the edge; a login takes four.
         skipped: actions not sent: their session's login had failed, or no one-time code was left.
         late_s: the most that an action started after its time.
-        failures: the newest reasons for a failure, by kind.
+        failures: how often what failed, and why; the first `_REASONS` kinds of it.
     """
 
     kinds: dict[Kind, Counts] = field(default_factory=lambda: {kind: Counts() for kind in Kind})
     requests: int = 0
     skipped: int = 0
     late_s: float = 0.0
-    failures: dict[Kind, str] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
 
     @property
     def total(self) -> Counts:
@@ -144,9 +145,16 @@ class Load:
                 counts.ok += 1
         except (FailedError, httpx.HTTPError) as error:
             counts.failed += 1
-            self.report.failures[action.kind] = f"{type(error).__name__}: {error}"
+            self._failed(action, error)
         finally:
             self._slots.release()
+
+    def _failed(self, action: Action, error: Exception) -> None:
+        failures = self.report.failures
+        reason = str(error) if isinstance(error, FailedError) else type(error).__name__
+        reason = f"{action.kind.name.lower()}: {reason}"
+        if reason in failures or len(failures) < _REASONS:
+            failures[reason] += 1
 
     async def _prepare(self, action: Action) -> Awaitable[httpx.Response] | None:
         """Return what sends the action; None where its session has no login to build on."""

@@ -52,7 +52,9 @@ async def test_failure_of_the_bank_is_counted_with_its_reason(bank: Bank, day: T
     report = await load(bank).run(day.actions(), speed=1e9)
     assert report.kinds[Kind.BALANCE].ok == 0
     assert report.kinds[Kind.BALANCE].failed > 0
-    assert report.failures[Kind.BALANCE] == "FailedError: 503 upstream.unavailable"
+    assert report.failures["balance: 503 upstream.unavailable"] == (
+        report.kinds[Kind.BALANCE].failed
+    )
 
 
 async def test_session_without_a_login_is_skipped(bank: Bank, day: Timeline) -> None:

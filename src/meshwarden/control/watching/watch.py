@@ -9,6 +9,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -153,6 +154,7 @@ class Watch:
     def _work(self, save: bool) -> None:
         if self._detector is None:
             self._detector = self._open_detector()
+            gc.freeze()  # its libraries stay for good, and a collection stops whoever waits
         taken = self._inbox.take()
         self._count_left_out(taken.left_out)
         if not self._holds:
