@@ -67,6 +67,13 @@ def machine_seconds() -> float:
     return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
 
 
+def resident_mib(pid: int) -> float:
+    """Return the resident memory of `pid` and of the processes below it, in MiB."""
+    own = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own / (1 << 20) + sum(resident_mib(int(child)) for child in below)
+
+
 def processor_seconds(pid: int) -> float:
     """Return the processor time of all threads of `pid` so far.
 

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
@@ -46,6 +47,7 @@ class TokenJob:
         processes: process ids by name.
         core: to run on.
         bare: send requests without a body, which the proxy answers by itself.
+        requests: file of a JSON array of the requests to send instead of our own.
     """
 
     port: int
@@ -59,6 +61,7 @@ class TokenJob:
     processes: Mapping[str, int]
     core: int
     bare: bool = False
+    requests: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,9 +213,7 @@ async def run(job: TokenJob) -> TokenOutcome:
         writer.close()
 
     server = await asyncio.start_server(provide, "127.0.0.1", job.provider_port)
-    number = int((job.rate_per_s or 3000) * (job.warm_up_s + job.seconds)) + SUBJECTS
-    bare = [b"GET / HTTP/1.1\r\nhost: token-service\r\n\r\n"]
-    load = _Load(bare if job.bare else make_requests(key, issuer, number))
+    load = _Load(_requests(job, key, issuer))
     context = client_context(job.certificate, job.bundle)
     async with server:
         await load.connect(job, context)
@@ -240,6 +241,15 @@ async def run(job: TokenJob) -> TokenOutcome:
         requests=requests, seconds=seconds, processor_s=used, latency_ms=found,
         unanswered=unanswered,
     )  # fmt: skip
+
+
+def _requests(job: TokenJob, key: SigningKey, issuer: str) -> list[bytes]:
+    if job.bare:
+        return [b"GET / HTTP/1.1\r\nhost: token-service\r\n\r\n"]
+    if job.requests:
+        return [one.encode() for one in json.loads(Path(job.requests).read_text())]
+    number = int((job.rate_per_s or 3000) * (job.warm_up_s + job.seconds)) + SUBJECTS
+    return make_requests(key, issuer, number)
 
 
 def _used(job: TokenJob) -> dict[str, float]:

@@ -9,8 +9,9 @@ import gc
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import uvloop
@@ -26,6 +27,10 @@ from meshwarden.control.mesh import parse_mesh
 from meshwarden.control.plane import ControlPlane, open_plane
 from meshwarden.control.response.opening import open_response
 from meshwarden.control.response.responding import Responding
+
+HANDS: Final = 32
+"""Threads for what waits for disk and network. On two cores asyncio would have six: a response with
+its evidence, recorder and watch hold most of those, and customers at the edge would wait for one."""
 
 app = App(
     name="serve",
@@ -74,6 +79,8 @@ async def _serve(
     plane: ControlPlane, response: Responding, layout: Layout, outputs: Outputs | None
 ) -> None:
     response.begin()
+    hands = ThreadPoolExecutor(HANDS, thread_name_prefix="hand")
+    asyncio.get_running_loop().set_default_executor(hands)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
