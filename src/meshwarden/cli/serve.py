@@ -30,7 +30,7 @@ from meshwarden.control.response.responding import Responding
 
 HANDS: Final = 32
 """Threads for what waits for disk and network. On two cores asyncio would have six: a response with
-its evidence, recorder and watch hold most of those, and customers at the edge would wait for one."""
+its evidence, recorder and watch hold most of those, and customers at the edge wait for one."""
 
 app = App(
     name="serve",
