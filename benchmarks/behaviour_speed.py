@@ -18,7 +18,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -81,8 +81,8 @@ def score_record(folder: Path, calls: int, *, store: bool) -> None:
     """Score what the recorder reads from the sidecars' logs, and records where it is to `store`."""
     model, never = Model(), Limits(part_rows=10**9, part_age_s=1e9)
 
-    def observe(found: Sequence[Call]) -> None:
-        model.observe(calls_to_table(found))
+    def observe(found: pa.Table) -> None:
+        model.observe(found.unify_dictionaries().combine_chunks())
 
     with tempfile.TemporaryDirectory() as record:
         engine = Engine(

@@ -33,7 +33,7 @@ class Proxy:
 
 
 @contextmanager
-def running_proxy(
+def running_proxy(  # noqa: PLR0913  # what a proxy is made of
     directory: Path,
     *,
     filters: Mapping[str, dict[str, Any] | Sequence[dict[str, Any]] | None],
@@ -42,11 +42,13 @@ def running_proxy(
     authority: Authority,
     svid: Svid,
     core: int,
+    dropped: Mapping[str, Sequence[str]] | None = None,
     under: Sequence[str] = (),
 ) -> Iterator[Proxy]:
     """Run Envoy on `core` with a listener for each of `filters`: one, several, or none (None).
 
-    Without an application it answers by itself. `under` is a command to run it by: valgrind.
+    Without an application it answers by itself. `dropped` are request headers that the application
+    does not get, by variant. `under` is a command to run it by: valgrind.
 
     DependencyError `benchmark.start` where it does not start.
     """
@@ -54,7 +56,14 @@ def running_proxy(
     tls = _tls(authority, svid)
     action: dict[str, Any] = ANSWER if application is None else {"route": {"cluster": APPLICATION}}
     listeners = [
-        _listener(name, ports[name], action, authorization=one, tls=tls)
+        _listener(
+            name,
+            ports[name],
+            action,
+            authorization=one,
+            tls=tls,
+            dropped=(dropped or {}).get(name, ()),
+        )
         for name, one in filters.items()
     ]
     clusters = [_cluster(name, path, http2=True) for name, path in authorizers.items()]
@@ -89,18 +98,23 @@ def _listener(
     *,
     authorization: dict[str, Any] | Sequence[dict[str, Any]] | None,
     tls: dict[str, Any],
+    dropped: Sequence[str] = (),
 ) -> dict[str, Any]:
     router = {"name": "router", "typed_config": {"@type": _API + "filters.http.router.v3.Router"}}
     decides = [authorization] if isinstance(authorization, dict) else authorization or []
     filters = [{"name": f"filter-{n}", "typed_config": one} for n, one in enumerate(decides)]
     route = {"match": {"prefix": "/"}} | action
+    routes = {
+        "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
+        "request_headers_to_remove": list(dropped),
+    }
     manager = {
         "@type": _API + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "route_config": routes,
         "http_filters": [*filters, router],
     }
     chain = {

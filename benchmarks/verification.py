@@ -48,7 +48,7 @@ from meshwarden.adapters.envoy.verification import Verification, verification_re
 from meshwarden.identity import create_authority, create_root, issue_svid
 from meshwarden.kernel import DependencyError, MeshwardenError
 from meshwarden.policy import TokenRequirement
-from meshwarden.policy.targets.envoy.token_metadata import PROVIDER_FIELDS
+from meshwarden.policy.targets.envoy.token_headers import FIELDS, HEADERS
 from meshwarden.tokens import SigningKey, create_key, render_jwks
 from meshwarden.tokens.jws import sign_compact
 
@@ -146,6 +146,7 @@ def staged(directory: Path) -> Iterator[Stage]:
         directory,
         filters=filters_of(key, tree),
         application=application,
+        dropped={name: list(HEADERS.values()) for name in (CLAIMS, TREE, HOP)},
         authorizers={},
         authority=authority,
         svid=issue_svid(authority, CALLEE, now=now, serial=x509.random_serial_number()),
@@ -185,10 +186,13 @@ def _typed(message: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever has a ty
 
 
 def _plain(verification: dict[str, Any]) -> dict[str, Any]:
-    """Return the filter without what our tree needs of it."""
-    [(name, provider)] = verification["providers"].items()
-    kept = {field: value for field, value in provider.items() if field not in PROVIDER_FIELDS}
-    return verification | {"providers": {name: kept}}
+    """Return the filter as one has it who asks nothing of tokens but that they are right."""
+    name, provider = next(
+        (name, one) for name, one in verification["providers"].items() if "audiences" in one
+    )
+    kept = {field: value for field, value in provider.items() if field not in FIELDS}
+    rule = {"match": {"prefix": "/"}, "requires": {"provider_name": name}}
+    return verification | {"providers": {name: kept}, "rules": [rule]}
 
 
 def require_enforcement(stage: Stage) -> None:

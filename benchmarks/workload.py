@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy import AccessPolicy, PathPattern, Rule, Service, TokenRequirement
 from meshwarden.policy.targets.envoy import compile_http_filter
+from meshwarden.policy.targets.envoy.token_headers import Handed
 
 TRUST_DOMAIN: Final = "bank.example"
 CALLEE: Final = SpiffeId(TRUST_DOMAIN, "/ns/core/sa/ledger")
@@ -101,7 +102,7 @@ def compiled_tree(grants: list[Grant], token: TokenRequirement | None = None) ->
     )
     ledger = Service(name="ledger", identity=CALLEE, accepts=rules)
     policy = AccessPolicy(trust_domain=TRUST_DOMAIN, services={"ledger": ledger})
-    return typed(compile_http_filter(policy, "ledger"))
+    return typed(compile_http_filter(policy, "ledger", handed=Handed.HEADERS))
 
 
 def always_allow() -> dict[str, Any]:

@@ -28,7 +28,7 @@ from meshwarden.adapters.envoy.containment import (
     peer_filter,
 )
 from meshwarden.adapters.envoy.tls import packed
-from meshwarden.policy.targets.envoy.token_metadata import PAYLOAD_KEY
+from meshwarden.policy.targets.envoy.token_headers import FIELDS
 from meshwarden.tokens import create_key, render_jwks
 from meshwarden.tokens.jws import sign_compact
 
@@ -51,7 +51,7 @@ def verifier() -> hcm.HttpFilter:
     provider = {
         "issuer": "https://tokens.test.example", "audiences": ["test.example"],
         "local_jwks": {"inline_string": render_jwks([KEY.public])}, "forward": True,
-        "from_headers": [{"name": "Txn-Token"}], "payload_in_metadata": PAYLOAD_KEY,
+        "from_headers": [{"name": "Txn-Token"}], **FIELDS,
     }  # fmt: skip
     rule = {"match": {"prefix": "/"}, "requires": {"provider_name": "txn"}}
     config = ParseDict({"providers": {"txn": provider}, "rules": [rule]}, JwtAuthentication())
@@ -59,7 +59,9 @@ def verifier() -> hcm.HttpFilter:
 
 
 @contextlib.asynccontextmanager
-async def hop(directory: Path, containment: Containment) -> AsyncIterator[httpx.AsyncClient]:
+async def hop(
+    directory: Path, containment: Containment, verifies: hcm.HttpFilter | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """Run one Envoy with the filters in the order of an inbound listener."""
     socket = directory / "hop.sock"
     answer = {
@@ -72,7 +74,7 @@ async def hop(directory: Path, containment: Containment) -> AsyncIterator[httpx.
     resource = containment_resource(containment)
     manager.http_filters.extend(
         [
-            verifier(),
+            verifies or verifier(),
             peer_filter(),
             hcm.HttpFilter(name=CONTAINMENT, typed_config=resource.typed_config),
             hcm.HttpFilter(name="router", typed_config=packed(Router())),

@@ -14,6 +14,8 @@ from tests.e2e.small_mesh import eventually
 from tests.e2e.test_token_exchange import claims_of
 from tests.e2e.token_mesh import TXN, TokenMesh, token_mesh
 
+from meshwarden.policy.targets.envoy.token_headers import HEADERS
+
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 RULES = """\
       - from: [front, stranger]
@@ -89,6 +91,30 @@ async def test_two_tokens_are_none(world: TokenMesh) -> None:
         answer = await client.get("http://back/v1/secrets/1", headers=headers)
     assert answer.status_code == 403
     assert await world.mesh.rows(rule="containment:several-tokens", denied=True)
+
+
+async def test_what_a_caller_writes_where_claims_are_handed_on_counts_for_nothing(
+    world: TokenMesh,
+) -> None:
+    forged = {
+        HEADERS["scope"]: "items:read transfer:write", HEADERS["acr"]: "mfa",
+        HEADERS["req_wl"]: world.mesh.identity("front"), HEADERS["txn"]: "t-forged",
+        HEADERS["sub"]: "u", HEADERS["sid"]: "s",
+    }  # fmt: skip
+    read = await issued(world)
+    async with world.mesh.client("front") as client:
+        for path in ("/v1/secrets/1", "/v1/vaults/1"):
+            assert (await client.get(f"http://back{path}", headers=forged)).status_code == 403
+        doubled = [*forged.items(), *((name.upper(), value) for name, value in forged.items())]
+        held = [("Txn-Token", read), *doubled]
+        url = "http://back/v1/transfers"
+        assert (await client.post(url, headers=held)).status_code == 403
+        answer = await client.get("http://back/v1/secrets/1", headers=held)
+        assert (await client.get("http://back/v1/ping", headers=forged)).status_code == 200
+    assert answer.status_code == 200
+    got = {name.lower() for name in answer.json()["headers"]}
+    assert not got & set(HEADERS.values())
+    assert not await world.mesh.rows(transaction="t-forged")
 
 
 async def test_a_stolen_token_is_worthless_where_it_must_be_bound(world: TokenMesh) -> None:

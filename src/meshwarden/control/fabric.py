@@ -21,6 +21,7 @@ from meshwarden.control.mesh import Address, Mesh, MeshService
 from meshwarden.kernel import SpiffeId
 from meshwarden.policy import AccessPolicy, Egress, Rule, Service, isolate
 from meshwarden.policy.targets.envoy import compile_http_filter, compile_network_filter
+from meshwarden.policy.targets.envoy.token_headers import Handed
 
 _Accepting = dict[SpiffeId, dict[str, list[Rule]]]
 """For each caller, the services that take it, in the order of their names, and the rules for it."""
@@ -80,12 +81,13 @@ def compile_filters(
     """Return the compiled policy of one service, while the services `isolated` are in quarantine.
 
     A mesh without a token service has no rule with a token; the sidecars of any other have the
-    filter that enforces single use. There is a filter for each port that the service accepts
-    without those in quarantine, so that one whose callers are all there refuses everybody.
+    filters that verify tokens, hand on what they say and enforce single use. There is a filter for
+    each port that the service accepts without those in quarantine, so that one whose callers are
+    all there refuses everybody.
     """
     rest = isolate(policy, isolated)
     return Filters(
-        http=compile_http_filter(rest, service, single_use_enforced=True),
+        http=compile_http_filter(rest, service, single_use_enforced=True, handed=Handed.HEADERS),
         tcp={
             port: compile_network_filter(rest, service, port)
             for port in policy.services[service].tcp_ports

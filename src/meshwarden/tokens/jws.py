@@ -104,8 +104,22 @@ def sign_compact(
 ) -> UnverifiedToken:
     """Return the claims, signed."""
     payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
-    header = {"alg": algorithm, "kid": kid, "typ": typ}
+    header = _header(algorithm, kid, typ)
     return UnverifiedToken(jws.serialize_compact(header, payload, key, algorithms=[algorithm]))
+
+
+def first_part(*, algorithm: str, kid: str, typ: str) -> str:
+    """Return the first part of every token that `sign_compact` signs so: nothing else is in it.
+
+    >>> first_part(algorithm="ES256", kid="k", typ="txntoken+jwt")
+    'eyJhbGciOiJFUzI1NiIsImtpZCI6ImsiLCJ0eXAiOiJ0eG50b2tlbitqd3QifQ'
+    """
+    octets = json.dumps(_header(algorithm, kid, typ), separators=(",", ":")).encode()
+    return urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def _header(algorithm: str, kid: str, typ: str) -> dict[str, str]:
+    return {"alg": algorithm, "kid": kid, "typ": typ}
 
 
 def media_type(header: Mapping[str, Any]) -> str:

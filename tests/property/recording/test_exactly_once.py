@@ -17,9 +17,11 @@ from tests.unit.recording.access_log_lines import (
     SteppingClock,
     inbound,
     outbound,
+    told,
 )
 
-from meshwarden.adapters.envoy.accesslog_call import Naming, Report, report_of
+from meshwarden.adapters.envoy.accesslog_batch import Told
+from meshwarden.adapters.envoy.accesslog_call import Naming, report_of
 from meshwarden.adapters.envoy.accesslog_entry import parse_entry
 from meshwarden.adapters.storage.calls import load_calls
 from meshwarden.adapters.storage.parts import PartWriter
@@ -31,7 +33,7 @@ from meshwarden.control.recording.checkpoint import (
     render_checkpoint,
 )
 from meshwarden.control.recording.engine import Engine
-from meshwarden.kernel import InputError, calls_to_table
+from meshwarden.kernel import Call, InputError, calls_to_table
 
 LIMITS = Limits(part_rows=4, log_bytes=1500, chunk_bytes=1200, cycle_bytes=2400)
 POINTS = {
@@ -143,14 +145,11 @@ def test_recorded_equals_sent_wherever_the_recorder_is_killed(found: list[Any]) 
         assert world.recorded() == world.sent
 
 
-def _report(side: str, number: int) -> Report:
+def _report(side: str, number: int) -> Told:
     start = number * SECOND
-    callee = side == "callee"
-    line = inbound(start, str(number)) if callee else outbound(start, str(number))
-    owner = LEDGER if callee else GATEWAY
-    found = report_of(parse_entry(line), owner=owner, naming=Naming())
-    assert found is not None
-    return found
+    if side == "callee":
+        return told(inbound(start, str(number)), owner=LEDGER)
+    return told(outbound(start, str(number)), owner=GATEWAY)
 
 
 reports = st.lists(
@@ -163,14 +162,14 @@ reports = st.lists(
 def test_any_order_and_any_cut_gives_one_call_each(
     order: list[tuple[str, int]], cuts: list[int], early: bool
 ) -> None:
-    state, calls = MergeState(), []
+    state, calls = MergeState(), list[Call]()
     left = [_report(*each) for each in order]
     for size in [*cuts, len(left)]:
         batch, left = left[:size], left[size:]
         state, found = step(state, batch, 15 * SECOND if early else 0, MergeLimits())
-        calls += found
+        calls += [what for what in found if isinstance(what, Call)]
     _, found = step(state, [], 60 * SECOND, MergeLimits())
-    calls += found
+    calls += [what for what in found if isinstance(what, Call)]
     assert sorted(call.time for call in calls) == sorted({n * SECOND for _, n in order})
     if not early:  # nothing was released before its time: every callee's report won
         by_callee = {call.time for call in calls if call.reporter == "destination"}

@@ -10,6 +10,7 @@ from google.protobuf.json_format import ParseDict
 
 from meshwarden.adapters.envoy.authorizer import codec
 from meshwarden.adapters.envoy.authorizer.ports import Entered
+from meshwarden.policy.targets.envoy.token_headers import HEADERS
 from meshwarden.tokens import OAuthError, UnverifiedToken
 from meshwarden.tokens.challenge import step_up
 
@@ -89,7 +90,10 @@ def test_a_challenge_takes_the_place_of_a_held_response() -> None:
     assert not codec.render_processed(None).HasField("immediate_response")
 
 
-def _log(*, names: int = 1, claims: object = None) -> StreamAccessLogsMessage:
+HANDED = {HEADERS["txn"]: "t", HEADERS["acr"]: "pwd"}
+
+
+def _log(*, names: int = 1, headers: dict[str, str] | None = None) -> StreamAccessLogsMessage:
     entry = {
         "common_properties": {
             "tls_properties": {
@@ -97,26 +101,21 @@ def _log(*, names: int = 1, claims: object = None) -> StreamAccessLogsMessage:
                     "subject_alt_name": [{"uri": "spiffe://t/front"}] * names
                 }
             },
-            "metadata": {
-                "filter_metadata": {
-                    "envoy.filters.http.jwt_authn": {"transaction_token": claims}
-                }
-            },
         },
-        "request": {"request_method": "GET", "path": "/x"},
-    }  # fmt: skip
+        "request": {"request_method": "GET", "path": "/x", "request_headers": headers or {}},
+    }
     return ParseDict({"http_logs": {"log_entry": [entry]}}, StreamAccessLogsMessage())
 
 
 def test_a_refused_request_is_read_from_the_log() -> None:
-    [found] = codec.refused_requests(_log(claims={"txn": "t", "acr": "pwd"}))
+    [found] = codec.refused_requests(_log(headers=HANDED | {"host": "back"}))
     assert (found.source, found.method, found.path) == ("spiffe://t/front", "GET", "/x")
     assert found.claims == {"txn": "t", "acr": "pwd"}
 
 
 @pytest.mark.parametrize("message", [
-    StreamAccessLogsMessage(), _log(claims=None), _log(claims="x"), _log(claims=[1]),
-    _log(names=0, claims={}), _log(names=2, claims={}),
+    StreamAccessLogsMessage(), _log(), _log(headers={"txn": "t"}), _log(names=0, headers=HANDED),
+    _log(names=2, headers=HANDED),
 ])  # fmt: skip
 def test_what_proves_nobody_or_carries_no_token_is_passed_over(
     message: StreamAccessLogsMessage,

@@ -3,6 +3,10 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+from meshwarden.adapters.envoy.accesslog_batch import Told
+from meshwarden.adapters.envoy.accesslog_call import Naming, report_of
+from meshwarden.adapters.envoy.accesslog_entry import parse_entry
+
 GATEWAY = "spiffe://bank.example/ns/edge/sa/gateway"
 LEDGER = "spiffe://bank.example/ns/core/sa/ledger"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,6 +45,13 @@ def outbound(start: int, call: str, *, to: str = LEDGER, reached: bool = True) -
         kind="outbound", start=str(start), ns=1000, call=call, to=to, status=200, method="GET",
         path="/v1/x", authority="ledger", **more,
     )  # fmt: skip
+
+
+def told(line: bytes, *, owner: str) -> Told:
+    """Return what one line tells, as the merge takes it."""
+    found = report_of(parse_entry(line), owner=owner, naming=Naming())
+    assert found is not None
+    return Told(found.key, found.side, found.end, found.call)
 
 
 def _line(**fields: object) -> bytes:

@@ -39,7 +39,7 @@ class Bench:
             naming=Naming(),
             limits=self.limits,
             report=self.findings.append,
-            observe=lambda calls: self.observed.extend(call.time for call in calls),
+            observe=lambda calls: self.observed.extend(calls["time"].cast("int64").to_pylist()),
         )
         for name, owner in (("gateway", GATEWAY), ("ledger", LEDGER)):
             path = self.logs[name]

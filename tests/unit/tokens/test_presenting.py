@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from meshwarden.control.tokens.presenting import MAX_CALLS, Presentations
-from meshwarden.kernel import Call, DependencyError, Finding
+from meshwarden.kernel import Call, DependencyError, Finding, calls_to_table
 from meshwarden.tokens import Holder
 from meshwarden.tokens.presentation import Presented
 
@@ -44,7 +44,7 @@ class World:
         return frozenset(sources) & found
 
     async def look(self, *calls: Call, now: float = 0.0) -> list[str]:
-        self.watch.offer(calls)
+        self.watch.offer(calls_to_table(calls))
         self.watch.gather(now)
         await self.watch.judge_at_once()
         return [one.subject for one in self.findings]

@@ -14,7 +14,14 @@ from meshwarden.adapters.yaml import load_document
 from meshwarden.behaviour import Model
 from meshwarden.control.watching import BehaviourSettings, Inbox, Pace, Watch
 from meshwarden.control.watching.opening import open_watch
-from meshwarden.kernel import Call, DependencyError, Finding, InputError, Severity
+from meshwarden.kernel import (
+    Call,
+    DependencyError,
+    Finding,
+    InputError,
+    Severity,
+    calls_to_table,
+)
 from meshwarden.lab.mesh import ACCESS_POLICY
 from meshwarden.policy import parse_policy
 
@@ -77,7 +84,7 @@ def call(time: int, *, denied: bool = False, source: str = "external:a") -> Call
 async def test_what_is_found_is_told_with_the_time_of_the_clock() -> None:
     bench = Bench()
     running = asyncio.create_task(bench.watch.run())
-    bench.watch.offer([call(5), call(6, denied=True)])
+    bench.watch.offer(calls_to_table([call(5), call(6, denied=True)]))
     while not bench.told:
         await asyncio.sleep(0)
     running.cancel()
@@ -89,18 +96,18 @@ async def test_what_is_found_is_told_with_the_time_of_the_clock() -> None:
 
 async def test_calls_of_several_logs_are_scored_in_the_order_of_their_times() -> None:
     bench = Bench()
-    bench.watch.offer([call(5), call(9), call(2)])
-    bench.watch.offer([call(7)])
+    bench.watch.offer(calls_to_table([call(5), call(9), call(2)]))
+    bench.watch.offer(calls_to_table([call(7)]))
     await bench.watch.close()
     assert bench.detector.times == [2, 5, 7, 9]
 
 
 async def test_at_the_end_what_waits_is_scored_and_the_state_kept() -> None:
     bench = Bench()
-    bench.watch.offer([call(1), call(2), call(3)])
+    bench.watch.offer(calls_to_table([call(1), call(2), call(3)]))
     await bench.watch.close()
     assert bench.kept == [b"3"]
-    bench.watch.offer([call(4)])
+    bench.watch.offer(calls_to_table([call(4)]))
     assert bench.watch.figures().waiting == 0
 
 
@@ -113,15 +120,15 @@ async def test_a_state_that_cannot_be_kept_is_a_finding_and_no_end() -> None:
     watch = Watch(
         open_detector=lambda: bench.detector, tell=bench.told.append, keep=refuse, clock=bench.clock
     )
-    watch.offer([call(1)])
+    watch.offer(calls_to_table([call(1)]))
     await watch.close()
     assert [finding.code for finding in bench.told] == ["behaviour.not_kept"]
 
 
 async def test_calls_that_were_never_scored_are_a_finding() -> None:
     bench = Bench(inbox=Inbox(room=10, patience_s=0))
-    bench.watch.offer([call(n) for n in range(10)])
-    bench.watch.offer([call(n) for n in range(1000)])
+    bench.watch.offer(calls_to_table([call(n) for n in range(10)]))
+    bench.watch.offer(calls_to_table([call(n) for n in range(1000)]))
     await bench.watch.close()
     [finding] = bench.told
     assert finding.code == "behaviour.sampled"
@@ -132,11 +139,11 @@ async def test_calls_that_were_never_scored_are_a_finding() -> None:
 
 async def test_a_held_watch_scores_nothing_until_it_has_its_pace() -> None:
     bench = Bench(holds=True)
-    bench.watch.offer([call(100)])
+    bench.watch.offer(calls_to_table([call(100)]))
     await bench.watch._step(save=False)
     assert bench.detector.seen == 0
     bench.watch.set_pace(Pace(at=1000, shows=50_000, speed=60.0))
-    bench.watch.offer([call(999), call(1000), call(1010)])
+    bench.watch.offer(calls_to_table([call(999), call(1000), call(1010)]))
     await bench.watch.close()
     assert bench.detector.times == [50_000, 50_600]
 
@@ -172,7 +179,7 @@ async def test_a_model_that_was_kept_is_gone_on_with(tmp_path: Path) -> None:
             BehaviourSettings(), path, clock=FakeClock(), tell=told.append, policy=POLICY
         )
         assert watch
-        watch.offer([call(expected * NS)])
+        watch.offer(calls_to_table([call(expected * NS)]))
         await watch.close()
         assert Model.load(path.read_bytes()).describe()["calls"] == expected
     assert told == []
@@ -185,7 +192,7 @@ async def test_a_damaged_model_is_set_aside_and_said(tmp_path: Path) -> None:
         BehaviourSettings(), path, clock=FakeClock(), tell=told.append, policy=POLICY
     )
     assert watch
-    watch.offer([call(NS)])
+    watch.offer(calls_to_table([call(NS)]))
     await watch.close()
     assert [finding.code for finding in told] == ["behaviour.forgotten"]
     assert path.with_suffix(".damaged").read_bytes() == b"no model"

@@ -21,8 +21,6 @@ from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption, Metadata
 from envoy.extensions.access_loggers.file.v3.file_pb2 import FileAccessLog
 
-from meshwarden.policy.targets.envoy.token_metadata import NAMESPACE, PAYLOAD_KEY
-
 CALL_HEADER: Final = "x-meshwarden-call"
 METADATA: Final = "meshwarden"
 """The namespace of our metadata on routes: `destination` and, for refusals, `rule`."""
@@ -67,7 +65,7 @@ _PEER: Final = {
     "hs": "%COMMON_DURATION(DS_CX_BEG:DS_HS_END:ns)%",
     "fail": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
 }
-_TOKEN: Final = {"txn": f"%DYNAMIC_METADATA({NAMESPACE}:{PAYLOAD_KEY}:txn)%"}
+_TOKEN: Final = {"txn": "%FILTER_STATE(meshwarden.transaction:PLAIN)%"}  # see `containment`
 _UPSTREAM: Final = {
     "authority": "%REQ(:authority):280%",
     "to": f"%METADATA(ROUTE:{METADATA}:destination)%",

@@ -14,7 +14,7 @@ Rules that hold here:
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -59,10 +59,13 @@ class Naming:
     Attributes:
         services: SPIFFE ID by host name, for requests that no route took.
         route: names routes; by the form of segments unless told.
+        templates: for the rule that decided, expressions (RE2) for the whole of a normal path, in
+            the order in which they count, and the route that `route` gives what one matches.
     """
 
     services: Mapping[str, str] = field(default_factory=dict)
     route: RouteNamer = _by_form
+    templates: Callable[[str | None], Sequence[tuple[str, str]]] = lambda _: ()
 
 
 class Side(Enum):
@@ -109,7 +112,7 @@ def report_of(entry: Entry, *, owner: str, naming: Naming) -> Report | None:
 
 def _inbound(entry: Entry, owner: str, naming: Naming) -> Report:
     proven = entry.handshake and entry.failure is None
-    source = _identity(entry.peer) if proven else None
+    source = identity_of(entry.peer) if proven else None
     denied, rule = callee_decision(entry)
     return Report(
         call=Call(
@@ -125,13 +128,13 @@ def _inbound(entry: Entry, owner: str, naming: Naming) -> Report:
             rule=rule,
             mtls=source is not None,
             claimed=None if source else entry.peer,
-            source_certificate=_digest(entry) if source else None,
+            source_certificate=certificate_digest(entry.certificate) if source else None,
             transaction=entry.transaction,
             reporter="destination",
             **_http(entry, owner, rule, naming),
         ),
         side=Side.CALLEE,
-        key=_key("id", entry.call, source, owner),
+        key=key_of("id", entry.call, source, owner),
         end=entry.end,
     )
 
@@ -187,7 +190,7 @@ def _outbound(entry: Entry, owner: str, naming: Naming) -> Report:
         ),
         side=Side.CALLER,
         # Nobody else reports a call to an outside host: there is nothing to wait for.
-        key=_key("id", entry.call, owner, destination)
+        key=key_of("id", entry.call, owner, destination)
         if reached and not destination.startswith(EXTERNAL)
         else None,
         end=entry.end,
@@ -196,7 +199,7 @@ def _outbound(entry: Entry, owner: str, naming: Naming) -> Report:
 
 def _inbound_tcp(entry: Entry, owner: str) -> Report:
     proven = entry.failure is None and (entry.received > 0 or entry.rule is not None)
-    source = _identity(entry.peer) if proven else None
+    source = identity_of(entry.peer) if proven else None
     if source is None:
         return _refused_handshake(entry, owner)
     denied, rule = callee_decision(entry)
@@ -216,11 +219,11 @@ def _inbound_tcp(entry: Entry, owner: str) -> Report:
             denied=denied,
             rule=rule,
             mtls=True,
-            source_certificate=_digest(entry),
+            source_certificate=certificate_digest(entry.certificate),
             reporter="destination",
         ),
         side=Side.CALLEE,
-        key=_key("tcp", pair_of(entry.remote, entry.local), source, owner),
+        key=key_of("tcp", pair_of(entry.remote, entry.local), source, owner),
         end=entry.end,
     )
 
@@ -247,7 +250,7 @@ def _outbound_tcp(entry: Entry, owner: str) -> Report:
             reporter="source",
         ),
         side=Side.CALLER,
-        key=_key("tcp", pair, owner, destination),
+        key=key_of("tcp", pair, owner, destination),
         end=entry.end,
     )
 
@@ -304,7 +307,7 @@ def _http(entry: Entry, destination: str, rule: str | None, naming: Naming) -> _
 
 
 @lru_cache(maxsize=4096)
-def _identity(peer: str | None) -> str | None:
+def identity_of(peer: str | None) -> str | None:
     """Return `peer` where it is one SPIFFE ID (several URIs come joined by commas)."""
     try:
         return str(SpiffeId.parse(peer or ""))
@@ -312,10 +315,11 @@ def _identity(peer: str | None) -> str | None:
         return None
 
 
-def _digest(entry: Entry) -> str | None:
-    digest = entry.certificate or ""
-    return digest if _SHA256.fullmatch(digest) else None
+def certificate_digest(text: str | None) -> str | None:
+    """Return `text` where it is the SHA-256 of a certificate."""
+    return text if text and _SHA256.fullmatch(text) else None
 
 
-def _key(kind: str, token: str | None, source: str | None, destination: str) -> str | None:
+def key_of(kind: str, token: str | None, source: str | None, destination: str) -> str | None:
+    """Return what both sides' reports of one call have in common; None where it is not known."""
     return f"{kind} {token} {source} {destination}" if token and source else None

@@ -128,10 +128,15 @@ def _entry(found: Mapping[str, object]) -> Entry:
         status=_number(found, "status", 999),
         grpc_status=_number(found, "grpc", 999),
         handshake=_number(found, "hs") is not None,
-        rule=rule and rule.removesuffix(ONCE),
+        rule=deciding_rule(rule),
         port=_port(found),
         **texts,
     )
+
+
+def deciding_rule(logged: str | None) -> str | None:
+    """Return the rule's own name: the filter adds to it where the token counts once."""
+    return logged and logged.removesuffix(ONCE)
 
 
 def _text(found: Mapping[str, object], name: str) -> str | None:

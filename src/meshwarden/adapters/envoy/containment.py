@@ -40,7 +40,7 @@ from xds.type.matcher.v3.matcher_pb2 import Matcher
 
 from meshwarden.adapters.envoy.tls import packed
 from meshwarden.adapters.envoy.verification import HEADER
-from meshwarden.policy.targets.envoy.token_metadata import NAMESPACE, PAYLOAD_KEY
+from meshwarden.policy.targets.envoy.token_headers import HEADERS
 
 CONTAINMENT: Final = "containment"
 REVOKED: Final = "containment:certificate"
@@ -49,8 +49,8 @@ REVOKED: Final = "containment:certificate"
 _PASSED: Final = "none"  # overwritten by the policy filter where a rule allows
 _PEER: Final = "meshwarden.certificate"
 _METADATA: Final = "meshwarden.certificates"
-_VERIFIED: Final = f"{NAMESPACE}:{PAYLOAD_KEY}"
-"""Where the filter that verifies tokens puts what they say."""
+TRANSACTION_STATE: Final = "meshwarden.transaction"
+"""Filter state that names the transaction of a verified token, for the access log."""
 
 SEVERAL: Final = "containment:several-tokens"
 SESSION: Final = "containment:session"
@@ -129,31 +129,37 @@ def _kinds(containment: Containment) -> list[tuple[str, Message, Collection[str]
         TRANSACTION: containment.transactions,
     }
     return [
-        *((rule, FilterStateInput(key=_key_of(rule)), found) for rule, found in tokens.items()),
+        *((rule, _handed(rule), found) for rule, found in tokens.items()),
         (REVOKED, FilterStateInput(key=_PEER), containment.certificates),
     ]
 
 
-def _key_of(rule: str) -> str:
-    return f"meshwarden.token.{_CLAIMS[rule]}"
+def _handed(rule: str) -> Message:
+    """Return where the filter that verifies tokens hands on what names a kind of them."""
+    found: Message = HttpRequestHeaderMatchInput(header_name=HEADERS[_CLAIMS[rule]])
+    return found
 
 
 def peer_filter() -> hcm.HttpFilter:
-    """Return the filter that puts where the containment filter looks what it looks for.
+    """Return the filter that puts the caller's certificate where the containment filter looks.
 
-    That is the caller's certificate, and what the token says that another filter has verified
-    before; `-` where there is none.
+    With it the transaction of a verified token where the access log finds it: the headers that the
+    verification hands on are gone by then.
     """
     config = http_state.Config()
-    shown = {_PEER: "%DOWNSTREAM_PEER_FINGERPRINT_256%"}
-    shown |= {
-        _key_of(rule): f"%DYNAMIC_METADATA({_VERIFIED}:{claim})%" for rule, claim in _CLAIMS.items()
+    shown = {
+        _PEER: "%DOWNSTREAM_PEER_FINGERPRINT_256%",
+        TRANSACTION_STATE: f"%REQ({HEADERS['txn']})%",
     }
     values = [
         {
             "object_key": key,
             "factory_key": "envoy.string",
-            "format_string": {"text_format_source": {"inline_string": text}},
+            "format_string": {
+                "text_format_source": {"inline_string": text},
+                "omit_empty_values": True,
+            },
+            "skip_if_empty": True,
         }
         for key, text in shown.items()
     ]

@@ -107,6 +107,7 @@ from meshwarden.adapters.envoy.verification import (
     verification_resource,
 )
 from meshwarden.kernel import EXTERNAL
+from meshwarden.policy.targets.envoy.token_headers import HEADERS
 from meshwarden.tokens.challenge import unavailable
 from meshwarden.tokens.edge import EdgeAccess
 
@@ -254,7 +255,9 @@ def _mutual(
         common_http_protocol_options=HttpProtocolOptions(
             max_connection_duration=_CONNECTION_LIMIT, max_stream_duration=_STREAM_LIMIT
         ),
-        route_config=_to_application(name),
+        route_config=_to_application(
+            name, list(HEADERS.values()) if sidecar.verifies_tokens else []
+        ),
         forward_client_cert_details=_Manager.SANITIZE_SET,
         set_current_client_cert_details=_Manager.SetCurrentClientCertDetails(uri=True, cert=shows),
     )

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -31,16 +32,23 @@ class Chunk:
     """What one reading gave.
 
     Attributes:
-        lines: whole lines without their ends, each with its generation and offset (`3:1042`).
+        lines: whole lines without their ends, each with its offset.
+        generation: of the file that they are from.
         position: where the next reading starts.
         drained: whether nothing more was there to read.
         restarted: whether the file was not the one that the position was about.
     """
 
-    lines: tuple[tuple[str, bytes], ...]
+    lines: list[tuple[int, bytes]]
+    generation: int
     position: Position
     drained: bool
     restarted: bool = False
+
+    @property
+    def octets(self) -> int:
+        """How long the lines are, their ends included."""
+        return sum(len(line) + 1 for _, line in self.lines)
 
 
 class LogTail:
@@ -71,18 +79,19 @@ class LogTail:
                 handle.seek(position.offset)
                 data = handle.read(max_bytes)
         except FileNotFoundError:
-            return Chunk(lines=(), position=position, drained=not over)
+            return Chunk(
+                lines=[], generation=position.generation, position=position, drained=not over
+            )
         ended = len(data) < max_bytes
         endless = not ended and b"\n" not in data
-        lines, used = _split(data, final=endless or (ended and over))
+        lines, used = _split(data, at=position.offset, final=endless or (ended and over))
         moved = position.offset + used
         after = replace(position, offset=moved, head=_digest(head, moved))
         if ended and over:
             after = Position(generation=position.generation + 1)
         return Chunk(
-            lines=tuple(
-                (f"{position.generation}:{position.offset + at}", line) for at, line in lines
-            ),
+            lines=lines,
+            generation=position.generation,
             position=after,
             drained=ended and not over,
             restarted=restarted,
@@ -195,16 +204,12 @@ def _digest(head: bytes, offset: int) -> str:
     return hashlib.sha256(head[:known]).hexdigest()[:32] if known else ""
 
 
-def _split(data: bytes, *, final: bool) -> tuple[list[tuple[int, bytes]], int]:
-    """Return the lines of `data` with their offsets, and how much of it they use up.
+def _split(data: bytes, *, at: int, final: bool) -> tuple[list[tuple[int, bytes]], int]:
+    """Return the lines of `data`, which begins `at` an offset, and how much of it they use up.
 
     `final`: what stands after the last line end is a line too.
     """
     used = len(data) if final else data.rfind(b"\n") + 1
-    lines: list[tuple[int, bytes]] = []
-    at = 0
-    for line in data[:used].split(b"\n"):
-        if line.strip():
-            lines.append((at, line))
-        at += len(line) + 1
-    return lines, used
+    lines = data[:used].split(b"\n")
+    starts = accumulate((len(line) + 1 for line in lines), initial=at)
+    return [(start, line) for start, line in zip(starts, lines, strict=False) if line.strip()], used

@@ -3,6 +3,7 @@
 from meshwarden.adapters.envoy.accesslog_call import Naming
 from meshwarden.behaviour.routes import route_by_form
 from meshwarden.policy import AccessPolicy, PathPattern, normalize_path
+from meshwarden.policy.targets.envoy.patterns import path_expression
 
 
 def naming_of(policy: AccessPolicy) -> Naming:
@@ -25,8 +26,14 @@ def naming_of(policy: AccessPolicy) -> Naming:
                 return _template(pattern)
         return route_by_form(path)
 
+    templates = {
+        rule: tuple((path_expression(pattern), _template(pattern)) for pattern in those)
+        for rule, those in patterns.items()
+    }
     services = {name: str(service.identity) for name, service in policy.services.items()}
-    return Naming(services=services, route=_route)
+    return Naming(
+        services=services, route=_route, templates=lambda rule: templates.get(rule or "", ())
+    )
 
 
 def _template(pattern: PathPattern) -> str:

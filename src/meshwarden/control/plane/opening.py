@@ -1,6 +1,6 @@
 """Opens a control plane on a state directory: its policy, its authority, its stores."""
 
-from collections.abc import Sequence
+import pyarrow as pa
 
 from meshwarden.adapters.storage.authority_brought import load_brought_trust
 from meshwarden.adapters.storage.authority_rotation import load_or_create_trust
@@ -19,7 +19,7 @@ from meshwarden.control.plane.tokens import open_mesh_tokens
 from meshwarden.control.recording import Recorder
 from meshwarden.control.watching.opening import open_watch
 from meshwarden.identity import Trust
-from meshwarden.kernel import Call, Chance, Clock, ConfigError
+from meshwarden.kernel import Chance, Clock, ConfigError
 
 
 def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> ControlPlane:
@@ -44,7 +44,7 @@ def open_plane(mesh: Mesh, layout: Layout, *, clock: Clock, chance: Chance) -> C
         else open_mesh_tokens(mesh.tokens, layout, published.policy, clock=clock, chance=chance)
     )
 
-    def observe(calls: Sequence[Call]) -> None:
+    def observe(calls: pa.Table) -> None:
         if tokens is not None:
             tokens.presentations.offer(calls)
         if watch is not None:

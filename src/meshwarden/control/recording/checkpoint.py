@@ -1,6 +1,7 @@
 """Where the recorder stood when it wrote a part, as JSON: positions, what the merge holds, totals.
 
 With the logs and the newest part's checkpoint a new recorder goes on as if nothing had happened.
+Version 1, which had no lines, is read as well.
 """
 
 import json
@@ -8,13 +9,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from meshwarden.adapters.envoy.accesslog_call import Report, Side
+from meshwarden.adapters.envoy.accesslog_batch import Line, Told
+from meshwarden.adapters.envoy.accesslog_call import Side
 from meshwarden.adapters.storage.tail import Position
 from meshwarden.control.recording.figures import Totals
 from meshwarden.control.recording.merge import MergeState
 from meshwarden.kernel import Call, StateError
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+_READ: Final = frozenset({1, _VERSION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ def render_checkpoint(checkpoint: Checkpoint) -> bytes:
             "released": dict(merge.released),
             "late": merge.late,
             "evicted": merge.evicted,
+            "swept": merge.swept,
             "totals": asdict(checkpoint.totals),
         },
         separators=(",", ":"),
@@ -78,6 +82,7 @@ def parse_checkpoint(raw: bytes, *, where: str = "the newest part") -> Checkpoin
                 released=found["released"],
                 late=found["late"],
                 evicted=found["evicted"],
+                swept=found.get("swept", 0),
             ),
             totals=Totals(**found["totals"]),
         )
@@ -90,20 +95,28 @@ def parse_checkpoint(raw: bytes, *, where: str = "the newest part") -> Checkpoin
 
 
 def _known(found: dict[str, Any]) -> dict[str, Any]:
-    if found["version"] != _VERSION:
+    if found["version"] not in _READ:
         raise ValueError(f"version {found['version']!r}")
     return found
 
 
-def _render_report(report: Report) -> dict[str, Any]:
-    call = {name: value for name, value in asdict(report.call).items() if value is not None}
-    return {"call": call, "side": report.side.value, "key": report.key, "end": report.end}
+def _render_report(report: Told) -> dict[str, Any]:
+    what = report.what
+    if isinstance(what, Line):
+        told: dict[str, Any] = {"line": what.text.decode(), "owner": what.owner}
+    else:
+        assert isinstance(what, Call)  # noqa: S101  # a row of a batch is never held
+        told = {"call": {name: value for name, value in asdict(what).items() if value is not None}}
+    return told | {"side": report.side.value, "key": report.key, "end": report.end}
 
 
-def _parse_report(found: dict[str, Any]) -> Report:
-    return Report(
-        call=Call(**found["call"]), side=Side(found["side"]), key=found["key"], end=found["end"]
-    )
+def _parse_report(found: dict[str, Any]) -> Told:
+    what: Line | Call
+    if "line" in found:
+        what = Line(owner=found["owner"], text=found["line"].encode())
+    else:
+        what = Call(**found["call"])
+    return Told(key=found["key"], side=Side(found["side"]), end=found["end"], what=what)
 
 
 def _parse_standing(found: dict[str, Any]) -> Standing:

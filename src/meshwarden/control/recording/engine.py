@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from meshwarden.adapters.envoy.accesslog_call import Naming, Report, report_of
-from meshwarden.adapters.envoy.accesslog_entry import parse_entry
+import pyarrow as pa
+
+from meshwarden.adapters.envoy.accesslog_call import Naming
 from meshwarden.adapters.storage.parts import PartWriter, read_checkpoint
 from meshwarden.adapters.storage.rejected import Rejected, RejectedLines
 from meshwarden.adapters.storage.tail import LogTail
@@ -28,15 +29,14 @@ from meshwarden.control.recording.checkpoint import (
 from meshwarden.control.recording.figures import Figures
 from meshwarden.control.recording.limits import Limits, LogSource
 from meshwarden.control.recording.merge import SECOND, step
+from meshwarden.control.recording.telling import Reading, Telling
 from meshwarden.kernel import (
-    Call,
+    CALL_SCHEMA,
     Clock,
     DependencyError,
     Finding,
-    InputError,
     Severity,
     StateError,
-    calls_to_table,
 )
 
 _RATE_WINDOW_S: Final = 5
@@ -53,7 +53,8 @@ class Engine:
         naming: what the codec has to know about the mesh; may be replaced at any time.
         limits: bounds.
         report: takes findings about the recording itself.
-        observe: is shown calls as soon as they are certain, before they are durable; may wait.
+        observe: is shown calls (CALL_SCHEMA) as soon as they are certain, before they are durable;
+            may wait.
 
     Raises:
         StateError: another process writes there, or the checkpoint is not readable.
@@ -67,7 +68,7 @@ class Engine:
         naming: Naming,
         limits: Limits,
         report: Callable[[Finding], None],
-        observe: Callable[[Sequence[Call]], None] = lambda _: None,
+        observe: Callable[[pa.Table], None] = lambda _: None,
     ) -> None:
         self.naming = naming
         self._clock = clock
@@ -79,7 +80,7 @@ class Engine:
         self._aside = RejectedLines(folder / "rejected.jsonl", max_bytes=4 * 1024**2)
         self._sources: dict[str, LogSource] = {}
         self._asked: dict[str, int] = {}
-        self._calls: list[Call] = []
+        self._calls: list[pa.Table] = []
         self._rejected: list[Rejected] = []
         self._since: int | None = None
         self._recent: deque[tuple[int, int]] = deque()
@@ -147,60 +148,57 @@ class Engine:
 
     def _read(self, now: int, *, settle: bool) -> bool:
         """Read chunks, the furthest behind first; return whether more is left."""
-        reports: list[Report] = []
+        reading = Reading()
         budget = self._limits.cycle_bytes
         waiting = set(self._logs)
         while waiting and budget > 0:
             name = min(waiting, key=lambda each: (self._logs[each].progress, each))
-            drained, used = self._read_chunk(name, reports)
+            drained, used = self._read_chunk(name, reading)
             budget -= used
             if drained:
                 waiting.discard(name)
+        telling = Telling(reading, self.naming)
         horizon = now - self._limits.slack_ns
         watermark = min([horizon, *(self._logs[name].progress for name in waiting)])
         settled = settle and not waiting
-        self._merge, calls = step(
-            self._merge, reports, watermark, self._limits.merge, settle=settled
+        self._merge, certain = step(
+            self._merge, telling.told, watermark, self._limits.merge, settle=settled
         )
+        calls = telling.calls(certain)
+        for line in telling.rejected:
+            self._reject(line)
         self._take(calls, now)
         return bool(waiting)
 
-    def _read_chunk(self, name: str, reports: list[Report]) -> tuple[bool, int]:
+    def _read_chunk(self, name: str, reading: Reading) -> tuple[bool, int]:
         log = self._logs[name]
         try:
             chunk = LogTail(Path(log.path)).read(log.position, max_bytes=self._limits.chunk_bytes)
         except OSError as error:
             self._fail(f"{log.path} cannot be read: {error}")
             return True, 0
-        progress = log.progress
-        for where, line in chunk.lines:
-            try:
-                entry = parse_entry(line)
-            except InputError as error:
-                self._reject(Rejected(log=name, where=where, reason=error.message, line=line))
-                continue
-            progress = entry.end
-            found = report_of(entry, owner=log.owner, naming=self.naming)
-            if found is not None:
-                reports.append(found)
+        progress = reading.add(name, log.owner, chunk) or log.progress
         if chunk.restarted:
-            self._totals = replace(self._totals, restarted_logs=self._totals.restarted_logs + 1)
-            self._say(
-                "record.restarted",
-                name,
-                f"{log.path} was replaced or cut by somebody else; it is read from its start",
-                Severity.HIGH,
-            )
+            self._restarted(name, log.path)
         self._logs[name] = replace(log, position=chunk.position, progress=progress)
-        return chunk.drained, max(1, sum(len(line) + 1 for _, line in chunk.lines))
+        return chunk.drained, max(1, chunk.octets)
 
-    def _take(self, calls: list[Call], now: int) -> None:
-        self._calls += calls
-        self._totals = self._totals.count(calls)
-        if calls:
+    def _restarted(self, name: str, path: str) -> None:
+        self._totals = replace(self._totals, restarted_logs=self._totals.restarted_logs + 1)
+        self._say(
+            "record.restarted",
+            name,
+            f"{path} was replaced or cut by somebody else; it is read from its start",
+            Severity.HIGH,
+        )
+
+    def _take(self, calls: pa.Table, now: int) -> None:
+        if calls.num_rows:
+            self._calls.append(calls)
+            self._totals = self._totals.count(calls)
             self._observe(calls)
-            self._recent.append((now, len(calls)))
-        if (calls or self._rejected) and self._since is None:
+            self._recent.append((now, calls.num_rows))
+        if (self._calls or self._rejected) and self._since is None:
             self._since = now
 
     def _reject(self, line: Rejected) -> None:
@@ -215,7 +213,8 @@ class Engine:
         )
 
     def _full(self) -> bool:
-        return len(self._calls) + len(self._rejected) >= self._limits.part_rows
+        rows: int = sum(calls.num_rows for calls in self._calls)
+        return rows + len(self._rejected) >= self._limits.part_rows
 
     def _due(self, now: int) -> bool:
         if self._full():
@@ -238,7 +237,7 @@ class Engine:
         try:
             self._aside.keep(self._rejected)
             self._rejected = []
-            self._writer.store(calls_to_table(self._calls), render_checkpoint(checkpoint))
+            self._writer.store(_joined(self._calls), render_checkpoint(checkpoint))
         except OSError as error:
             self._fail(f"the record cannot be written: {error}")
             return
@@ -314,3 +313,8 @@ class Engine:
     def _now(self) -> int:
         now = self._clock.now()
         return int(now.timestamp()) * SECOND + now.microsecond * 1000
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    whole = pa.concat_tables([CALL_SCHEMA.empty_table(), *tables])
+    return whole.unify_dictionaries().combine_chunks()

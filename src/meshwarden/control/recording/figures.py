@@ -1,9 +1,11 @@
 """Counters of the record: totals that survive restarts, and the snapshot that others look at."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from meshwarden.kernel import EXTERNAL, Call
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshwarden.kernel import EXTERNAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +33,16 @@ class Totals:
     restarted_logs: int = 0
     dropped_calls: int = 0
 
-    def count(self, calls: Iterable[Call]) -> "Totals":
-        """Return the totals with `calls` counted in."""
-        rows = list(calls)
-        inside = [call for call in rows if _allowed_in_mesh(call)]
+    def count(self, calls: pa.Table) -> "Totals":
+        """Return the totals with `calls` (CALL_SCHEMA) counted in."""
+        inside = allowed_inside(calls)
+        mutual = pc.and_kleene(inside, calls["mtls"])
         return replace(
             self,
-            calls=self.calls + len(rows),
-            denied=self.denied + sum(call.denied for call in rows),
-            allowed_in_mesh=self.allowed_in_mesh + len(inside),
-            mutual_tls=self.mutual_tls + sum(call.mtls is True for call in inside),
+            calls=self.calls + calls.num_rows,
+            denied=self.denied + _true(calls["denied"]),
+            allowed_in_mesh=self.allowed_in_mesh + _true(inside),
+            mutual_tls=self.mutual_tls + _true(mutual),
         )
 
 
@@ -73,7 +75,12 @@ class Figures:
         return self.totals.mutual_tls / inside if inside else None
 
 
-def _allowed_in_mesh(call: Call) -> bool:
-    return (
-        not call.denied and call.reporter == "destination" and not call.source.startswith(EXTERNAL)
-    )
+def allowed_inside(calls: pa.Table) -> pa.ChunkedArray:
+    """Return which of `calls` were allowed, inside the mesh, as the callees' sidecars told."""
+    outside = pc.starts_with(calls["source"].cast(pa.string()), EXTERNAL)
+    told = pc.equal(calls["reporter"].cast(pa.string()), "destination")
+    return pc.and_(pc.and_(pc.invert(calls["denied"]), told), pc.invert(outside))
+
+
+def _true(found: pa.ChunkedArray) -> int:
+    return pc.sum(found.cast(pa.int64())).as_py() or 0

@@ -6,15 +6,17 @@ works in a thread, so that what else runs on the event loop is not held up.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+import pyarrow as pa
 
 from meshwarden.adapters.envoy.accesslog_call import Naming
 from meshwarden.control.recording.engine import Engine
 from meshwarden.control.recording.figures import Figures
 from meshwarden.control.recording.limits import Limits, LogSource
-from meshwarden.kernel import Call, Clock, Finding
+from meshwarden.kernel import Clock, Finding
 
 _IDLE_POLL_S: Final = 0.1
 _BUSY_POLL_S: Final = 0.02
@@ -29,7 +31,7 @@ class Recorder:
         naming: host names and routes of the mesh.
         limits: bounds.
         report: takes findings about the recording itself; called from a thread.
-        observe: is shown calls as soon as they are certain; called from a thread.
+        observe: is shown calls (CALL_SCHEMA) as soon as they are certain; called from a thread.
 
     Raises:
         StateError: another process records there.
@@ -43,7 +45,7 @@ class Recorder:
         naming: Naming | None = None,
         limits: Limits | None = None,
         report: Callable[[Finding], None] = lambda _: None,
-        observe: Callable[[Sequence[Call]], None] = lambda _: None,
+        observe: Callable[[pa.Table], None] = lambda _: None,
     ) -> None:
         self._engine = Engine(
             folder=folder,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshwarden.kernel import EXTERNAL
+from meshwarden.control.recording.figures import allowed_inside
 
 _STEP: Final = np.log(1.05)  # durations are counted in classes 5 % wide
 _SHOWN: Final = 50
@@ -75,7 +75,7 @@ def summarize(batches: Iterable[pa.Table]) -> Summary:
         first = times["min"] if first is None else min(first, times["min"])
         last = times["max"] if last is None else max(last, times["max"])
         denied = batch.filter(batch["denied"])
-        inside = batch.filter(_inside(batch))
+        inside = batch.filter(allowed_inside(batch))
         sums["calls"] += batch.num_rows
         sums["refused"] += denied.num_rows
         sums["inside"] += inside.num_rows
@@ -100,12 +100,6 @@ def summarize(batches: Iterable[pa.Table]) -> Summary:
         },
         durations=dict(durations),
     )
-
-
-def _inside(batch: pa.Table) -> pa.ChunkedArray:
-    outside = pc.starts_with(batch["source"].cast(pa.string()), EXTERNAL)
-    told = pc.equal(batch["reporter"].cast(pa.string()), "destination")
-    return pc.and_(pc.and_(pc.invert(batch["denied"]), told), pc.invert(outside))
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

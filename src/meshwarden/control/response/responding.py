@@ -63,7 +63,7 @@ class Responding:
 
         self.plane.teller.heard = _heard
         if self.plane.watch is not None:
-            self.plane.watch.is_own = self.scene.is_own
+            self.plane.watch.others = self.scene.others
         tasks = [asyncio.create_task(self.controller.run()), asyncio.create_task(self._take())]
         try:
             yield

@@ -13,7 +13,10 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshwarden.kernel import EXTERNAL, UNKNOWN, Call, Clock, DependencyError, Finding, Severity
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshwarden.kernel import EXTERNAL, UNKNOWN, Clock, DependencyError, Finding, Severity
 from meshwarden.tokens import Holder
 from meshwarden.tokens.presentation import Presented, Stray, strays, strays_beside
 
@@ -28,6 +31,7 @@ MAX_CALLS: Final = 256
 JUDGED_AT_ONCE: Final = 1000
 """Transactions whose holders are asked for together."""
 
+_PRESENTED: Final = ("transaction", "source", "destination", "denied")
 _UNREACHED: Final = "no rule lets anybody in its chain hand it on to that service"
 _NOT_CALLED: Final = "nobody who had it called that service under it"
 
@@ -66,12 +70,17 @@ class Presentations:
     def __post_init__(self) -> None:
         self._offered = deque(maxlen=MAX_TRANSACTIONS)
 
-    def offer(self, calls: Sequence[Call]) -> None:
-        """Take recorded calls; from any thread. Who comes in at the edge presents no token."""
+    def offer(self, calls: pa.Table) -> None:
+        """Take recorded calls (CALL_SCHEMA); from any thread.
+
+        Who comes in at the edge presents no token.
+        """
+        under = calls.filter(pc.is_valid(calls["transaction"]))
+        columns = (under[name].to_pylist() for name in _PRESENTED)
         self._offered.extend(
-            _presented(call)
-            for call in calls
-            if call.transaction and call.source != UNKNOWN and not call.source.startswith(EXTERNAL)
+            Presented(transaction=transaction, source=source, destination=callee, refused=refused)
+            for transaction, source, callee, refused in zip(*columns, strict=True)
+            if source != UNKNOWN and not source.startswith(EXTERNAL)
         )
 
     def present(self, presented: Presented) -> None:
@@ -166,12 +175,3 @@ class Presentations:
             technique="T1550@18.1",
             evidence=(stray.transaction,),
         )
-
-
-def _presented(call: Call) -> Presented:
-    return Presented(
-        transaction=call.transaction or "",
-        source=call.source,
-        destination=call.destination,
-        refused=call.denied,
-    )

@@ -6,20 +6,22 @@ help, one call in `SAMPLE` goes on, as long as there is room for that, and the o
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from meshwarden.kernel import Call
+import pyarrow as pa
+
+from meshwarden.kernel import CALL_SCHEMA
 
 SAMPLE: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What waited: `calls`, of which `left_out` others are missing."""
+    """What waited: `calls` (CALL_SCHEMA), of which `left_out` others are missing."""
 
-    calls: list[Call]
+    calls: pa.Table
     left_out: int
 
 
@@ -43,32 +45,36 @@ class Inbox:
         self._patience_s = patience_s
         self.arrived = arrived
         self._changed = threading.Condition()
-        self._waiting: list[Call] = []
+        self._tables: list[pa.Table] = []
+        self._waiting = 0
         self._left_out = 0
         self._closed = False
 
     @property
     def waiting(self) -> int:
         """How many calls wait."""
-        return len(self._waiting)
+        return self._waiting
 
-    def offer(self, calls: Sequence[Call]) -> None:
-        """Take `calls`, or a sample of them; may wait for `patience_s`."""
+    def offer(self, calls: pa.Table) -> None:
+        """Take `calls` (CALL_SCHEMA), or a sample of them; may wait for `patience_s`."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._fits(len(calls)), self._patience_s):
+            if not self._changed.wait_for(lambda: self._fits(calls.num_rows), self._patience_s):
                 calls = self._sampled(calls)
             if self._closed:
                 return
-            self._waiting += calls
+            self._tables.append(calls)
+            self._waiting += calls.num_rows
         self.arrived()
 
     def take(self) -> Taken:
         """Return all that waits, at once."""
         with self._changed:
-            taken = Taken(calls=self._waiting, left_out=self._left_out)
-            self._waiting, self._left_out = [], 0
+            tables, left_out = self._tables, self._left_out
+            self._tables, self._waiting, self._left_out = [], 0, 0
             self._changed.notify_all()
-            return taken
+        return Taken(
+            calls=pa.concat_tables([CALL_SCHEMA.empty_table(), *tables]), left_out=left_out
+        )
 
     def close(self) -> None:
         """Take nothing more, and hold nobody up."""
@@ -78,9 +84,10 @@ class Inbox:
 
     def _fits(self, more: int) -> bool:
         # One offer larger than the whole room is taken where nothing else waits.
-        return self._closed or not self._waiting or len(self._waiting) + more <= self._room
+        return self._closed or not self._waiting or self._waiting + more <= self._room
 
-    def _sampled(self, calls: Sequence[Call]) -> Sequence[Call]:
-        kept = calls[::SAMPLE][: max(0, 2 * self._room - len(self._waiting))]
-        self._left_out += len(calls) - len(kept)
+    def _sampled(self, calls: pa.Table) -> pa.Table:
+        room = max(0, 2 * self._room - self._waiting)
+        kept = calls.take(pa.array(range(0, calls.num_rows, SAMPLE)[:room], pa.int64()))
+        self._left_out += calls.num_rows - kept.num_rows
         return kept

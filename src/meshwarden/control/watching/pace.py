@@ -4,9 +4,12 @@ The demonstration plays an hour of the customers' day in a minute. The model lea
 in an hour, so the watch shows it each call at the bank's own time.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from meshwarden.kernel import Call
+import numpy as np
+import pyarrow as pa
+
+from meshwarden.kernel import CALL_SCHEMA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +30,13 @@ class Pace:
         if not 0 < self.speed <= 1e6:
             raise ValueError(f"a speed of {self.speed} is not above 0 and at most a million")
 
-    def paced(self, call: Call) -> Call | None:
-        """Return `call` at the bank's time; None for what came before it began to live."""
-        if call.time < self.at:
-            return None
-        return replace(call, time=self.shows + round((call.time - self.at) * self.speed))
+    def paced(self, calls: pa.Table) -> pa.Table:
+        """Return `calls` (CALL_SCHEMA) at the bank's time, but for those before it began."""
+        times = calls["time"].cast(pa.int64()).to_numpy()
+        lived = times >= self.at
+        shown = self.shows + np.rint((times[lived] - self.at) * self.speed).astype(np.int64)
+        column = pa.array(shown).cast(CALL_SCHEMA.field("time").type)
+        return calls.filter(pa.array(lived)).set_column(0, CALL_SCHEMA.field("time"), column)
 
     def clock_time(self, time: int) -> int:
         """Return what the clock showed at the bank's time `time`."""

@@ -10,17 +10,19 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.evidence import first_call_of
 from meshwarden.control.watching.inbox import SAMPLE, Inbox
 from meshwarden.control.watching.pace import Pace
-from meshwarden.kernel import Call, Clock, DependencyError, Finding, Severity, calls_to_table
+from meshwarden.kernel import Clock, DependencyError, Finding, Severity
 from meshwarden.policy import AccessPolicy
 
 SAVE_S: Final = 60.0
@@ -73,7 +75,7 @@ class Watch:
         holds: bool = False,
         declared: DeclaredPolicy | None = None,
     ) -> None:
-        self.is_own: Callable[[Call], bool] = lambda _: False
+        self.others: Callable[[pa.Table], pa.Table] = lambda calls: calls
         self._open_detector = open_detector
         self._detector: Detector | None = None
         self._tell = tell
@@ -89,9 +91,12 @@ class Watch:
         self._unsaid = 0
         self._scoring = asyncio.Lock()
 
-    def offer(self, calls: Sequence[Call]) -> None:
-        """Have `calls` scored; called from the recorder's thread, which may be held up a little."""
-        self._inbox.offer([call for call in calls if not self.is_own(call)])
+    def offer(self, calls: pa.Table) -> None:
+        """Have `calls` (CALL_SCHEMA) scored, but for what `others` leaves out as our own doing.
+
+        Called from the recorder's thread, which may be held up a little.
+        """
+        self._inbox.offer(self.others(calls))
 
     def set_pace(self, pace: Pace) -> None:
         """Go by the bank's own time from now on."""
@@ -162,20 +167,20 @@ class Watch:
         if save:
             self._save(self._detector)
 
-    def _score(self, detector: Detector, calls: Sequence[Call]) -> None:
+    def _score(self, detector: Detector, calls: pa.Table) -> None:
         if self._pace is not None:
-            calls = [call for each in calls if (call := self._pace.paced(each)) is not None]
-        if not calls:
+            calls = self._pace.paced(calls)
+        if not calls.num_rows:
             return
-        in_order = sorted(calls, key=attrgetter("time"))  # the logs of several sidecars
-        scored = detector.observe(calls_to_table(in_order))
+        in_order = pc.sort_indices(calls["time"])  # the logs of several sidecars
+        scored = detector.observe(calls.unify_dictionaries().take(in_order).combine_chunks())
         now = self._now()
         for finding in scored.findings:
             self._tell(replace(finding, time=now))
         figures = self._figures
         self._figures = replace(
             figures,
-            scored=figures.scored + len(calls),
+            scored=figures.scored + calls.num_rows,
             findings=figures.findings + len(scored.findings),
         )
 

@@ -25,13 +25,12 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
     ProcessingResponse,
 )
 from envoy.type.v3.http_status_pb2 import HttpStatus
-from google.protobuf.json_format import MessageToDict
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
 from meshwarden.adapters.envoy.authorizer.ports import Entered, RefusedRequest
 from meshwarden.adapters.envoy.verification import HEADER
-from meshwarden.policy.targets.envoy.token_metadata import NAMESPACE, PAYLOAD_KEY
+from meshwarden.policy.targets.envoy.token_headers import HEADERS
 from meshwarden.tokens import OAuthError, UnverifiedToken
 from meshwarden.tokens.challenge import Refusal
 from meshwarden.tokens.edge import EdgeRequest, client_address, parse_body, parse_query
@@ -142,9 +141,9 @@ def refused_requests(message: StreamAccessLogsMessage) -> Iterator[RefusedReques
 def _refused(entry: HTTPAccessLogEntry) -> RefusedRequest | None:
     common = entry.common_properties
     names = common.tls_properties.peer_certificate_properties.subject_alt_name
-    token = common.metadata.filter_metadata.get(NAMESPACE)
-    claims = None if token is None else MessageToDict(token).get(PAYLOAD_KEY)
-    if len(names) != 1 or not isinstance(claims, dict):
+    headers = entry.request.request_headers
+    claims = {claim: headers[name] for claim, name in HEADERS.items() if name in headers}
+    if len(names) != 1 or not claims:
         return None
     return RefusedRequest(
         source=names[0].uri,

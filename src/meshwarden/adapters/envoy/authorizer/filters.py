@@ -31,6 +31,7 @@ from meshwarden.adapters.envoy.authorizer.codec import AUTHORIZER
 from meshwarden.adapters.envoy.model import Endpoint
 from meshwarden.adapters.envoy.tls import packed
 from meshwarden.adapters.envoy.verification import HEADER
+from meshwarden.policy.targets.envoy.token_headers import HEADERS
 from meshwarden.policy.targets.envoy.token_metadata import ONCE
 
 CLUSTER: Final = "authorizer"
@@ -83,8 +84,9 @@ def hold_filter() -> hcm.HttpFilter:
 
 
 def refusal_log() -> AccessLog:
-    """Return the log that tells the authorizer of refused requests."""
+    """Return the log that tells the authorizer of refused requests, and what their tokens say."""
     config = {
+        "additional_request_headers_to_log": list(HEADERS.values()),
         "common_config": {
             "log_name": "refusals", "transport_api_version": "V3",
             "grpc_service": {"envoy_grpc": {"cluster_name": CLUSTER}},

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from meshwarden.control.plane import ControlPlane
 from meshwarden.control.response.probing.certificate import questions_for, verify_refused
 from meshwarden.control.response.probing.neighbourhood import Neighbourhood, neighbourhood_of
 from meshwarden.control.response.probing.witness import Witness
 from meshwarden.identity import Svid
-from meshwarden.kernel import Call, StateError
+from meshwarden.kernel import StateError
 from meshwarden.response import Driver, Incident, Instance
 
 MAX_SHOWN: Final = 200
@@ -29,11 +32,14 @@ class _Shown:
     svid: Svid
     since: int
 
-    def fits(self, call: Call) -> bool:
-        """Return whether `call` may be of this probe."""
-        during = self.since - _SLACK <= call.time <= self.since + _LASTS
-        same = call.source_certificate == self.svid.sha256
-        return during and (same or call.claimed == str(self.svid.identity))
+    def fits(self, calls: pa.Table) -> pa.ChunkedArray:
+        """Return which of `calls` may be of this probe."""
+        time = calls["time"].cast(pa.int64())
+        during = pc.and_(
+            pc.greater_equal(time, self.since - _SLACK), pc.less_equal(time, self.since + _LASTS)
+        )
+        shown = _is(calls, "source_certificate", self.svid.sha256)
+        return pc.and_(during, pc.or_(shown, _is(calls, "claimed", str(self.svid.identity))))
 
 
 @dataclass(kw_only=True)
@@ -57,18 +63,17 @@ class Scene:
     _away: deque[tuple[str, int, int]] = field(default_factory=lambda: deque(maxlen=MAX_SHOWN))
     _shown: deque[_Shown] = field(default_factory=lambda: deque(maxlen=MAX_SHOWN))
 
-    def is_own(self, call: Call) -> bool:
-        """Return whether `call` is our own doing, and says nothing of how anybody behaves.
+    def others(self, calls: pa.Table) -> pa.Table:
+        """Return `calls` without what is our own doing, and says nothing of how anybody behaves.
 
         That is a probe (refused, and shown a certificate by us), or a call to a suspect that we had
         cut off: who fails there must not be suspected for it, or one response would bring the next.
         """
-        if call.denied and any(shown.fits(call) for shown in list(self._shown)):
-            return True
-        return any(
-            identity == call.destination and since <= call.time <= until
-            for identity, since, until in list(self._away)
-        )
+        for shown in list(self._shown):
+            calls = calls.filter(pc.invert(pc.and_(calls["denied"], shown.fits(calls))))
+        for identity, since, until in list(self._away):
+            calls = calls.filter(pc.invert(_away(calls, identity, since, until)))
+        return calls
 
     def went(self, identity: str) -> None:
         """Note that `identity` is cut off from now on."""
@@ -135,3 +140,15 @@ class Scene:
         names = [*self.around(incident).callees, *self.plane.mesh.services]
         held = self.plane.quarantine.services()
         return next(one for one in names if one != incident.suspect.service and one not in held)
+
+
+def _away(calls: pa.Table, identity: str, since: int, until: int) -> pa.ChunkedArray:
+    """Return which of `calls` went to `identity` in that time."""
+    time = calls["time"].cast(pa.int64())
+    during = pc.and_(pc.greater_equal(time, since), pc.less_equal(time, until))
+    return pc.and_(_is(calls, "destination", identity), during)
+
+
+def _is(calls: pa.Table, column: str, text: str) -> pa.ChunkedArray:
+    """Return where a column holds `text`; unknown is no."""
+    return pc.equal(calls[column].cast(pa.string()), text).fill_null(False)

@@ -6,7 +6,9 @@
 | `tree` | methods, then literal paths, then templates: the way to a leaf |
 | `leaf` | callers, and what their tokens must say |
 | `patterns` | path patterns as keys and as regular expressions |
+| `token_conditions` | what a rule asks of a token |
 | `token_metadata` | where the filter before it has to put a verified token: the contract |
+| `token_headers` | the same for our own sidecars: cheaper, and with more to keep to |
 | `messages` | Envoy's messages that the others are built from |
 | `render` | messages as JSON |
 

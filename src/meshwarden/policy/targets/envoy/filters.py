@@ -12,6 +12,8 @@ from meshwarden.policy.model import AccessPolicy, Rule, Service
 from meshwarden.policy.targets.envoy.leaf import fill_callers, group_by_caller
 from meshwarden.policy.targets.envoy.messages import NO_RULE, TYPE_URL, action
 from meshwarden.policy.targets.envoy.render import render_message
+from meshwarden.policy.targets.envoy.token_conditions import asking
+from meshwarden.policy.targets.envoy.token_headers import Handed
 from meshwarden.policy.targets.envoy.tree import fill_tree
 from meshwarden.policy.targets.unexpressed import Unexpressed
 
@@ -19,7 +21,11 @@ TARGET: Final = "envoy"
 
 
 def compile_http_filter(
-    policy: AccessPolicy, service_name: str, *, single_use_enforced: bool = False
+    policy: AccessPolicy,
+    service_name: str,
+    *,
+    single_use_enforced: bool = False,
+    handed: Handed = Handed.METADATA,
 ) -> http_rbac.RBAC:
     """Return the filter that lets pass only the requests that `service_name` accepts.
 
@@ -28,6 +34,8 @@ def compile_http_filter(
         service_name: the callee; InputError `policy.unknown_service` where there is none.
         single_use_enforced: whether a filter behind this one refuses a token that was used before.
             This one cannot know: without the other, a rule with `once` allows nothing.
+        handed: where what a token says is found. For `HEADERS` the listener must keep the contract
+            of `token_headers`, or a caller could write them; nobody can write metadata.
     """
     compiled = http_rbac.RBAC()
     rules = [
@@ -35,7 +43,7 @@ def compile_http_filter(
         for rule in _service(policy, service_name).accepts
         if rule.tcp is None and (single_use_enforced or not _is_single_use(rule))
     ]
-    fill_tree(compiled.matcher, rules)
+    fill_tree(compiled.matcher, rules, asking(handed))
     return compiled
 
 
@@ -44,7 +52,7 @@ def compile_network_filter(policy: AccessPolicy, service_name: str, port: int) -
     compiled = network_rbac.RBAC(stat_prefix="meshwarden.")
     rules = (rule for rule in _service(policy, service_name).accepts if rule.tcp == port)
     if callers := group_by_caller(rules):
-        fill_callers(compiled.matcher, callers)
+        fill_callers(compiled.matcher, callers, asking(Handed.METADATA))  # none has a token
     else:
         compiled.matcher.on_no_match.action.CopyFrom(action(NO_RULE, deny=True))
     compiled.shadow_matcher.CopyFrom(compiled.matcher)  # the only way to log the rule that allowed

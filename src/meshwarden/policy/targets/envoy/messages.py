@@ -41,6 +41,12 @@ def metadata_input(namespace: str, *path: str) -> TypedExtensionConfig:
     return extension("metadata", DynamicMetadataInput(filter=namespace, path=segments))
 
 
+@lru_cache(maxsize=64)
+def header_input(name: str) -> TypedExtensionConfig:
+    """Return a request header as an input."""
+    return extension("header", HttpRequestHeaderMatchInput(header_name=name))
+
+
 def fill_path_matches(predicate: Matcher.MatcherList.Predicate, expression: str) -> None:
     """Let `predicate` hold where all of `:path` matches the regular expression."""
     predicate.single_predicate.input.CopyFrom(PATH)

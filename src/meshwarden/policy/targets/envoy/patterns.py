@@ -21,12 +21,13 @@ def with_query(pattern: PathPattern) -> str:
 
 def expression(patterns: Iterable[PathPattern]) -> str:
     """Return what all of a `:path` matches that is clean and fits one of `patterns`."""
-    alternatives = [_expression(pattern) for pattern in patterns]
+    alternatives = [path_expression(pattern) for pattern in patterns]
     path = alternatives[0] if len(alternatives) == 1 else f"(?:{'|'.join(alternatives)})"
     return path + _QUERY
 
 
-def _expression(pattern: PathPattern) -> str:
+def path_expression(pattern: PathPattern) -> str:
+    """Return what a whole path without a query matches that is clean and fits `pattern`."""
     parts = [CLEAN_SEGMENT if part is None else re.escape(part) for part in pattern.segments]
     further = f"/{CLEAN_SEGMENT}(?:/{CLEAN_SEGMENT})*/?" if pattern.rest else ""
     return "".join(f"/{part}" for part in parts) + further

@@ -23,22 +23,26 @@ from meshwarden.policy.path import PathPattern
 from meshwarden.policy.targets.envoy.leaf import Callers, fill_callers, group_by_caller
 from meshwarden.policy.targets.envoy.messages import METHOD, PATH, action, fill_path_matches
 from meshwarden.policy.targets.envoy.patterns import ANY_CLEAN_PATH, expression, with_query
+from meshwarden.policy.targets.envoy.token_conditions import Asking
 
 UNCLEAN_PATH: Final = "unclean_path"
 
 _Level = Callable[[Matcher], None]
 
 
-def fill_tree(matcher: Matcher, rules: Sequence[Rule]) -> None:
-    """Make `matcher` the tree that lets pass the requests that one of `rules` allows."""
+def fill_tree(matcher: Matcher, rules: Sequence[Rule], ask: Asking) -> None:
+    """Make `matcher` the tree that lets pass the requests that one of `rules` allows.
+
+    `ask` says what must hold of a token.
+    """
     by_method: dict[str, list[Rule]] = {}
     for rule in rules:
         for method in sorted(rule.methods or ()):
             by_method.setdefault(method, []).append(rule)
     levels: list[_Level] = []
     if by_method:
-        levels.append(lambda level: _fill_methods(level, by_method))
-    levels += _path_levels([rule for rule in rules if rule.methods is None])
+        levels.append(lambda level: _fill_methods(level, by_method, ask))
+    levels += _path_levels([rule for rule in rules if rule.methods is None], ask)
     _fill_levels(matcher, [*levels, _fill_refusal])
 
 
@@ -50,14 +54,14 @@ def _fill_levels(matcher: Matcher, levels: Sequence[_Level]) -> None:
             matcher = matcher.on_no_match.matcher
 
 
-def _fill_methods(matcher: Matcher, by_method: dict[str, list[Rule]]) -> None:
+def _fill_methods(matcher: Matcher, by_method: dict[str, list[Rule]], ask: Asking) -> None:
     matcher.matcher_tree.input.CopyFrom(METHOD)
     entries = matcher.matcher_tree.exact_match_map.map
     for method, granting in by_method.items():
-        _fill_levels(entries[method].matcher, _path_levels(granting))
+        _fill_levels(entries[method].matcher, _path_levels(granting, ask))
 
 
-def _path_levels(rules: Sequence[Rule]) -> list[_Level]:
+def _path_levels(rules: Sequence[Rule], ask: Asking) -> list[_Level]:
     granting: dict[PathPattern, list[Rule]] = {}
     for rule in rules:
         for pattern in rule.paths or ():
@@ -67,39 +71,39 @@ def _path_levels(rules: Sequence[Rule]) -> list[_Level]:
     any_path = group_by_caller(rule for rule in rules if rule.paths is None)
     levels: list[_Level] = []
     if literals:
-        levels.append(lambda level: _fill_literals(level, literals))
+        levels.append(lambda level: _fill_literals(level, literals, ask))
     if leaves:
-        levels.append(lambda level: _fill_prefixes(level, leaves))
+        levels.append(lambda level: _fill_prefixes(level, leaves, ask))
     if any_path:
-        levels.append(lambda level: _add_template(level, ANY_CLEAN_PATH, any_path))
+        levels.append(lambda level: _add_template(level, ANY_CLEAN_PATH, any_path, ask))
     return levels
 
 
-def _fill_literals(matcher: Matcher, leaves: dict[PathPattern, Callers]) -> None:
+def _fill_literals(matcher: Matcher, leaves: dict[PathPattern, Callers], ask: Asking) -> None:
     matcher.matcher_tree.input.CopyFrom(PATH)
     entries = matcher.matcher_tree.exact_match_map.map
     for pattern, callers in leaves.items():
-        fill_callers(entries[pattern.literal_prefix].matcher, callers)
+        fill_callers(entries[pattern.literal_prefix].matcher, callers, ask)
 
 
-def _fill_prefixes(matcher: Matcher, leaves: dict[PathPattern, Callers]) -> None:
+def _fill_prefixes(matcher: Matcher, leaves: dict[PathPattern, Callers], ask: Asking) -> None:
     matcher.matcher_tree.input.CopyFrom(PATH)
     entries = matcher.matcher_tree.prefix_match_map.map
     alike: dict[tuple[str, frozenset[tuple[str, tuple[Rule, ...]]]], list[PathPattern]] = {}
     for pattern, callers in leaves.items():
         if pattern.is_literal:
-            fill_callers(entries[with_query(pattern)].matcher, callers)
+            fill_callers(entries[with_query(pattern)].matcher, callers, ask)
         else:
             same = (pattern.literal_prefix, frozenset(callers.items()))
             alike.setdefault(same, []).append(pattern)
     for (prefix, _), patterns in alike.items():
-        _add_template(entries[prefix].matcher, expression(patterns), leaves[patterns[0]])
+        _add_template(entries[prefix].matcher, expression(patterns), leaves[patterns[0]], ask)
 
 
-def _add_template(matcher: Matcher, path: str, callers: Callers) -> None:
+def _add_template(matcher: Matcher, path: str, callers: Callers, ask: Asking) -> None:
     template = matcher.matcher_list.matchers.add()
     fill_path_matches(template.predicate, path)
-    fill_callers(template.on_match.matcher, callers)
+    fill_callers(template.on_match.matcher, callers, ask)
 
 
 def _fill_refusal(matcher: Matcher) -> None:
