@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from tests.contract.places import SUSPECT, Place, containers, processes
 from tests.e2e.podman import NEEDS_PODMAN
 
@@ -12,7 +13,11 @@ from meshwarden.adapters.network import why_unavailable
 from meshwarden.kernel import DependencyError, StateError
 from meshwarden.response import Instance
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 ISOLATED = pytest.mark.skipif(why_unavailable() is not None, reason="needs root and nftables")
 PLACES = [
     "processes",
@@ -21,15 +26,25 @@ PLACES = [
 ]
 
 
-@pytest.fixture(params=PLACES)
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PLACES)
+async def standing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Place]:
+    folder = tmp_path_factory.mktemp("d")
     made = {
-        "processes": lambda: processes(tmp_path, isolated=False),
-        "isolated": lambda: processes(tmp_path, isolated=True),
-        "containers": lambda: containers(tmp_path),
+        "processes": lambda: processes(folder, isolated=False),
+        "isolated": lambda: processes(folder, isolated=True),
+        "containers": lambda: containers(folder),
     }
     async with made[request.param]() as one:
         yield one
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def place(standing: Place) -> AsyncIterator[Place]:
+    """The place as it stands, its suspect a clean one that no other test has touched."""
+    yield standing
+    await standing.driver.replace(await standing.suspect(), timeout_s=60)
 
 
 def state_of(pid: int) -> str:

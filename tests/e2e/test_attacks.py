@@ -32,7 +32,7 @@ from meshwarden.lab.replay import Replay, tell_replays
 from meshwarden.lab.stage import CUSTOMERS, SEED, Stage, staged
 from meshwarden.lab.timeline import PRESENTED, AttackTimeline
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.timeout(240)]
 REPLAY = "token-replay"
 ORDER = ("exfiltration", "lateral", "scan", REPLAY)  # an alarm makes more about its parties dearer
 LASTS_S = 4.0

@@ -23,7 +23,7 @@ from meshwarden.lab.demo import SPEED, START
 from meshwarden.lab.stage import CUSTOMERS
 from meshwarden.lab.synthesize import synthesize
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.timeout(300)]
 SECONDS = 10
 ISOLATED = why_unavailable() is None
 COMMAND = str(Path(sys.executable).with_name("meshwarden"))
@@ -210,7 +210,10 @@ def test_interrupted_it_stops_everything_and_removes_its_directory() -> None:
 def interrupt_below(folder: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(folder)}
     process = subprocess.Popen(
-        [*MESHWARDEN, "--seconds", "60"], env=environment, stderr=subprocess.PIPE, text=True
+        [*MESHWARDEN, "--seconds", "60", "--history", "0"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr
     with process.stderr as lines:

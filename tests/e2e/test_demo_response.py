@@ -17,6 +17,7 @@ from meshwarden.adapters.network import why_unavailable
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.alone,
     pytest.mark.timeout(600),
     pytest.mark.skipif(why_unavailable() is not None, reason="networks of their own need root"),
 ]

@@ -27,9 +27,10 @@ SOURCE = Path(__file__).parents[2] / "src"
 WITHIN_S = 120
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    # Not below pytest's own folder: that is closed to others.
+    # Not below pytest's own folder: that is closed to others. One for all: what is compiled at the
+    # first start is kept in the user's home.
     with tempfile.TemporaryDirectory(prefix="mw-") as folder:
         path = Path(folder)
         if os.geteuid() == 0:
@@ -102,6 +103,7 @@ def test_a_mesh_runs_and_says_in_one_line_what_is_not_protected(home: Path) -> N
     assert not list((home / "s/run").glob("*"))
 
 
+@pytest.mark.alone
 def test_the_demo_refuses_every_attempt(home: Path) -> None:
     process = started(home, "demo", "--seconds", "5", "--history", "0", "--json")
     said, errors = process.communicate(timeout=WITHIN_S)

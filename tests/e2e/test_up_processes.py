@@ -350,6 +350,15 @@ async def test_service_that_ignores_sigterm_is_killed_after_the_grace(world: Wor
     world.assert_nothing_left()
 
 
+async def test_service_that_is_frozen_is_killed_without_any_grace(world: World) -> None:
+    async with world.supervisor(world.service("ledger"), grace_s=3600) as supervisor:
+        os.kill(supervisor.pids["ledger"], signal.SIGSTOP)
+        os.waitid(os.P_PID, supervisor.pids["ledger"], os.WSTOPPED | os.WNOWAIT)  # noqa: ASYNC222  # at once
+    [stopped] = world.recorder.of(EventKind.STOPPED, "ledger")
+    assert stopped.detail == "killed by SIGKILL"
+    world.assert_nothing_left()
+
+
 async def test_descendants_of_a_service_end_with_it(world: World) -> None:
     script = f"import subprocess; subprocess.Popen({child_of(world)!r})\n{WAIT}"
     up = ("worker", "child up")

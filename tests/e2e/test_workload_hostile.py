@@ -20,7 +20,8 @@ from tests.e2e.workload_support import IDENTITY, World, in_thread, workload_worl
 
 from meshwarden.adapters.spiffe import attestation, grpc_stream, messages
 from meshwarden.adapters.spiffe.attestation import attest, start_ticks_of
-from meshwarden.adapters.spiffe.server import Bounds, open_socket
+from meshwarden.adapters.spiffe.callers import Bounds
+from meshwarden.adapters.spiffe.listening import open_socket
 from meshwarden.identity import Session
 from meshwarden.kernel import ConfigError, StateError, VerificationError
 
@@ -200,10 +201,13 @@ async def test_a_reader_that_takes_nothing_gets_no_more_than_one_message(world: 
         world.server.refresh(world.issuing.renew_due())
         await asyncio.sleep(0)
     held = [
-        len(s.rest) for c in world.server._connections if c._grpc for s in c._grpc._streams.values()
+        len(s.rest)
+        for c in world.server.callers.connections
+        if c._grpc
+        for s in c._grpc._streams.values()
     ]
     assert max(held) < 10_000
-    for one in list(world.server._connections):
+    for one in list(world.server.callers.connections):
         if one._grpc and any(stream.rest for stream in one._grpc._streams.values()):
             one._grpc._moved_at -= grpc_stream.STALLED_S + 1
     assert await in_thread(_ends, slow)
@@ -216,7 +220,7 @@ def _ends(client: RawClient) -> bool:
 
 def _none_of(world: World):  # type: ignore[no-untyped-def]  # noqa: ANN202
     async def _none() -> bool:
-        return world.server.connections == 0 and not world.server._streams
+        return len(world.server.callers.connections) == 0 and not world.server.callers.streams
 
     return _none
 
@@ -305,7 +309,7 @@ async def test_a_connection_ends_with_the_process_that_made_it(world: World) -> 
     await child.stdout.readexactly(1)
 
     async def _there() -> bool:
-        return world.server.connections == 1
+        return len(world.server.callers.connections) == 1
 
     await eventually(_there)
     child.kill()  # its own child still holds the socket

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from meshwarden.adapters.chance import SystemChance
-from meshwarden.adapters.spiffe.server import Bounds, WorkloadServer
+from meshwarden.adapters.spiffe.callers import Bounds
+from meshwarden.adapters.spiffe.server import WorkloadServer
 from meshwarden.control.workload.issuance import Issued, WorkloadIssuing
 from meshwarden.identity import (
     Authority,
@@ -100,7 +101,7 @@ async def workload_world(
     world.server = WorkloadServer(
         issuing=world.issuing, bounds=bounds or Bounds(), ended=world.issuing.forget
     )
-    world.issuing.connected = world.server.has
+    world.issuing.connected = world.server.callers.has
     async with world.server.serving(world.path):
         yield world
 

@@ -168,9 +168,12 @@ class Child:
         return await asyncio.shield(self._done)
 
     async def stop(self, *, grace_s: float) -> Exit:
-        """Send SIGTERM to the group, and SIGKILL to what is left after `grace_s`."""
+        """Send SIGTERM to the group, and SIGKILL to what is left after `grace_s`.
+
+        A leader that is frozen hears no SIGTERM: then nothing is waited for.
+        """
         self._signal(signal.SIGTERM)
-        await asyncio.wait({self._done}, timeout=grace_s)
+        await asyncio.wait({self._done}, timeout=0 if _is_frozen(self.pid) else grace_s)
         self._signal(signal.SIGKILL)
         return await self.wait()
 
@@ -209,6 +212,14 @@ class Child:
     def _emit(self, line: str) -> None:
         self.tail.append(line)
         self._sink(self.name, line)
+
+
+def _is_frozen(pid: int) -> bool:
+    """Return whether the process `pid` is stopped by a signal or by a tracer (proc_pid_stat(5))."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"T", "t"}
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def _spawn(

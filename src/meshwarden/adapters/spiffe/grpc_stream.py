@@ -10,12 +10,8 @@ does not move for `STALLED_S` ends the connection, as does the end of the caller
 """
 
 import asyncio
-import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import Final, Protocol
-from urllib.parse import quote
+from collections.abc import Callable
+from typing import Final
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -33,6 +29,15 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
+from meshwarden.adapters.spiffe.grpc_call import Answers, Code, Refusal, Request
+from meshwarden.adapters.spiffe.grpc_framing import (
+    Headers,
+    Stream,
+    framed,
+    parse_message,
+    status_headers,
+)
+
 MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_STREAMS: Final = 100
@@ -41,8 +46,6 @@ MAX_PER_CONNECTION: Final = 50_000
 """Requests after which a connection ends, since `h2` remembers each; clients connect anew."""
 
 STALLED_S: Final = 30.0
-_READ_BYTES: Final = 16 * 1024
-_PREFIX = struct.Struct(">?I")  # compressed, length
 _CONFIG: Final = H2Configuration(
     client_side=False,
     header_encoding=None,
@@ -58,73 +61,7 @@ _SETTINGS: Final = {
     SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_BYTES,
     SettingCodes.INITIAL_WINDOW_SIZE: 65_535,
 }
-_HEADERS: Final = [(b":status", b"200"), (b"content-type", b"application/grpc")]
-
-
-class Code(IntEnum):
-    """The status codes of gRPC that are used here."""
-
-    OK = 0
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-
-
-class Refusal(Exception):  # noqa: N818  # a status of gRPC, raised where it arises
-    """The call ends with this status; `message` is shown to the caller."""
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call as it arrived: path, metadata (the last of each name), and its message."""
-
-    path: str
-    metadata: Mapping[bytes, bytes]
-    message: bytes
-
-
-class Answers(Protocol):
-    """What a connection asks, in the name of its one caller."""
-
-    def unary(self, request: Request) -> bytes | None:
-        """Return the answer; None where the method is a stream. Refusal where it is refused."""
-        ...
-
-    def state(self, request: Request) -> bytes:
-        """Return the complete state that a stream shows now. Refusal ends the stream."""
-        ...
-
-    def may_open(self) -> bool:
-        """Return whether the caller may have one more stream; count it if so."""
-        ...
-
-    def closed(self) -> None:
-        """Take note that a stream of the caller has ended."""
-        ...
-
-
-@dataclass(slots=True)
-class _Stream:
-    """One call: what arrives, then what goes out."""
-
-    number: int
-    path: str
-    metadata: Mapping[bytes, bytes]
-    body: bytearray = field(default_factory=bytearray)
-    request: Request | None = None  # set on a stream of states
-    shown: bytes = b""
-    rest: memoryview = field(default_factory=lambda: memoryview(b""))
-    trailers: list[tuple[bytes, bytes]] | None = None
-    due: bool = False
+_HEADERS: Final[Headers] = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 
 
 class GrpcConnection:
@@ -144,7 +81,7 @@ class GrpcConnection:
         self._now_s = now_s
         self._http = H2Connection(_CONFIG)
         self._http.local_settings = Settings(client=False, initial_values=_SETTINGS)
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._writable = True
         self._requests = self._this_second = 0
         self._second = 0.0
@@ -239,7 +176,7 @@ class GrpcConnection:
     def _open(self, event: RequestReceived) -> None:
         self._limit_rate()
         headers = dict(event.headers or [])
-        stream = _Stream(event.stream_id, headers.get(b":path", b"").decode("latin-1"), headers)
+        stream = Stream(event.stream_id, headers.get(b":path", b"").decode("latin-1"), headers)
         if not self._answers.may_open():
             self._end(stream, Refusal(Code.UNAVAILABLE, "too many streams of one process"))
             return
@@ -267,30 +204,30 @@ class GrpcConnection:
         if len(stream.body) > MAX_REQUEST_BYTES:
             self._refuse(stream, Refusal(Code.RESOURCE_EXHAUSTED, "the request is too large"))
 
-    def _answer(self, stream: _Stream) -> None:
+    def _answer(self, stream: Stream) -> None:
         try:
-            request = Request(stream.path, stream.metadata, _message(stream))
+            request = Request(stream.path, stream.metadata, parse_message(stream.body))
             stream.body = bytearray()
             answer = self._answers.unary(request)
             if answer is not None:
-                stream.shown, stream.trailers = answer, _status(Code.OK, "")
-                stream.rest = _framed(answer)
+                stream.shown, stream.trailers = answer, status_headers(Code.OK)
+                stream.rest = framed(answer)
             else:
                 stream.shown = self._answers.state(request)
-                stream.request, stream.rest = request, _framed(stream.shown)
+                stream.request, stream.rest = request, framed(stream.shown)
         except Refusal as refusal:
             self._refuse(stream, refusal)
             return
         if self._is_open(stream.number):
             self._http.send_headers(stream.number, _HEADERS)
 
-    def _refuse(self, stream: _Stream, refusal: Refusal) -> None:
+    def _refuse(self, stream: Stream, refusal: Refusal) -> None:
         self._end(stream, refusal)
         self._drop(stream.number)
 
-    def _end(self, stream: _Stream, refusal: Refusal) -> None:
+    def _end(self, stream: Stream, refusal: Refusal) -> None:
         if self._is_open(stream.number):
-            headers = [*_HEADERS, *_status(refusal.code, refusal.message)]
+            headers = [*_HEADERS, *status_headers(refusal.code, refusal.message)]
             self._http.send_headers(stream.number, headers, end_stream=True)
             self._cut(stream.number)
 
@@ -309,65 +246,47 @@ class GrpcConnection:
             while self._writable and stream.number in self._streams and self._send(stream):
                 pass
 
-    def _send(self, stream: _Stream) -> bool:
+    def _send(self, stream: Stream) -> bool:
         """Send a piece; return whether more may go out now."""
         if not self._is_open(stream.number):
             self._drop(stream.number)
             return False
         if stream.rest:
-            room = self._http.local_flow_control_window(stream.number)
-            size = min(room, self._http.max_outbound_frame_size, len(stream.rest))
-            if size <= 0:
-                return False
-            self._http.send_data(stream.number, bytes(stream.rest[:size]))
-            stream.rest = stream.rest[size:]
-            self._moved_at = self._now_s()
-            self._flush()  # may pause
-            return True
+            return self._send_piece(stream)
         if stream.trailers is not None:
             self._http.send_headers(stream.number, stream.trailers, end_stream=True)
             self._cut(stream.number)
             self._drop(stream.number)
             return False
+        return self._look_again(stream)
+
+    def _send_piece(self, stream: Stream) -> bool:
+        room = self._http.local_flow_control_window(stream.number)
+        size = min(room, self._http.max_outbound_frame_size, len(stream.rest))
+        if size <= 0:
+            return False
+        self._http.send_data(stream.number, bytes(stream.rest[:size]))
+        stream.rest = stream.rest[size:]
+        self._moved_at = self._now_s()
+        self._flush()  # may pause
+        return True
+
+    def _look_again(self, stream: Stream) -> bool:
+        """Prepare the state that a stream shows now, if it is due and another than before."""
         if not stream.due or stream.request is None:
             return False
         stream.due = False
         try:
             state = self._answers.state(stream.request)
         except Refusal as refusal:
-            stream.trailers = _status(refusal.code, refusal.message)
+            stream.trailers = status_headers(refusal.code, refusal.message)
             return True
         if state == stream.shown:
             return False
-        stream.shown, stream.rest = state, _framed(state)
+        stream.shown, stream.rest = state, framed(state)
         self._moved_at = self._now_s()
         return True
 
     def _drop(self, number: int) -> None:
         if self._streams.pop(number, None) is not None:
             self._answers.closed()
-
-
-def _message(stream: _Stream) -> bytes:
-    """Return the one message of a request; Refusal where there is another number of them."""
-    if len(stream.body) < _PREFIX.size:
-        raise Refusal(Code.INVALID_ARGUMENT, "the request holds no message")
-    if stream.body[0] not in {0, 1}:
-        raise Refusal(Code.INVALID_ARGUMENT, "the request is malformed")
-    compressed, length = _PREFIX.unpack_from(stream.body)
-    if compressed:
-        raise Refusal(Code.UNIMPLEMENTED, "compression is not supported")
-    if length != len(stream.body) - _PREFIX.size:
-        raise Refusal(Code.INVALID_ARGUMENT, "the request holds no single message")
-    return bytes(stream.body[_PREFIX.size :])
-
-
-def _framed(message: bytes) -> memoryview:
-    return memoryview(_PREFIX.pack(False, len(message)) + message)
-
-
-def _status(code: Code, message: str) -> list[tuple[bytes, bytes]]:
-    found = [(b"grpc-status", str(int(code)).encode())]
-    if message:
-        found.append((b"grpc-message", quote(message, safe=" :,.'()/-").encode()))
-    return found

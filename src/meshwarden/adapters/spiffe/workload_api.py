@@ -22,7 +22,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
 
 from meshwarden.adapters.spiffe import messages
-from meshwarden.adapters.spiffe.grpc_stream import Code, Refusal, Request
+from meshwarden.adapters.spiffe.grpc_call import Code, Refusal, Request
 from meshwarden.identity import (
     Bundle,
     ProcessFacts,

@@ -218,7 +218,7 @@ class Workload:
                 directory.chmod(directory.stat().st_mode & 0o7777 | 0o011)
 
     def _is_connected(self, instance: tuple[int, int]) -> bool:
-        return self.server.has(instance)
+        return self.server.callers.has(instance)
 
     def _record(self, issued: Issued) -> None:
         svid, facts = issued.svid, issued.facts

@@ -31,7 +31,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from meshwarden.adapters.envoy import accesslog
 from meshwarden.adapters.envoy.clusters import address_of
-from meshwarden.adapters.envoy.model import Sidecar
+from meshwarden.adapters.envoy.model import Endpoint, Sidecar
 from meshwarden.adapters.envoy.tls import packed
 from meshwarden.kernel import EXTERNAL
 
@@ -41,9 +41,9 @@ _HTTP_PORT = 80
 _TLS_PORT = 443
 
 
-def build_redirected(sidecar: Sidecar, log: str) -> Listener:
-    """Return the listener; the sidecar must have one."""
-    assert sidecar.redirected  # noqa: S101  # the caller checked
+def build_redirected(sidecar: Sidecar, listen: Endpoint) -> Listener:
+    """Return the listener of connections that the service did not address to its sidecar."""
+    log = str(sidecar.access_log)
     chains = [
         _chain(
             callee.cluster,
@@ -66,7 +66,7 @@ def build_redirected(sidecar: Sidecar, log: str) -> Listener:
     refuse = _chain(NOT_LISTED, accesslog.refused_tcp(log, rule=NOT_LISTED), None)
     return Listener(
         name=REDIRECTED,
-        address=address_of(sidecar.redirected),
+        address=address_of(listen),
         listener_filters=[
             ListenerFilter(
                 name="envoy.filters.listener.original_dst", typed_config=packed(OriginalDst())
