@@ -79,7 +79,7 @@ async def measure(todo: Sequence[tuple[Attack, int]], results: Path, *, until: f
 def main() -> None:
     """Measure what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--attack", choices=["all", *ATTACKS], default="all")
+    parser.add_argument("--attack", choices=["all", *ATTACKS], nargs="+", default=["all"])
     parser.add_argument("--runs", type=int, default=20, help="of each attack")
     parser.add_argument("--results", type=Path, help="file of results; added to")
     parser.add_argument("--minutes", type=float, default=600, help="begin no run after so long")
@@ -98,7 +98,7 @@ def main() -> None:
             append_figure(results, measure_evidence(200 * MIB))
             append_figure(results, asyncio.run(measure_flood(1000)))
         else:
-            names = list(ATTACKS) if options.attack == "all" else [options.attack]
+            names = list(ATTACKS) if "all" in options.attack else options.attack
             for todo in by_bank(missing(names, options.runs, load_figures(results))):
                 if time.monotonic() < until:
                     asyncio.run(measure(todo, results, until=until))
