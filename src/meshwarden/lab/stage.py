@@ -27,6 +27,7 @@ from meshwarden.control.layout import Layout
 from meshwarden.control.mesh import Address, Mesh, check_against, parse_mesh
 from meshwarden.control.supervision import Event, Supervisor
 from meshwarden.control.supervision.isolation import lay_out, why_not_isolated
+from meshwarden.control.supervision.restarts import RestartPolicy
 from meshwarden.control.supervision.wiring import wire
 from meshwarden.control.watching import Pace
 from meshwarden.kernel import DependencyError
@@ -190,6 +191,7 @@ async def staged(  # noqa: PLR0913  # what differs between two performances
     guard_rails: str | None = None,
     attacked: Collection[str] = (),
     access_policy: str | None = None,
+    restarts: RestartPolicy | None = None,
 ) -> AsyncIterator[Stage]:
     """Run the bank on the directory `state` while the context lasts.
 
@@ -204,6 +206,7 @@ async def staged(  # noqa: PLR0913  # what differs between two performances
         guard_rails: text of their file; None: the defaults.
         attacked: services in which an intruder is to be; known ahead where they are not isolated.
         access_policy: text of another policy than the bank's own.
+        restarts: when processes that ended are started again; None: the default.
 
     Raises:
         ConfigError: where something cannot be started.
@@ -237,6 +240,7 @@ async def staged(  # noqa: PLR0913  # what differs between two performances
         environment=environment,
         on_line=on_line,
         on_event=on_event,
+        restarts=restarts,
     )
     async with _card_network(card_network, state, environment, on_line), supervisor:
         stage = Stage(

@@ -57,7 +57,9 @@ class ArchiveWriter:
             self._file = os.fdopen(descriptor, "wb")
         except OSError as error:
             raise _failed(self.path, error) from error
-        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)
+        self._tar = tarfile.open(
+            fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT, copybufsize=_BLOCK
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
