@@ -11,8 +11,9 @@
    a factor (`Settings.slack` after a day, less at first: most rare groups belong to an alarm that
    was raised already or fail for want of tokens; the factor is measured, not proved),
    tightened as tokens run low, and by what the same edge, source and destination have alarmed with
-   in the past day: about an edge only what is rarer is said again, or what is of another
-   family. The token bucket bounds alarms of any kind: two budgets a day.
+   in the past day: about an edge, or about a party where a channel is about one, only what is
+   rarer is said again, or what is of another family. The token bucket bounds alarms of any kind:
+   two budgets a day.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
    little less evidence and no token, and are few a day.
 
@@ -246,6 +247,8 @@ def _decide(
             group.born = 0  # what is new during warm-up is no news
             continue
         news = fresh[i, 2] or fresh[i, 4]
+        about = subjects[channel[i]]
+        whom = group if about == 0 else sources[a] if about == 1 else destinations[b]
         raised, alert[i] = spend(
             rate,
             clock[i],
@@ -256,10 +259,11 @@ def _decide(
             group,
             suspects[a],
             suspects[b],
+            whom,
             a == b,
             news,
             elapsed,
-            subjects[channel[i]],
+            about,
             family[channel[i]],
         )
         if raised:

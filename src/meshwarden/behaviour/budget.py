@@ -32,23 +32,23 @@ def _note(alarms: Any, now: int) -> None:
 
 
 @compiled
-def _said(edge: Any, now: int, kind: int) -> float:
-    """Return what was said of this kind about an edge in the past day, nats.
+def _said(whom: Any, now: int, kind: int) -> float:
+    """Return what was said of this kind about an edge or a party in the past day, nats.
 
     Once more takes more than that; within the hour, more by far.
     """
-    if not (edge.level > 0.0 and edge.kinds & kind):
+    if not (whom.level > 0.0 and whom.kinds & kind):
         return 0.0
-    again = _RARE if edge.alarm else 0.0
-    fade = math.exp(-(now - edge.until) / _DAY)
-    return float(edge.said * fade + again)
+    again = _RARE if whom.alarm else 0.0
+    fade = math.exp(-(now - whom.until) / _DAY)
+    return float(whom.said * fade + again)
 
 
 @compiled
-def _say(edge: Any, now: int, kind: int, excess: float) -> None:
-    recent = edge.level > 0.0 and now - edge.until < _DAY
-    edge.kinds = edge.kinds | kind if recent else kind
-    edge.said = max(excess, 0.0)
+def _say(whom: Any, now: int, kind: int, excess: float) -> None:
+    recent = whom.level > 0.0 and now - whom.until < _DAY
+    whom.kinds = whom.kinds | kind if recent else kind
+    whom.said = max(excess, 0.0)
 
 
 @compiled
@@ -62,7 +62,8 @@ def _refill(tokens: Any, now: int, most: float) -> None:
 @compiled
 def spend(
     rate: float, now: int, budget: float, slack: float, cost: float, tokens: Any, edge: Any,
-    source: Any, destination: Any, same: bool, news: bool, days: float, about: int, family: int,
+    source: Any, destination: Any, whom: Any, same: bool, news: bool, days: float, about: int,
+    family: int,
 ) -> tuple[bool, bool]:  # fmt: skip
     """Return whether an alarm is raised, and whether the call is marked.
 
@@ -75,6 +76,7 @@ def spend(
         tokens: float64[3]: tokens, time of the last look, follow-ups left.
         edge: record with `until` and `level`, the `hour`, in which it was `born`, its `alarm`,
             what was `said`, in which `kinds`.
+        whom: such a record of whom the channel that speaks is about: the edge, or a party.
         source: record with `until` and `level`.
         destination: as `source`.
         same: source and destination are one.
@@ -98,7 +100,7 @@ def spend(
         return False, False
     excess = limit - rate
     penalty = math.log1p(cost * _left(edge, now)) + 0.5 * math.log1p(cost * _left(source, now))
-    penalty += _said(edge, now, 1 << family)
+    penalty += _said(whom, now, 1 << family)
     if not same:
         weight = 1.0 if about == _DESTINATION else 0.5  # what others did there says less
         penalty += weight * math.log1p(cost * _left(destination, now))
@@ -109,8 +111,10 @@ def spend(
     if rate + penalty > limit:
         return False, False
     tokens[0] -= 1.0
-    _say(edge, now, 1 << family, excess)
+    _say(whom, now, 1 << family, excess)
     _note(edge, now)
+    if about > 0:
+        _note(whom, now)
     _note(source, now)
     if not same:
         _note(destination, now)

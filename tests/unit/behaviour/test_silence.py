@@ -78,3 +78,14 @@ def test_what_it_knows_survives_the_baseline() -> None:
 )
 def test_slots_are_hours_of_weekdays_and_of_weekends(hours: int, slot: int) -> None:
     assert slot_of(hours) == slot
+
+
+def test_one_silence_is_told_once_an_hour_to_whomever_its_source_goes_on_calling() -> None:
+    model = Model(SMALL)
+    edges = [*EDGES, *(("s1", f"s{k}") for k in (2, 5, 6, 7, 8))]
+    model.observe(table(traffic(240, seed=1, edges=edges, begin=NIGHT, rate=20.0)))
+    edges.remove(SILENT)
+    later = traffic(6, seed=2, edges=edges, begin=NIGHT + 10 * DAY, rate=20.0)
+    hours = [one.time // HOUR for one in _silences(model, later)]
+    assert hours
+    assert len(hours) == len(set(hours))
