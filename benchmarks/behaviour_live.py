@@ -43,6 +43,7 @@ class Timed:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self.verdicts, self.judge = model.verdicts, model.judge
         self.delays_ms: list[np.ndarray] = []
 
     def observe(self, calls: pa.Table) -> Scored:

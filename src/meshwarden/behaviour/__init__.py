@@ -3,8 +3,8 @@
 `Model` is the way in: `observe` calls, get scores and findings. Local map: `encode` (calls as
 numbers), `tables` and `ground` (who is known), `counts`, `chains` and `surprise` (shared maths),
 `detectors` (one way of looking each), `calibrate`, `combine`, `budget`, `alarms` (from surprise to
-alarm), `findings` (in words), `declared` (policy and verdicts as prior knowledge), `archive`
-(bytes). `routes` and `identifiers` name paths, for whoever reads logs.
+alarm), `findings` (in words), `declared` (policy as prior knowledge), `verdict` (what is benign),
+`archive` (bytes). `routes` and `identifiers` name paths, for whoever reads logs.
 
 The names below are loaded when they are first used: the model's loops need numba, which takes half
 a second to load, and whoever only names routes does without.
@@ -13,9 +13,10 @@ a second to load, and whoever only names routes does without.
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from meshwarden.behaviour.declared import Declared, Verdict
+    from meshwarden.behaviour.declared import Declared
     from meshwarden.behaviour.model import Model, Scored
     from meshwarden.behaviour.settings import Settings
+    from meshwarden.behaviour.verdict import Verdict
 
 __all__ = ["Declared", "Model", "Scored", "Settings", "Verdict"]
 
@@ -24,7 +25,7 @@ _MODULES: Final = {
     "Model": "model",
     "Scored": "model",
     "Settings": "settings",
-    "Verdict": "declared",
+    "Verdict": "verdict",
 }
 
 

@@ -1,9 +1,8 @@
-"""What someone declared or decided, as values: a policy as prior knowledge, and verdicts.
+"""What someone declared, as values: a policy as prior knowledge.
 
 The model does not know policies; it asks whoever it was given.
 """
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
@@ -26,35 +25,6 @@ class Declared(Protocol):
     ) -> bool | None:
         """Return whether the call is declared; None where nothing is said about its parties."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """An analyst's word that something is benign.
-
-    Attributes:
-        source: identity it is about.
-        destination: only towards it; None for any.
-        channel: only what this channel says; None for any.
-        until: ns since the epoch; afterwards it no longer counts.
-        reason, by: for the record.
-    """
-
-    source: str
-    destination: str | None = None
-    channel: str | None = None
-    until: int
-    reason: str
-    by: str
-
-    def covers(self, time: int, source: str, destination: str, channel: str) -> bool:
-        """Return whether it speaks about such an alarm."""
-        return (
-            time < self.until
-            and source == self.source
-            and self.destination in {None, destination}
-            and self.channel in {None, channel}
-        )
 
 
 @compiled

@@ -23,7 +23,6 @@ from meshwarden.behaviour.declared import (
     GRACE,
     RELEASE,
     Declared,
-    Verdict,
     expect,
     in_grace,
 )
@@ -35,6 +34,7 @@ from meshwarden.behaviour.findings import Alarm, finding_of, spoken, text
 from meshwarden.behaviour.ground import Ground, Placed
 from meshwarden.behaviour.names import Names
 from meshwarden.behaviour.settings import Settings
+from meshwarden.behaviour.verdict import Verdict
 from meshwarden.kernel import Finding, InputError
 
 _CHUNK: Final = 4096
@@ -130,7 +130,16 @@ class Model:
         )
 
     def judge(self, verdict: Verdict) -> None:
-        """Remember that something is benign; the oldest verdicts make room beyond 10,000."""
+        """Remember that something is benign; the oldest verdicts make room beyond 10,000.
+
+        Raises:
+            InputError: `behaviour.channel`, no detector speaks by that name.
+        """
+        if verdict.channel is not None and verdict.channel not in self.channels:
+            raise InputError(
+                "behaviour.channel", f"{verdict.channel[:40]!r} is no channel", where="verdict",
+                hint=f"channels: {', '.join(self.channels)}",
+            )  # fmt: skip
         self.verdicts = [*self.verdicts, verdict][-_MOST_VERDICTS:]
 
     def save(self) -> bytes:

@@ -17,6 +17,7 @@ from meshwarden.adapters.storage.baseline import load_baseline, store_baseline
 from meshwarden.adapters.storage.calls import CallBatch, read_calls
 from meshwarden.behaviour import Model, Scored, Settings
 from meshwarden.cli.behaviour_text import finding_lines, learned_lines, learned_svg
+from meshwarden.cli.behaviour_verdict import benign, verdicts
 from meshwarden.cli.behaviour_watch import watch
 from meshwarden.cli.calls_text import printable, rfc3339
 from meshwarden.cli.prior import Prior, load_declared
@@ -31,6 +32,12 @@ app = App(
 )
 
 app.command(watch, help_epilogue="Example: meshwarden behaviour watch --state .meshwarden --json")
+app.command(
+    benign,
+    help_epilogue="Example: meshwarden behaviour benign payments --to external:api.example"
+    ' --days 14 --reason "a migration, ticket 4711"',
+)
+app.command(verdicts, help_epilogue="Example: meshwarden behaviour verdicts --state .meshwarden")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 _PROGRESS_CALLS = 1_000_000

@@ -136,3 +136,26 @@ def test_a_policy_that_is_none_is_one_line(
     files = [str(quiet), "-o", str(tmp_path / "base"), "--policy", str(policy)]
     assert run(["behaviour", "learn", *files]) == 2
     assert len(capsys.readouterr().err.splitlines()) <= 2
+
+
+def test_what_a_person_calls_benign_is_held_back_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet, bad = _attacked(tmp_path)
+    base, out = str(tmp_path / "base"), str(tmp_path / "scores.parquet")
+    assert run(["behaviour", "learn", str(quiet), "-o", base]) == 0
+    told = ["--reason", "a test of the network", "--as", "ana", "--days", "365"]
+    assert run(["behaviour", "benign", "spiffe://bank.example/s5", "--baseline", base, *told]) == 0
+    capsys.readouterr()
+    assert run(["behaviour", "verdicts", "--baseline", base]) == 0
+    assert "a test of the network (ana)" in capsys.readouterr().out
+    assert run(["behaviour", "benign", "x", "--baseline", base, *told, "--channel", "none"]) == 2
+    assert "channels: " in capsys.readouterr().err
+    score = ["behaviour", "score", str(bad), "--baseline", base, "-o", out, "--json"]
+    found_at = json.loads(_printed(score, capsys))["findings"]
+    assert not any(one["subject"] == "spiffe://bank.example/s5" for one in found_at)
+
+
+def _printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    run(command)
+    return capsys.readouterr().out

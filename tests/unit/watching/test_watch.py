@@ -11,7 +11,7 @@ from tests.unit.plane.bench import FakeClock
 
 from meshwarden.adapters.storage.model_state import FileModelState
 from meshwarden.adapters.yaml import load_document
-from meshwarden.behaviour import Model
+from meshwarden.behaviour import Model, Verdict
 from meshwarden.control.watching import BehaviourSettings, Inbox, Pace, Watch
 from meshwarden.control.watching.opening import open_watch
 from meshwarden.kernel import (
@@ -40,6 +40,7 @@ class DenialDetector:
 
     seen: int = 0
     times: list[int] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
 
     def observe(self, calls: pa.Table) -> Scores:
         self.seen += calls.num_rows
@@ -52,6 +53,9 @@ class DenialDetector:
                 for source in denied
             )
         )  # fmt: skip
+
+    def judge(self, verdict: Verdict) -> None:
+        self.verdicts = [*self.verdicts, verdict]
 
     def save(self) -> bytes:
         return json.dumps(self.seen).encode()
@@ -202,3 +206,35 @@ async def test_a_damaged_model_is_set_aside_and_said(tmp_path: Path) -> None:
 def test_nothing_is_watched_where_the_mesh_says_so(tmp_path: Path) -> None:
     off = BehaviourSettings(watch=False)
     assert open_watch(off, tmp_path / "model", clock=FakeClock(), tell=print, policy=POLICY) is None
+
+
+VERDICT = Verdict(
+    source="external:a", destination="unknown", until=1_800_000_000 * NS, reason="a migration",
+    by="ana",
+)  # fmt: skip
+
+
+async def test_a_verdict_is_kept_at_once_and_nobody_gives_one_unseen() -> None:
+    bench = Bench()
+    await bench.watch.judge(VERDICT)
+    assert await bench.watch.verdicts() == (VERDICT,)
+    assert bench.kept
+    [told] = bench.told
+    assert (told.code, told.subject) == ("behaviour.verdict", "external:a")
+    assert told.sentence == (
+        "Alarms about external:a towards unknown are held back until 2027-01-15T08:00+00:00:"
+        " ana says 'a migration'"
+    )
+
+
+async def test_a_verdict_that_cannot_be_kept_does_not_hold() -> None:
+    bench = Bench()
+
+    def full(_: bytes) -> None:
+        raise DependencyError("behaviour.state", "no space left on device")
+
+    bench.watch._keep = full
+    with pytest.raises(DependencyError, match="no space"):
+        await bench.watch.judge(VERDICT)
+    assert await bench.watch.verdicts() == ()
+    assert not bench.told

@@ -4,6 +4,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from meshwarden.behaviour.verdict import Verdict
 from meshwarden.kernel import Finding
 
 
@@ -17,10 +18,20 @@ class Scored(Protocol):
 
 
 class Detector(Protocol):
-    """Learns from calls, and scores each before it is learned."""
+    """Learns from calls, and scores each before it is learned.
+
+    Attributes:
+        verdicts: what people called benign, in the order of their saying so.
+    """
+
+    verdicts: list[Verdict]
 
     def observe(self, calls: pa.Table) -> Scored:
         """Score `calls` (CALL_SCHEMA, roughly by time), then learn from what is not alarming."""
+        ...
+
+    def judge(self, verdict: Verdict) -> None:
+        """Hold back the alarms that `verdict` covers; InputError `behaviour.channel`."""
         ...
 
     def save(self) -> bytes:

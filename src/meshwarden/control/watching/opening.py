@@ -6,8 +6,9 @@ from pathlib import Path
 from meshwarden.adapters.storage.model_state import FileModelState
 from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.detector import Detector
+from meshwarden.control.watching.findings import finding_about_itself
 from meshwarden.control.watching.settings import BehaviourSettings
-from meshwarden.control.watching.watch import Watch, finding_about_itself
+from meshwarden.control.watching.watch import Watch
 from meshwarden.kernel import Clock, Finding, InputError
 from meshwarden.policy import AccessPolicy
 

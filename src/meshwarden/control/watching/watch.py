@@ -10,21 +10,29 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshwarden.behaviour.verdict import Verdict
 from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.evidence import first_call_of
+from meshwarden.control.watching.findings import (
+    finding_about_itself,
+    finding_about_verdict,
+    nanoseconds,
+)
 from meshwarden.control.watching.inbox import SAMPLE, Inbox
 from meshwarden.control.watching.pace import Pace
-from meshwarden.kernel import Clock, DependencyError, Finding, Severity
+from meshwarden.kernel import Clock, DependencyError, Finding
 from meshwarden.policy import AccessPolicy
 
+T = TypeVar("T")
 SAVE_S: Final = 60.0
 _SAY_AGAIN_S: Final = 60
 _NS: Final = 1_000_000_000
@@ -147,25 +155,57 @@ class Watch:
         self._inbox.close()
         await self._step(save=True)
 
+    async def judge(self, verdict: Verdict) -> None:
+        """Hold back alarms that a person called benign; on the disk when this returns, and told.
+
+        Raises:
+            InputError: `behaviour.channel`.
+            DependencyError: it cannot be kept; then it does not hold.
+        """
+        await self._alone(partial(self._judge, verdict))
+
+    async def verdicts(self) -> Sequence[Verdict]:
+        """Return what people called benign, in the order of their saying so."""
+        return await self._alone(lambda: tuple(self._opened().verdicts))
+
     async def _step(self, *, save: bool) -> None:
+        await self._alone(partial(self._work, save))
+
+    async def _alone(self, work: Callable[[], T]) -> T:
+        """Do `work` in a thread, nothing else of the watch meanwhile."""
         async with self._scoring:
-            work = asyncio.create_task(asyncio.to_thread(self._work, save))
+            task = asyncio.create_task(asyncio.to_thread(work))
             try:
-                await asyncio.shield(work)
+                return await asyncio.shield(task)
             except asyncio.CancelledError:
-                await asyncio.wait({work})  # the thread goes on whatever happens here
+                await asyncio.wait({task})  # the thread goes on whatever happens here
                 raise
 
-    def _work(self, save: bool) -> None:
+    def _opened(self) -> Detector:
         if self._detector is None:
             self._detector = self._open_detector()
             gc.freeze()  # its libraries stay for good, and a collection stops whoever waits
+        return self._detector
+
+    def _work(self, save: bool) -> None:
+        detector = self._opened()
         taken = self._inbox.take()
         self._count_left_out(taken.left_out)
         if not self._holds:
-            self._score(self._detector, taken.calls)
+            self._score(detector, taken.calls)
         if save:
-            self._save(self._detector)
+            self._save(detector)
+
+    def _judge(self, verdict: Verdict) -> None:
+        detector = self._opened()
+        before = detector.verdicts
+        detector.judge(verdict)
+        try:
+            self._keep(detector.save())
+        except DependencyError:
+            detector.verdicts = before
+            raise
+        self._tell(finding_about_verdict(self._clock, verdict))
 
     def _score(self, detector: Detector, calls: pa.Table) -> None:
         if self._pace is not None:
@@ -212,25 +252,9 @@ class Watch:
             self._tell(finding_about_itself(self._clock, "behaviour.not_kept", sentence))
 
     def _now(self) -> int:
-        return _nanoseconds(self._clock)
+        return nanoseconds(self._clock)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, arrived: asyncio.Event) -> None:
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is to be woken
         loop.call_soon_threadsafe(arrived.set)
-
-
-def finding_about_itself(clock: Clock, code: str, sentence: str) -> Finding:
-    """Return a finding about the watch, as of now."""
-    return Finding(
-        time=_nanoseconds(clock),
-        code=code,
-        subject="behaviour",
-        severity=Severity.MEDIUM,
-        sentence=sentence,
-    )
-
-
-def _nanoseconds(clock: Clock) -> int:
-    now = clock.now()
-    return int(now.timestamp()) * _NS + now.microsecond * 1000

@@ -1,0 +1,110 @@
+"""`meshwarden behaviour benign` and `verdicts`: what people said is no alarm, and until when."""
+
+import json as jsonlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cyclopts import Parameter
+
+from meshwarden.adapters.clock import SystemClock
+from meshwarden.adapters.storage.baseline import load_baseline, store_baseline
+from meshwarden.behaviour import Model
+from meshwarden.cli.calls_text import printable
+from meshwarden.cli.identity_mesh import HERE, Json, State, ask
+from meshwarden.cli.incident_shared import Who, name_of
+from meshwarden.control.watching.findings import nanoseconds
+from meshwarden.control.watching.verdicts import verdict_object, verdict_of
+
+_PATH: Final = "/v1/behaviour/verdicts"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a verdict is about.
+
+    Attributes:
+        to: only alarms towards this one.
+        channel: only what this channel says, as alarms name it ("new edge").
+        days: how long, 1 to 365.
+    """
+
+    to: str | None = None
+    channel: str | None = None
+    days: int = 30
+
+
+def benign(
+    source: str,
+    /,
+    *,
+    reason: str,
+    scope: Scope | None = None,
+    who: Who = None,
+    baseline: Path | None = None,
+    state: State = HERE,
+    json: Json = False,
+) -> int:
+    """Hold alarms about an identity back, for a while, on the record.
+
+    Nothing is unlearned, and what is alarming is still not learned. That somebody said so is itself
+    a finding, which goes where findings go.
+
+    Args:
+        source: SPIFFE ID or other name that the alarms are about; of a running mesh, a service.
+        reason: why, for the record.
+        scope: what exactly, and for how long.
+        who: your name for the record; the account that is logged in unless given.
+        baseline: a file of `behaviour learn` instead of a running mesh.
+        state: state directory of the running mesh.
+        json: print one JSON object.
+    """
+    scope = scope or Scope()
+    if baseline is None:
+        asked = {"source": source, "destination": scope.to, "channel": scope.channel,
+                 "days": scope.days, "reason": reason, "who": name_of(who)}  # fmt: skip
+        body: dict[str, object] = {name: value for name, value in asked.items() if value is not None}
+        found = ask(state, "POST", _PATH, body)
+    else:
+        model = Model.load(load_baseline(baseline))
+        verdict = verdict_of(
+            source, destination=scope.to, channel=scope.channel, days=scope.days, reason=reason,
+            by=name_of(who), now=nanoseconds(SystemClock()),
+        )  # fmt: skip
+        model.judge(verdict)
+        store_baseline(baseline, model.save())
+        found = verdict_object(verdict)
+    print(jsonlib.dumps(found) if json else _line(found))
+    return 0
+
+
+def verdicts(
+    *,
+    baseline: Path | None = None,
+    state: State = HERE,
+    json: Json = False,
+) -> int:
+    """Show what people called benign, the newest last.
+
+    Args:
+        baseline: a file of `behaviour learn` instead of a running mesh.
+        state: state directory of the running mesh.
+        json: print one JSON object.
+    """
+    if baseline is None:
+        found = ask(state, "GET", _PATH)["verdicts"]
+    else:
+        found = [verdict_object(one) for one in Model.load(load_baseline(baseline)).verdicts]
+    if json:
+        print(jsonlib.dumps({"verdicts": found}))
+    else:
+        print("\n".join(_line(one) for one in found) or "no verdicts")
+    return 0
+
+
+def _line(verdict: dict[str, Any]) -> str:
+    towards = f" -> {verdict['destination']}" if verdict["destination"] else ""
+    of = verdict["channel"] or "any alarm"
+    text = f"{of} until {verdict['until']}: {verdict['reason']} ({verdict['by']})"
+    return printable(f"{verdict['source']}{towards}  {text}")

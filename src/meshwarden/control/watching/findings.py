@@ -1,0 +1,41 @@
+"""What the watch says about itself, and about people who hold its alarms back."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from meshwarden.behaviour.verdict import Verdict
+from meshwarden.kernel import Clock, Finding, Severity
+
+_NS: Final = 1_000_000_000
+
+
+def finding_about_itself(clock: Clock, code: str, sentence: str) -> Finding:
+    """Return a finding about the watch, as of now."""
+    return Finding(
+        time=nanoseconds(clock),
+        code=code,
+        subject="behaviour",
+        severity=Severity.MEDIUM,
+        sentence=sentence,
+    )
+
+
+def finding_about_verdict(clock: Clock, verdict: Verdict) -> Finding:
+    """Return a finding that says who has which alarms held back: nobody does so unseen."""
+    towards = f" towards {verdict.destination}" if verdict.destination else ""
+    of = f"{verdict.channel} alarms" if verdict.channel else "Alarms"
+    until = datetime.fromtimestamp(verdict.until // _NS, UTC).isoformat(timespec="minutes")
+    return Finding(
+        time=nanoseconds(clock),
+        code="behaviour.verdict",
+        subject=verdict.source,
+        severity=Severity.LOW,
+        sentence=f"{of} about {verdict.source}{towards} are held back until {until}:"
+        f" {verdict.by} says {verdict.reason!r}",
+    )
+
+
+def nanoseconds(clock: Clock) -> int:
+    """Return the time of day in nanoseconds since the epoch."""
+    now = clock.now()
+    return int(now.timestamp()) * _NS + now.microsecond * 1000

@@ -1,0 +1,40 @@
+"""Verdicts as people give them: for so many days, from now on."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from meshwarden.behaviour.verdict import Verdict
+from meshwarden.kernel import InputError
+
+MAX_DAYS: Final = 365
+_NS: Final = 1_000_000_000
+_DAY_NS: Final = 86_400 * _NS
+
+
+def verdict_of(
+    source: str,
+    *,
+    destination: str | None,
+    channel: str | None,
+    days: int,
+    reason: str,
+    by: str,
+    now: int,
+) -> Verdict:
+    """Return a verdict that holds for `days` from `now` (ns); InputError where it is none."""
+    if not 1 <= days <= MAX_DAYS:
+        raise InputError("behaviour.verdict", f"holds for 1 to {MAX_DAYS} days", where="days")
+    try:
+        return Verdict(
+            source=source, destination=destination, channel=channel,
+            until=now + days * _DAY_NS, reason=reason, by=by,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError("behaviour.verdict", str(error), where="verdict") from error
+
+
+def verdict_object(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as JSON has it."""
+    until = datetime.fromtimestamp(verdict.until // _NS, UTC)
+    return asdict(verdict) | {"until": until.isoformat(timespec="seconds")}
