@@ -64,7 +64,7 @@ def benign(
     if baseline is None:
         asked = {"source": source, "destination": scope.to, "channel": scope.channel,
                  "days": scope.days, "reason": reason, "who": name_of(who)}  # fmt: skip
-        body: dict[str, object] = {name: value for name, value in asked.items() if value is not None}
+        body: dict[str, object] = {k: v for k, v in asked.items() if v is not None}
         found = ask(state, "POST", _PATH, body)
     else:
         model = Model.load(load_baseline(baseline))
