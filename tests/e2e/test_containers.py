@@ -93,8 +93,10 @@ async def has_changed(podman: Podman, path: str) -> bool:
 async def is_crowded(driver: ContainerDriver) -> bool:
     container = await driver.engine.inspect("pay")
     processes = None if container is None else processes_of(container)
+    if processes is None:
+        return False
     # They come and go while they are counted: of the five, hardly all are seen at once.
-    return processes is not None and len(processes.members()) > 1
+    return any(len(processes.members()) > 1 for _ in range(20))
 
 
 def loot_of(sources: SnapshotSources) -> bytes:

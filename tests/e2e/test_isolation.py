@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -334,21 +335,22 @@ def test_loopback_is_a_choice_and_says_what_is_not_protected(tmp_path: Path) -> 
     assert "does not protect" in note
 
 
-def test_a_clone_and_an_interpreter_that_others_cannot_reach_do_not_matter(tmp_path: Path) -> None:
-    # pytest's own folder is closed to others, as a home directory is.
-    assert not tmp_path.parent.stat().st_mode & 0o001
-    tmp_path.chmod(0o755)
-    shutil.copy(SERVICES / "echo.py", tmp_path / "echo.py")
-    (tmp_path / "access.yaml").write_text(
-        "apiVersion: meshwarden.dev/v1\ntrust_domain: test.example\nservices:\n"
-        "  one: {identity: spiffe://test.example/one}\n"
-    )
-    (tmp_path / "mesh.yaml").write_text(
-        "apiVersion: meshwarden.dev/v1\npolicy: access.yaml\nservices:\n"
-        f"  one: {{command: ['{sys.executable}', -I, -S, echo.py], socket: true, health: /}}\n"
-    )
-    with running(tmp_path / "mesh.yaml", tmp_path / ".meshwarden") as (_, summary):
-        assert summary["isolated"] is True
+def test_a_clone_and_an_interpreter_that_others_cannot_reach_do_not_matter() -> None:
+    with tempfile.TemporaryDirectory(prefix="mw-") as home:  # closed to others, as a home is
+        assert not Path(home).stat().st_mode & 0o001
+        clone = Path(home) / "clone"
+        clone.mkdir(mode=0o755)
+        shutil.copy(SERVICES / "echo.py", clone / "echo.py")
+        (clone / "access.yaml").write_text(
+            "apiVersion: meshwarden.dev/v1\ntrust_domain: test.example\nservices:\n"
+            "  one: {identity: spiffe://test.example/one}\n"
+        )
+        (clone / "mesh.yaml").write_text(
+            "apiVersion: meshwarden.dev/v1\npolicy: access.yaml\nservices:\n"
+            f"  one: {{command: ['{sys.executable}', -I, -S, echo.py], socket: true, health: /}}\n"
+        )
+        with running(clone / "mesh.yaml", clone / ".meshwarden") as (_, summary):
+            assert summary["isolated"] is True
 
 
 def write(directory: Path) -> Path:
