@@ -57,7 +57,7 @@ class ArchiveWriter:
             self._file = os.fdopen(descriptor, "wb")
         except OSError as error:
             raise _failed(self.path, error) from error
-        self._tar = tarfile.open(
+        self._tar = tarfile.TarFile(
             fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT, copybufsize=_BLOCK
         )
         return self
