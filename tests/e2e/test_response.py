@@ -1,6 +1,8 @@
 """One instance contained, replaced and let back in, in an isolated mesh of real processes."""
 
+import contextlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +16,15 @@ from tests.e2e.response_mesh import (
     NEEDS_ROOT,
     PING,
     contain,
+    process,
     recovered,
     release,
     steps,
 )
 
 from meshwarden.adapters.forensics import verify_archive
+from meshwarden.adapters.network.established import Connection, list_connections
+from meshwarden.adapters.network.quarantine import cut_off
 from meshwarden.cli import run
 
 OLD_KEY = "the-key-before"
@@ -92,6 +97,35 @@ def test_a_full_response_replaces_the_instance_and_refuses_its_old_key(mesh: Iso
     names = {one.name for one in manifest.kept}
     assert {"record.json", "calls.parquet", "access-policy.yaml"} <= names
     assert any(name.endswith("/environment") for name in names)
+
+
+def test_no_peer_keeps_a_connection_with_an_instance_that_was_replaced(mesh: Isolated) -> None:
+    assert mesh.shell(PING) == (0, "200")
+    before = _with_shell(mesh)
+    assert before
+    with _network_of(mesh, "shell") as namespace:
+        cut_off(namespace)  # the firewall may be faster than the farewells of its sidecar
+    found = recovered(mesh, contain(mesh, "full")["id"])
+    said = steps(found)["replace"]["outcome"]
+    assert mesh.shell(PING) == (0, "200")
+    assert not before & _with_shell(mesh), said
+
+
+def _with_shell(mesh: Isolated) -> frozenset[Connection]:
+    """Return what the sidecar of `back` has open with `shell`."""
+    uid = Path(f"/proc/{process(mesh, 'back.sidecar')}").stat().st_uid
+    with _network_of(mesh, "back") as namespace:
+        found = list_connections(namespace, uid=uid)
+    return frozenset(one for one in found if one.remote[0] == mesh.host("shell"))
+
+
+@contextlib.contextmanager
+def _network_of(mesh: Isolated, service: str) -> Iterator[int]:
+    namespace = os.open(f"/proc/{process(mesh, f'{service}.sidecar')}/ns/net", os.O_RDONLY)
+    try:
+        yield namespace
+    finally:
+        os.close(namespace)
 
 
 def test_its_secrets_are_new_and_the_old_ones_worthless(

@@ -12,8 +12,11 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from spiffe import WorkloadApiClient
+from spiffe.workloadapi.errors import FetchJwtSvidError, ValidateJwtSvidError
 from tests.e2e.small_mesh import DOMAIN, POLICY, SERVICES, Running, eventually, running_mesh
 from tests.e2e.thief import REFUSED, Holder, holder_of
+from tests.e2e.workload_support import in_thread
 
 from meshwarden.cli import run
 
@@ -140,3 +143,26 @@ async def test_all_that_name_an_identity_are_revoked_by_its_name(
             assert await old.get_anew(*back(mesh)) == REFUSED
             fresh = await client.holder(2)
             assert await fresh.get_anew(*back(mesh)) == 200
+
+
+async def test_its_jwt_svids_end_with_an_identity_and_new_ones_hold(mesh: Running) -> None:
+    client = await in_thread(WorkloadApiClient, f"unix://{mesh.layout.workload_socket}")
+    try:
+        old = await in_thread(client.fetch_jwt_svid, {"ledger"})
+        await in_thread(client.validate_jwt_svid, old.token, "ledger")
+        await in_thread(client.fetch_x509_svid)  # so that something names the identity
+        await ask(mesh, "revoke", target=IDENTITY)
+        with pytest.raises(ValidateJwtSvidError):
+            await in_thread(client.validate_jwt_svid, old.token, "ledger")
+
+        async def _has_another() -> bool:  # not within the second of the revocation
+            with contextlib.suppress(FetchJwtSvidError):
+                fresh = await in_thread(client.fetch_jwt_svid, {"ledger"})
+                return bool(await in_thread(client.validate_jwt_svid, fresh.token, "ledger"))
+            return False
+
+        await eventually(_has_another, what="a JWT-SVID that counts")
+        with pytest.raises(ValidateJwtSvidError):
+            await in_thread(client.validate_jwt_svid, old.token, "ledger")
+    finally:
+        await in_thread(client.close)

@@ -40,6 +40,11 @@ app = App(
     result_action="return_value",
 )
 
+SWITCH_S: Final = 0.0005
+"""How long a thread that computes (evidence, scoring) may keep out the one that answers: an edge
+waits 200 ms for an answer, which takes many turns. A tenth of Python's own; less costs throughput.
+"""
+
 
 @app.default
 def serve(
@@ -70,6 +75,7 @@ def serve(
     layout = layout_of(parsed, state, first_uid=first_uid)
     plane = open_plane(parsed, layout, clock=SystemClock(), chance=SystemChance())
     response = open_response(plane, chance=SystemChance())
+    sys.setswitchinterval(SWITCH_S)
     gc.freeze()  # modules and messages stay for good: each full collection would walk them again
     uvloop.run(_serve(plane, response, layout, outputs))
     return 0

@@ -25,6 +25,7 @@ from meshwarden.identity.issue import LIFETIME_S, MAX_LIFETIME_S, issue_svid
 from meshwarden.identity.jwt_authority import JwtKey, create_key, rotate_keys, signing_key
 from meshwarden.identity.jwt_svid import (
     VerifiedJwtSvid,
+    is_ended,
     issue_jwt_svid,
     require_audience,
     verify_jwt_svid,
@@ -69,6 +70,7 @@ __all__ = [
     "create_authority",
     "create_key",
     "create_root",
+    "is_ended",
     "is_interpreter",
     "issue_crl",
     "issue_jwt_svid",

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -97,7 +97,12 @@ def require_audience(audience: Sequence[str]) -> None:
 
 
 def verify_jwt_svid(
-    unverified: str, bundles: Mapping[str, Bundle], *, audience: str, now: datetime
+    unverified: str,
+    bundles: Mapping[str, Bundle],
+    *,
+    audience: str,
+    now: datetime,
+    ended: Callable[[SpiffeId], datetime | None] = lambda _: None,
 ) -> VerifiedJwtSvid:
     """Return what the token proves.
 
@@ -106,17 +111,19 @@ def verify_jwt_svid(
     1. size, form and header (JWS compact; `alg` listed; `typ` JWT, JOSE or none; nothing else);
     2. the subject, unproven yet, which says whose bundle to take;
     3. the signature, with a key of that bundle whose kind fits `alg`;
-    4. audience and times.
+    4. audience and times;
+    5. whether it was ended before its time.
 
     Args:
         unverified: the token.
         bundles: by trust domain; the subject's own is taken, never another.
         audience: whom the token must be meant for.
         now: the time of day.
+        ended: until when issued tokens of an identity count no more; None: all count.
 
     Raises:
         VerificationError: `jwt.form`, `jwt.header`, `jwt.subject`, `jwt.untrusted`,
-            `jwt.signature`, `jwt.audience`, `jwt.expired`, `jwt.not_yet_valid`.
+            `jwt.signature`, `jwt.audience`, `jwt.expired`, `jwt.not_yet_valid`, `jwt.revoked`.
     """
     header, unverified_claims = _parse(unverified)  # 1
     identity = _subject(unverified_claims)  # 2
@@ -126,7 +133,21 @@ def verify_jwt_svid(
     _verify_signature(unverified, header, bundle)  # 3
     _verify_audience(unverified_claims, audience)  # 4
     _verify_times(unverified_claims, now)
+    if is_ended(_number(unverified_claims, "iat"), ended(identity)):  # 5
+        raise _refused("jwt.revoked", "the tokens that its subject had by then were revoked")
     return VerifiedJwtSvid(identity=identity, claims=unverified_claims)
+
+
+def is_ended(issued: float | None, end: datetime | None) -> bool:
+    """Return whether a token is among those that were issued until `end`; unknown is yes.
+
+    Tokens tell the second of their issuance, so the whole second of `end` counts as before it.
+
+    Args:
+        issued: seconds since the epoch; None: it does not say.
+        end: None: nothing was ended.
+    """
+    return end is not None and (issued is None or int(issued) <= int(end.timestamp()))
 
 
 def _parse(unverified: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,6 +5,7 @@
 - Order does not matter: a certificate is revoked once any record says so, whatever came before or
   after. Nothing un-revokes a certificate; a service is given another one instead.
 - A service that is withheld gets no certificate that counts, until a record restores it.
+- JWT-SVIDs name no instance: those of an identity that were issued until a moment end together.
 - Space is bounded: certificates are forgotten `KEPT` after their end, refusals beyond
   `MAX_REFUSALS` likewise. The record that something was revoked is kept.
 
@@ -28,6 +29,9 @@ LISTED: Final = timedelta(hours=1)
 """How long after its end a revoked certificate stays on lists: clocks of verifiers may be behind
 (RFC 5280, 3.3 asks for one list after the end)."""
 
+TOKENS_KEPT: Final = timedelta(hours=2)
+"""How long it is remembered that an identity's JWT-SVIDs were ended: none of them lives longer."""
+
 MAX_REFUSALS: Final = 1000
 
 
@@ -41,6 +45,7 @@ class Kind(StrEnum):
     WITHHELD = "withheld"
     RESTORED = "restored"
     LISTED = "listed"
+    TOKENS_ENDED = "tokens-ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,7 @@ class Register:
     issued: dict[str, Record] = field(default_factory=dict)
     revoked: dict[str, Record] = field(default_factory=dict)
     withheld: dict[str, Record] = field(default_factory=dict)
+    tokens_ended: dict[str, Record] = field(default_factory=dict)
     refusals: deque[Record] = field(default_factory=lambda: deque(maxlen=MAX_REFUSALS))
     _lists: dict[str, Record] = field(default_factory=dict)
 
@@ -95,6 +101,10 @@ class Register:
                 self.withheld.pop(record.instance, None)
             case Kind.REFUSED:
                 self.refusals.append(record)
+            case Kind.TOKENS_ENDED:
+                before = self.tokens_ended.get(record.identity)
+                if before is None or before.time < record.time:
+                    self.tokens_ended[record.identity] = record
             case Kind.LISTED:
                 if (record.number or 0) >= self.next_number(record.issuer):
                     self._lists[record.issuer] = record
@@ -156,13 +166,17 @@ class Register:
         ]
         for sha256 in over:
             del self.issued[sha256]
-        return bool(over)
+        old = [name for name, one in self.tokens_ended.items() if one.time + TOKENS_KEPT < now]
+        for name in old:
+            del self.tokens_ended[name]
+        return bool(over or old)
 
     def records(self) -> Iterator[Record]:
         """Yield records from which an equal register follows."""
         yield from self.issued.values()
         yield from self.revoked.values()
         yield from self.withheld.values()
+        yield from self.tokens_ended.values()
         yield from self.refusals
         yield from self._lists.values()
 

@@ -206,3 +206,46 @@ def test_nothing_is_issued_for_nobody(audience: list[str]) -> None:
 def test_nothing_is_issued_for_too_long(lifetime_s: int) -> None:
     with pytest.raises(ConfigError):
         issue_jwt_svid(KEY, IDENTITY, ["a"], now=NOW, lifetime_s=lifetime_s)
+
+
+@pytest.mark.parametrize(
+    ("ended", "holds"),
+    [
+        (None, True),
+        (NOW - timedelta(seconds=1), True),
+        (NOW.replace(microsecond=0), False),  # a token tells its second alone
+        (NOW + timedelta(minutes=2), False),
+        (datetime.max.replace(tzinfo=UTC), False),
+    ],
+)
+def test_one_that_was_ended_with_its_identity_is_refused(
+    ended: datetime | None, holds: bool
+) -> None:
+    unverified = issue_jwt_svid(KEY, IDENTITY, ["payments"], now=NOW)
+    asked: list[SpiffeId] = []
+
+    def _ended(identity: SpiffeId) -> datetime | None:
+        asked.append(identity)
+        return ended
+
+    def _verify() -> object:
+        return verify_jwt_svid(unverified, BUNDLES, audience="payments", now=NOW, ended=_ended)
+
+    if holds:
+        _verify()
+    else:
+        with pytest.raises(VerificationError) as refused:
+            _verify()
+        assert refused.value.code == "jwt.revoked"
+    assert asked == [IDENTITY]
+
+
+def test_one_that_does_not_say_when_it_was_issued_ends_with_all_others() -> None:
+    claims = {name: value for name, value in CLAIMS.items() if name != "iat"}
+    long_ago = NOW - timedelta(days=300)
+    verify_jwt_svid(token(claims=claims), BUNDLES, audience="payments", now=NOW)
+    with pytest.raises(VerificationError) as refused:
+        verify_jwt_svid(
+            token(claims=claims), BUNDLES, audience="payments", now=NOW, ended=lambda _: long_ago
+        )
+    assert refused.value.code == "jwt.revoked"

@@ -1,13 +1,16 @@
 """A service in quarantine, without sockets: what its peers are told, and what is given to it."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.unit.plane.bench import DOMAIN, Bench
 
+from meshwarden.adapters.storage.register import FileRegister
 from meshwarden.control.fabric import compile_filters
 from meshwarden.control.plane import ControlPlane
-from meshwarden.kernel import InputError
+from meshwarden.identity.register import TOKENS_KEPT
+from meshwarden.kernel import DependencyError, InputError, SpiffeId
 
 
 @pytest.fixture
@@ -85,3 +88,37 @@ async def test_a_restart_begins_with_it(plane: ControlPlane) -> None:
 async def test_who_is_no_service_is_refused(plane: ControlPlane) -> None:
     with pytest.raises(InputError, match="no service"):
         await plane.quarantine.put("stranger")
+
+
+FRONT = SpiffeId("test.example", "/front")
+
+
+async def test_none_of_its_tokens_counts_until_it_is_let_back_in(plane: ControlPlane) -> None:
+    assert plane.tokens_end(FRONT) is None
+    await plane.quarantine.put("front")
+    end = plane.tokens_end(FRONT)
+    assert end is not None
+    assert end > plane.clock.now() + timedelta(days=1)
+    assert plane.tokens_end(SpiffeId("test.example", "/back")) is None
+    with pytest.raises(DependencyError, match="just ended"):
+        plane.workload.issuing.jwt_svid(FRONT, ["ledger"])
+    await plane.quarantine.lift("front")
+    assert plane.tokens_end(FRONT) is None
+
+
+async def test_tokens_from_before_a_revocation_never_count_again(plane: ControlPlane) -> None:
+    now = plane.clock.now()
+    await plane.revoker.revoke(str(FRONT), replace=False)
+    assert plane.tokens_end(FRONT) == now
+    kept = FileRegister(plane.layout.identity_register).load()
+    assert kept.tokens_ended[str(FRONT)].time == now
+    assert not kept.forget(now=now + TOKENS_KEPT)
+    assert kept.forget(now=now + TOKENS_KEPT + timedelta(seconds=1))
+    assert kept.tokens_ended == {}
+
+
+async def test_revoking_one_certificate_leaves_the_tokens_of_its_namesakes(
+    plane: ControlPlane,
+) -> None:
+    await plane.revoker.revoke(plane.certificates.current("front").sha256)
+    assert plane.tokens_end(FRONT) is None

@@ -2,13 +2,23 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.unit.plane.bench import FakeChance
-from tests.unit.tokens.world import GATEWAY, ISSUER, NOW, PAYMENTS, World, form
+from tests.unit.tokens.world import (
+    GATEWAY,
+    ISSUER,
+    NOW,
+    NOW_S,
+    PAYMENTS,
+    SCORING,
+    World,
+    form,
+)
 
 from meshwarden.adapters.storage.tokens.database import Database
 from meshwarden.control.tokens.keeping import revocation
@@ -25,6 +35,7 @@ from meshwarden.tokens import (
     UnverifiedToken,
     render_jwks,
 )
+from meshwarden.tokens.jws import sign_compact
 
 
 class Clock:
@@ -88,6 +99,22 @@ async def test_nobody_replaces_a_token_that_cannot_have_been_handed_to_it(tmp_pa
             str(GATEWAY)
         ]
         await issued(found, world.access_token())  # what comes from outside was handed to nobody
+
+
+async def test_a_jwt_svid_that_was_ended_starts_no_work_any_more(tmp_path: Path) -> None:
+    world = World()
+    names = {"sub": str(SCORING), "aud": world.policy.issuer, "iat": NOW_S, "exp": NOW_S + 60}
+    token = sign_compact(names, world.idp.jose, algorithm="ES256", kid=world.idp.kid, typ="JWT")
+    asked = {"subject_token_type": SubjectKind.SELF_SIGNED.value, "scope": "report:run"}
+    async with service(world, tmp_path / "t" / "tokens.sqlite") as found:
+        found.subjects.workload_keys = lambda: {world.idp.kid: world.idp.public}
+        await issued(found, token, SCORING, **asked)
+        found.subjects.workload_ended = lambda one: NOW if one == SCORING else None
+        answer = await ask(found, token, SCORING, **asked)
+        assert isinstance(answer, OAuthError)
+        assert answer.reason == "token.revoked"
+        found.subjects.workload_ended = lambda _: NOW - timedelta(seconds=1)
+        await issued(found, token, SCORING, **asked)
 
 
 async def test_keys_and_chains_survive_a_restart_and_are_shared_by_replicas(tmp_path: Path) -> None:

@@ -71,6 +71,10 @@ class Issuing(Protocol):
         """Return all bundles by trust domain, our own first."""
         ...
 
+    def tokens_end(self, identity: SpiffeId) -> datetime | None:
+        """Return until when issued JWT-SVIDs of `identity` count no more; None: all count."""
+        ...
+
     def revocation_lists(self) -> Sequence[bytes]:
         """Return the certificate revocation lists, DER."""
         ...
@@ -193,6 +197,7 @@ class WorkloadApi:
                 self.issuing.bundles(),
                 audience=request.audience,
                 now=self.issuing.now(),
+                ended=self.issuing.tokens_end,
             )
             response = messages.ValidateJWTSVIDResponse(spiffe_id=str(proven.identity))
             ParseDict(dict(proven.claims), response.claims)

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -56,7 +57,7 @@ from meshwarden.control.workload.federation import federated_roots
 from meshwarden.control.workload.issuance import Issued
 from meshwarden.control.workload.workload import Workload
 from meshwarden.identity import Svid
-from meshwarden.kernel import Chance, Clock, MeshwardenError
+from meshwarden.kernel import Chance, Clock, MeshwardenError, SpiffeId
 from meshwarden.tokens.edge import EdgeAccess
 
 LOOK_S: Final = 1.0
@@ -207,6 +208,7 @@ class ControlPlane:
             issued=self._issued_to_workload,
             revoked=lambda sha256: sha256 in self.identities.register.revoked,
             withheld=self._is_withheld,
+            ended=self.tokens_end,
             lifetime_s=self.certificates.lifetime_s,
         )
         targets.federated = self.workload.federation.bundles
@@ -339,6 +341,16 @@ class ControlPlane:
 
     def _is_withheld(self, holder: str) -> bool:
         return holder in self.identities.register.withheld or self.quarantine.withholds(holder)
+
+    def tokens_end(self, identity: SpiffeId) -> datetime | None:
+        """Return until when issued JWT-SVIDs of `identity` count no more; None: all count.
+
+        Of a service in quarantine none does, until it is let back in.
+        """
+        if str(identity) in self.quarantine.names():
+            return datetime.max.replace(tzinfo=UTC)
+        ended = self.identities.register.tokens_ended.get(str(identity))
+        return None if ended is None else ended.time
 
     def _show_workloads(self) -> None:
         self.workload.refresh()

@@ -44,6 +44,11 @@ class Quarantine:
         """Return who is in quarantine."""
         return frozenset(self._held)
 
+    def names(self) -> frozenset[str]:
+        """Return the identities of those who are."""
+        known = self.publisher().published.policy.services
+        return frozenset(str(known[name].identity) for name in self._held if name in known)
+
     def held(self) -> Mapping[str, Mapping[str, str]]:
         """Return who is, each with certificates by SHA-256 and the identity that they name."""
         return self._held

@@ -2,6 +2,8 @@
 
 Steps, in the order of `Revoker.revoke`:
 
+0. Where a whole identity is meant, its JWT-SVIDs end with it: nobody here takes one that was issued
+   until then, at the token service or the Workload API.
 1. Where a service's own certificate is revoked and it shall go on, its sidecar gets a fresh one. It
    leaves its pooled connections, so that none of its own calls is refused by what follows; so does
    one that has had a fresh one since.
@@ -115,7 +117,10 @@ class Revoker:
         others = {record.instance for record in found} & set(self.sidecars()) - set(own)
         await self.enforcer.leave_pools(replaced, others, found)
         withheld = [] if replace else own + _workloads(found)
-        recorded = self.identities.note(self._records(found, withheld, reason, now))
+        records = self._records(found, withheld, reason, now)
+        if self.targets.names_identity(target):
+            records += _tokens_ended({record.identity for record in found}, reason, now)
+        recorded = self.identities.note(records)
         self.show_workloads()
         cutting = asyncio.create_task(self._sever(own, digests))
         synced, pending = await asyncio.gather(self._synced(), self.enforcer.enforce())
@@ -144,6 +149,11 @@ class Revoker:
             severed=severed.connections,
             unsevered=severed.failed,
         )
+
+    async def end_tokens(self, identity: str, *, reason: str = "") -> bool:
+        """End the JWT-SVIDs that `identity` has by now; return whether that is on the disk."""
+        recorded = self.identities.note(_tokens_ended({identity}, reason, self.clock.now()))
+        return recorded and await self._synced()
 
     def keep_withheld(self) -> None:
         """Revoke what a withheld service was just given; a new start gives everyone something."""
@@ -252,6 +262,13 @@ class Revoker:
             _log.error("revocation_not_synced", error=str(error))
             return False
         return True
+
+
+def _tokens_ended(identities: Iterable[str], reason: str, now: datetime) -> list[Record]:
+    return [
+        Record(time=now, kind=Kind.TOKENS_ENDED, identity=identity, reason=reason)
+        for identity in identities
+    ]
 
 
 def _workloads(found: Iterable[Record]) -> list[str]:

@@ -9,6 +9,9 @@ revoked certificate was shown on are reset there:
 2. `FINISH_S` later `cut` ends those of them that are still there. By then only those are left that
    carry something long.
 
+A service that was cut off and ended sends its peers no farewell: its network refuses that as well.
+`forsake` ends what they still have open with it.
+
 Without isolation there is nothing to be done here, and both do nothing.
 """
 
@@ -84,6 +87,17 @@ class Severing:
                 failed.append(name)
             ended += done or 0
         return Severed(connections=ended, failed=tuple(failed))
+
+    async def forsake(self, service: str, peers: Iterable[str]) -> Severed:
+        """End what the sidecars of `peers` have open with `service`, which is cut off and ended."""
+        if not self.layout.isolated:
+            return Severed()
+        host = self.layout.host(service)
+        marked = {
+            name: frozenset(one for one in connections if one.remote[0] == host)
+            for name, connections in self.mark(set(peers) - {service}).items()
+        }
+        return await self.cut(sorted(marked), marked)
 
     @contextlib.contextmanager
     def _network_of(self, name: str) -> Iterator[int | None]:

@@ -62,6 +62,10 @@ class Targets:
             )
         return found
 
+    def names_identity(self, target: str) -> bool:
+        """Return whether `target` names all that an identity has, rather than one certificate."""
+        return target in self.services or target.startswith("spiffe://")
+
     def _presented(self, unverified: bytes) -> Record:
         """Return the record of a certificate that is presented, once it is known whose it is."""
         chain = parse_certificates(unverified, where="certificate")

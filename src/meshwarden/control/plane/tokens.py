@@ -120,6 +120,7 @@ class MeshTokens:
         self.service.failed = self._failed
         self.service.demanded = self.authorizer.demands.hear_refusal
         self.service.subjects.workload_keys = self._workload_keys
+        self.service.subjects.workload_ended = plane.tokens_end
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -13,6 +13,7 @@ from typing import Final
 import httpx
 
 from meshwarden.adapters.oidc.keys import IssuerKeys
+from meshwarden.identity import is_ended
 from meshwarden.kernel import Clock, SpiffeId
 from meshwarden.tokens import (
     Expected,
@@ -46,6 +47,7 @@ class Subjects:
         own_keys: what verifies our transaction tokens.
         workload_keys: what verifies the trust domain's JWT-SVIDs.
         revoked: what is revoked.
+        workload_ended: until when issued JWT-SVIDs of an identity count no more; None: all count.
     """
 
     policy: Callable[[], TokenPolicy]
@@ -54,6 +56,7 @@ class Subjects:
     own_keys: Callable[[], KeysByKid]
     workload_keys: Callable[[], KeysByKid]
     revoked: Callable[[], Revocations]
+    workload_ended: Callable[[SpiffeId], datetime | None] = lambda _: None
     _issuers: dict[str, IssuerKeys] = field(default_factory=dict)
     _remembered: OrderedDict[str, tuple[Subject, str, str]] = field(default_factory=OrderedDict)
 
@@ -79,12 +82,30 @@ class Subjects:
             keys = dict(self.workload_keys())
             if certificate_key is not None:
                 keys[certificate_key.kid] = certificate_key
-            return verify_self_signed(unverified, client, keys, audience=policy.issuer, now=now)
+            subject = verify_self_signed(unverified, client, keys, audience=policy.issuer, now=now)
+            self._require_not_ended(unverified, subject, client, certificate_key)
+            return subject
         expected = Expected(trust_domain=policy.trust_domain, issuer=policy.issuer)
         token = verify_txn_token(
             unverified, self.own_keys(), expected, now=now, revoked=self.revoked()
         )
         return subject_of_token(token)
+
+    def _require_not_ended(
+        self,
+        unverified: UnverifiedToken,
+        subject: Subject,
+        client: SpiffeId,
+        certificate_key: VerificationKey | None,
+    ) -> None:
+        """Raise TokenError where a JWT-SVID was ended; a certificate's own key ends with that."""
+        _, kid = issuer_of(parse_compact(unverified))
+        by_certificate = certificate_key is not None and kid == certificate_key.kid
+        if not by_certificate and is_ended(subject.issued, self.workload_ended(client)):
+            raise TokenError(
+                "token.revoked", "the tokens that this workload had by then were revoked",
+                clause="Transaction Tokens, Subject Token Types",
+            )  # fmt: skip
 
     def keys_of(self, issuer: str) -> IssuerKeys:
         """Return the keys of a configured issuer; TokenError `token.issuer` of any other."""

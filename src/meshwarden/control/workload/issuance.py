@@ -21,13 +21,14 @@ from meshwarden.identity import (
     ProcessFacts,
     Registration,
     Svid,
+    is_ended,
     issue_jwt_svid,
     issue_svid,
     match_registrations,
     renewal_time,
     signing_key,
 )
-from meshwarden.kernel import Chance, Clock, MeshwardenError, SpiffeId
+from meshwarden.kernel import Chance, Clock, DependencyError, MeshwardenError, SpiffeId
 
 MAX_INSTANCES: Final = 8192
 """Processes whose SVIDs are kept; beyond, of those that are not connected the ones that asked
@@ -79,6 +80,7 @@ class WorkloadIssuing:
         issued: told each X.509-SVID, before it is handed out.
         revoked: whether the certificate with this SHA-256 is; its process gets another at once.
         withheld: whether the process that the register calls so is to get nothing more.
+        ended: until when issued JWT-SVIDs of an identity count no more; None: all count.
         record_refusal: told each refusal.
         connected: whether a process is there to be given something new.
         lifetime_s: of each X.509-SVID.
@@ -94,6 +96,7 @@ class WorkloadIssuing:
     issued: Callable[[Issued], None] = lambda _: None
     revoked: Callable[[str], bool] = lambda _: False
     withheld: Callable[[str], bool] = lambda _: False
+    ended: Callable[[SpiffeId], datetime | None] = lambda _: None
     record_refusal: Callable[[ProcessFacts, str], None] = lambda _facts, _method: None
     connected: Callable[[Instance], bool] = lambda _: True
     lifetime_s: int
@@ -126,11 +129,23 @@ class WorkloadIssuing:
         return svid.not_before <= now < svid.not_after and not self.revoked(svid.sha256)
 
     def jwt_svid(self, identity: SpiffeId, audience: Sequence[str]) -> str:
-        """Return a fresh JWT-SVID."""
+        """Return a fresh JWT-SVID.
+
+        Raises:
+            DependencyError: `identity.tokens_ended` where it would be among those that were ended.
+        """
         now = self.clock.now()
+        if is_ended(now.timestamp(), self.ended(identity)):
+            raise DependencyError(
+                "identity.tokens_ended", f"tokens of {identity} were just ended", retry_after_s=1
+            )
         token = issue_jwt_svid(signing_key(self.jwt_keys(), now=now), identity, audience, now=now)
         _log.info("jwt_svid_issued", identity=str(identity), audience=",".join(audience)[:200])
         return token
+
+    def tokens_end(self, identity: SpiffeId) -> datetime | None:
+        """Return until when issued JWT-SVIDs of `identity` count no more; None: all count."""
+        return self.ended(identity)
 
     def bundles(self) -> Mapping[str, Bundle]:
         """Return all bundles by trust domain, our own first."""

@@ -33,6 +33,7 @@ from meshwarden.kernel import (
     Finding,
     MeshwardenError,
     Severity,
+    SpiffeId,
 )
 from meshwarden.policy import AccessPolicy
 
@@ -53,6 +54,7 @@ class Workload:
         issued: told each X.509-SVID before it is handed out.
         revoked: whether the certificate with this SHA-256 is.
         withheld: whether a holder is to get nothing more.
+        ended: until when issued JWT-SVIDs of an identity count no more; None: all count.
         lifetime_s: of each X.509-SVID.
     """
 
@@ -69,6 +71,7 @@ class Workload:
     issued: Callable[[Issued], None] = lambda _: None
     revoked: Callable[[str], bool] = lambda _: False
     withheld: Callable[[str], bool] = lambda _: False
+    ended: Callable[[SpiffeId], datetime | None] = lambda _: None
     lifetime_s: int
     trust: Trust = field(init=False)
     federation: Federation = field(init=False)
@@ -115,6 +118,7 @@ class Workload:
             issued=self._record,
             revoked=self.revoked,
             withheld=self.withheld,
+            ended=self.ended,
             record_refusal=refusals.record,
             connected=self._is_connected,
             lifetime_s=self.lifetime_s,

@@ -85,6 +85,7 @@ class Quarantine:
         instance = await scene.instance(incident)
         running = await scene.driver.running(instance.service)
         if running == instance:
+            await scene.forsake(incident)  # its sidecar was ended when it was cut off
             await scene.driver.restore_network(instance)
         self._forget(incident)
         scene.came_back(incident.suspect.identity)

@@ -2,8 +2,9 @@
 
 Irreversible. Steps:
 
-1. End every process of the suspect; its network stays cut.
-2. Issue a fresh certificate. What the suspect held is revoked by now (`requires`).
+1. End every process of the suspect; its network stays cut. End what peers have open with it.
+2. Issue a fresh certificate. What the suspect held is revoked by now (`requires`). Where all was
+   started anew meanwhile, the certificate from then does not count either.
 3. Let the identity back in at its peers: nobody holds a certificate for it but the new instance,
    which is not slowed down for what the old one did.
 4. Let the network in, start sidecar and service, and wait until both serve.
@@ -43,8 +44,10 @@ class Replace:
         """Go through the steps; what was done before a crash is not done twice."""
         scene, plane = self.scene, self.scene.plane
         service, instance = incident.suspect.service, await scene.instance(incident)
-        if await scene.driver.running(service) == instance:
+        if there := await scene.driver.running(service) == instance:
             await scene.driver.stop(instance)  # 1
+        forsaken = await scene.forsake(incident) if there else "it was gone by then"
+        if there or service in plane.identities.register.withheld:
             await plane.revoker.reissue(service)  # 2
         await plane.quarantine.lift(service)  # 3
         if service in plane.throttling.rates():
@@ -54,7 +57,8 @@ class Replace:
         finally:
             await plane.quarantine.arrived(service)
             scene.came_back(incident.suspect.identity)
-        return Applied(outcome=f"{fresh.name} serves in the place of {instance.name}")
+        served = f"{fresh.name} serves in the place of {instance.name}"
+        return Applied(outcome=f"{served}; {forsaken}")
 
     async def probe(self, incident: Incident) -> str:
         """Return what shows that it holds, within the time that the last peer may need."""

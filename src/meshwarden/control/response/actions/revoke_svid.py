@@ -35,7 +35,10 @@ class RevokeSvid:
         except InputError as error:
             if error.code != "identity.unknown_certificate":
                 raise
-            return Applied(outcome="nothing that is still valid names it")
+            await self.scene.plane.revoker.end_tokens(
+                incident.suspect.identity, reason=f"incident {incident.id}"
+            )
+            return Applied(outcome="no certificate that is still valid names it; its tokens ended")
         late = [one for one in revoked.pending if self._is_peer(incident, one)]
         said = f"{len(revoked.certificates)} certificates revoked in {revoked.enforced_ms:.0f} ms"
         return Applied(outcome=said + (f"; not confirmed by {', '.join(late)}" if late else ""))

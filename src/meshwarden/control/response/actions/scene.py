@@ -135,6 +135,13 @@ class Scene:
             return f"{service} is no service of this mesh"
         return None
 
+    async def forsake(self, incident: Incident) -> str:
+        """Have its peers end what they have open with the suspect, which has ended; in words."""
+        plane, service = self.plane, incident.suspect.service
+        severed = await plane.revoker.severing.forsake(service, plane.mesh.services)
+        failed = f", not those of {', '.join(severed.failed)}" if severed.failed else ""
+        return f"{severed.connections} connections that peers had with it ended{failed}"
+
     def elsewhere(self, incident: Incident) -> str:
         """Return a service whose place is not the suspect's: where a thief could stand."""
         names = [*self.around(incident).callees, *self.plane.mesh.services]
