@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ from meshwarden.adapters.storage.webhook import (
     store_server_certificate,
 )
 from meshwarden.cli.gate import all_rules, load_settings
+from meshwarden.cli.log_lines import log_to_stderr
 from meshwarden.console.admission_api import serving_webhook
 from meshwarden.control.gate import Evaluator, selected
 from meshwarden.control.gate.admission import Admitter
@@ -70,14 +70,7 @@ def admission(
         rules: folder of rules of your own; may be given several times.
     """
     os.umask(0o077)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_to_stderr()
     where = _LISTEN.fullmatch(listen)
     if not _NAME.fullmatch(name) or where is None:
         hint = "--name gate.my-namespace.svc --listen 0.0.0.0:8443"

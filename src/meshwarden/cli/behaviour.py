@@ -19,8 +19,9 @@ from meshwarden.behaviour import Model, Scored, Settings
 from meshwarden.cli.behaviour_text import finding_lines, learned_lines, learned_svg
 from meshwarden.cli.behaviour_verdict import benign, verdicts
 from meshwarden.cli.behaviour_watch import watch
-from meshwarden.cli.calls_text import printable, rfc3339
+from meshwarden.cli.calls_text import rfc3339
 from meshwarden.cli.prior import Prior, load_declared
+from meshwarden.cli.writing import show_text
 from meshwarden.kernel import ConfigError, Finding, InputError
 
 app = App(
@@ -136,13 +137,7 @@ def show(
         _print_json(_times(learned))
         return 0
     text = learned_svg(learned) if format == "svg" else "\n".join(learned_lines(learned))
-    if output is None:
-        print(printable(text) if format == "text" else text)
-        return 0
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError("behaviour.output", f"{output} cannot be written: {error}") from error
+    show_text(text, output, code="behaviour.output", plain=format == "text")
     return 0
 
 

@@ -16,7 +16,8 @@ from cyclopts import App, Parameter
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.storage.calls import read_calls
 from meshwarden.cli.calls_import import import_calls
-from meshwarden.cli.calls_text import call_line, printable, rfc3339, summary_lines
+from meshwarden.cli.calls_text import call_line, rfc3339, summary_lines
+from meshwarden.cli.writing import show_text
 from meshwarden.control.recording.graph import Edge, render_dot, render_text, sum_edges
 from meshwarden.control.recording.graph_svg import render_svg
 from meshwarden.control.recording.summary import Summary, summarize
@@ -154,13 +155,7 @@ def graph(
         return 0
     render = {"text": render_text, "svg": render_svg, "dot": render_dot}[format]
     text = render(edges)
-    if output is None:
-        print(printable(text) if format == "text" else text)
-        return 0
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError("calls.output", f"{output} cannot be written: {error}") from error
+    show_text(text, output, code="calls.output", plain=format == "text")
     return 0
 
 

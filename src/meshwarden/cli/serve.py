@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Final
 
-import structlog
 import uvloop
 from cyclopts import App, Parameter
 
 from meshwarden.adapters.chance import SystemChance
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.yaml import load_document
+from meshwarden.cli.log_lines import log_to_stderr
 from meshwarden.cli.outputs import Outputs
 from meshwarden.console.api import serving, serving_tokens
 from meshwarden.control.layout import Layout, layout_of
@@ -63,14 +63,7 @@ def serve(
         first_uid: given by `up` where it isolates services: the first of the mesh's user ids.
     """
     os.umask(0o077)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_to_stderr()
     parsed = parse_mesh(load_document(mesh), mesh.absolute().parent)
     layout = layout_of(parsed, state, first_uid=first_uid)
     plane = open_plane(parsed, layout, clock=SystemClock(), chance=SystemChance())

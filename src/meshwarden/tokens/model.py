@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
+from meshwarden.kernel.hidden import Hidden
+
 HEADER: Final = "txn-token"
 TYPE: Final = "txntoken+jwt"
 MAX_TOKEN_BYTES: Final = 8192
@@ -24,32 +26,19 @@ SKEW_S: Final = 30
 
 
 @final
-class UnverifiedToken:
+class UnverifiedToken(Hidden):
     """A token as it came in; it prints as stars and as its digest, never as itself.
 
     >>> str(UnverifiedToken("eyJhbGciOiJub25lIn0.e30."))
     '*****'
     """
 
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the token itself."""
-        return self._text
+    __slots__ = ()
 
     @property
     def digest(self) -> str:
         """SHA-256 of the token, hexadecimal: what logs and records may hold."""
         return hashlib.sha256(self._text.encode()).hexdigest()
-
-    def __repr__(self) -> str:
-        return "*****"
-
-    def __format__(self, format_spec: str) -> str:
-        return "*****"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,5 +86,6 @@ async def test_only_response_headers_are_held(channel: grpc.aio.Channel) -> None
 
 
 async def test_a_socket_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DependencyError, match="cannot answer sidecars"):
+    with pytest.raises(DependencyError, match="nowhere") as refused:
         await AuthorizerServer().open(Decider(), tmp_path / "nowhere" / "a.sock")
+    assert refused.value.code == "authorizer.socket"

@@ -10,7 +10,6 @@ are sent after it, also where they are the same.
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +34,7 @@ from meshwarden.adapters.envoy.delta import (
     type_url_of,
     versioned,
 )
-from meshwarden.kernel import DependencyError
+from meshwarden.adapters.envoy.grpc_socket import serve_on
 
 CLUSTERS: Final = type_url_of(Cluster)
 ENDPOINTS: Final = type_url_of(ClusterLoadAssignment)
@@ -103,19 +102,11 @@ class DiscoveryServer:
         this process's own; others must not be able to write its directory.
         """
         state = self._node(node)
-        await asyncio.to_thread(socket.unlink, missing_ok=True)
         server = grpc.aio.server(options=[("grpc.max_concurrent_streams", 16)])
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(
             _Servicer(self, state), server
         )
-        try:
-            server.add_insecure_port(f"unix:{socket}")
-            await server.start()
-            await asyncio.to_thread(socket.chmod, 0o600)
-            if uid is not None:
-                await asyncio.to_thread(os.chown, socket, uid, uid, follow_symlinks=False)
-        except (RuntimeError, OSError) as error:
-            raise DependencyError("xds.socket", f"cannot serve xDS on {socket}: {error}") from error
+        await serve_on(socket, server, uid=uid, code="xds.socket")
         state.server = server
 
     def publish(self, node: str, snapshot: Snapshot) -> None:

@@ -4,7 +4,7 @@ Ports of `tcp` rules follow from what they are for, so that a policy change move
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from meshwarden.kernel import ConfigError
@@ -39,7 +39,6 @@ def inbound_tcp_ports(ports: Iterable[int]) -> dict[int, int]:
     taken = set(clear)
     for port in sorted(own, key=lambda one: (one != own[one] or places[own[one]] in clear, one)):
         found[port] = _next_free(places, own[port], taken)
-        taken.add(found[port])
     return found
 
 
@@ -50,12 +49,13 @@ def federated_tcp_ports(ports: Iterable[int]) -> dict[int, int]:
     """
     places = range(FIRST_FEDERATED_TCP_PORT, FIRST_FEDERATED_TCP_PORT + FEDERATED_TCP_PORTS)
     found: dict[int, int] = {}
+    taken: set[int] = set()
     for port in sorted(ports):
         if len(found) == FEDERATED_TCP_PORTS:
             raise ConfigError(
                 "mesh.too_many_tcp", f"one service accepts over {len(found)} tcp ports of partners"
             )
-        found[port] = _next_free(places, port % FEDERATED_TCP_PORTS, found.values())
+        found[port] = _next_free(places, port % FEDERATED_TCP_PORTS, taken)
     return found
 
 
@@ -71,6 +71,7 @@ def outbound_tcp_ports(destinations: Iterable[tuple[str, int]]) -> dict[tuple[st
     """
     places = range(FIRST_OUTBOUND_TCP_PORT, FIRST_OUTBOUND_TCP_PORT + OUTBOUND_TCP_PORTS)
     found: dict[tuple[str, int], int] = {}
+    taken: set[int] = set()
     for name, port in sorted(destinations):
         if len(found) == OUTBOUND_TCP_PORTS:
             raise ConfigError(
@@ -78,12 +79,13 @@ def outbound_tcp_ports(destinations: Iterable[tuple[str, int]]) -> dict[tuple[st
             )
         digest = hashlib.sha256(f"{name}:{port}".encode()).digest()
         place = int.from_bytes(digest[:8]) % OUTBOUND_TCP_PORTS
-        found[name, port] = _next_free(places, place, found.values())
+        found[name, port] = _next_free(places, place, taken)
     return found
 
 
-def _next_free(places: range, place: int, taken: Collection[int]) -> int:
-    """Return the port at `place`, or the next that is free, with the first after the last."""
+def _next_free(places: range, place: int, taken: set[int]) -> int:
+    """Take the port at `place`, or the next that is free, with the first after the last."""
     while places[place] in taken:
         place = (place + 1) % len(places)
+    taken.add(places[place])
     return places[place]

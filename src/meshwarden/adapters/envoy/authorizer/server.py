@@ -5,7 +5,6 @@ the time that Envoy waits, or given up; what it began (fetching an issuer's keys
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, 
 
 from meshwarden.adapters.envoy.authorizer import codec
 from meshwarden.adapters.envoy.authorizer.ports import Decider
-from meshwarden.kernel import DependencyError
+from meshwarden.adapters.envoy.grpc_socket import serve_on
 from meshwarden.tokens import OAuthError
 from meshwarden.tokens.challenge import Refusal, refusal_of
 
@@ -45,21 +44,11 @@ class AuthorizerServer:
 
         The socket is for the user `uid` alone, or for this process's own.
         """
-        await asyncio.to_thread(socket.unlink, missing_ok=True)
         server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_AT_ONCE)
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(_Checks(decider), server)
         external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(_Holds(decider), server)
         als_pb2_grpc.add_AccessLogServiceServicer_to_server(_Refusals(decider), server)
-        try:
-            server.add_insecure_port(f"unix:{socket}")
-            await server.start()
-            await asyncio.to_thread(socket.chmod, 0o600)
-            if uid is not None:
-                await asyncio.to_thread(os.chown, socket, uid, uid, follow_symlinks=False)
-        except (RuntimeError, OSError) as error:
-            raise DependencyError(
-                "authorizer.socket", f"cannot answer sidecars on {socket}: {error}"
-            ) from error
+        await serve_on(socket, server, uid=uid, code="authorizer.socket")
         self._servers.append(server)
 
     async def close(self) -> None:
