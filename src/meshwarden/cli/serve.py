@@ -32,6 +32,11 @@ HANDS: Final = 32
 """Threads for what waits for disk and network. On two cores asyncio would have six: a response with
 its evidence, recorder and watch hold most of those, and customers at the edge wait for one."""
 
+SWITCH_S: Final = 0.0005
+"""How long a thread that computes (evidence, scoring) may keep out the one that answers: an edge
+waits 200 ms for an answer, which takes many turns. A tenth of Python's own; less costs throughput.
+"""
+
 app = App(
     name="serve",
     help="Run the control plane alone: policy, certificates, recorded calls.",
@@ -39,11 +44,6 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
 )
-
-SWITCH_S: Final = 0.0005
-"""How long a thread that computes (evidence, scoring) may keep out the one that answers: an edge
-waits 200 ms for an answer, which takes many turns. A tenth of Python's own; less costs throughput.
-"""
 
 
 @app.default
