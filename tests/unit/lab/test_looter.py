@@ -44,8 +44,8 @@ def holder(tmp_path: Path) -> Iterator[int]:
 
 def test_live_tokens_of_the_wanted_scope_are_found_and_no_others(holder: int) -> None:
     assert holder in set(processes_of("mw_holder"))
-    found = search("mw_holder", ["ledger:post", "gone", "other"])
-    assert set(found) == {"ledger:post"}
+    found = search("mw_holder", ["ledger:post", "a ledger:post", "a b", "gone", "other"])
+    assert set(found) == {"ledger:post", "a ledger:post"}
     raw = found["ledger:post"].split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(raw + "=="))
     assert claims["scope"] == "ledger:post a"

@@ -13,7 +13,7 @@ from meshwarden.policy import AccessPolicy
 ATTACK = ATTACKS["token-replay"]
 POLICY: AccessPolicy = policy_found_by(ATTACK)
 SUSPECT = POLICY.services["scoring"].identity
-BOOKS, READS = "stolen-ledger:post", "stolen-accounts:read"
+BOOKS, READS = (f"stolen-{scope}" for scope in ATTACK.wants)
 S = 1_000_000_000
 
 

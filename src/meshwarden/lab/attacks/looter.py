@@ -59,10 +59,14 @@ def search(module: str, scopes: Sequence[str]) -> dict[str, str]:
         seen.update(tokens_in(pid))
     found = {}
     for scope in scopes:
-        fitting = [one for one in seen if _lives(one) and scope in _claims(one)["scope"].split()]
+        fitting = [one for one in seen if _lives(one) and _covers(one, scope)]
         if fitting:
             found[scope] = max(fitting, key=lambda one: (seen[one] > 1, _claims(one)["exp"]))
     return found
+
+
+def _covers(token: str, scope: str) -> bool:
+    return set(scope.split()) <= set(_claims(token)["scope"].split())
 
 
 def processes_of(module: str) -> Iterator[int]:

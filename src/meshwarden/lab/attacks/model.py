@@ -96,9 +96,9 @@ class Foothold:
     loot: tuple[Loot, ...] = ()
 
     def token_for(self, scope: str) -> Loot:
-        """Return what he has that authorizes `scope`; LookupError where there is nothing."""
+        """Return what he has that authorizes all of `scope`; LookupError where there is nothing."""
         for one in self.loot:
-            if scope in one.scopes:
+            if set(scope.split()) <= set(one.scopes):
                 return one
         raise LookupError(f"no token for {scope} was found")
 
@@ -144,7 +144,7 @@ class Attack:
         plan: its steps.
         brief_s: how long it takes at most, in seconds of the plan; None: all that there are.
         robs: another compromised service, out of whose memory tokens are read first.
-        wants: scopes, for each of which he looks for a token there.
+        wants: scopes (a token's, separated by spaces), for each of which he looks for one there.
         grants: what the bank's policy allows him in this attack alone.
     """
 

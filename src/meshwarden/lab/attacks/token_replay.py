@@ -26,7 +26,9 @@ from meshwarden.lab.attacks.model import (
 )
 from meshwarden.propagate import HEADER
 
-BOOKS: Final = "ledger:post"
+BOOKS: Final = "transfer:write ledger:post"
+"""Of a transfer: one of a credit application books, too, but passes through scoring rightly."""
+
 READS: Final = "accounts:read"
 _ROUNDS: Final = 4
 _APART_S: Final = 0.02
