@@ -1,11 +1,12 @@
 """A service of a mesh that runs in a real container: called, cut off, let back in, replaced."""
 
+import contextlib
 import json
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from tests.e2e.response_mesh import (
     RESPONSE,
     WITHIN_S,
     contain,
+    process,
     recovered,
     release,
     steps,
+    until,
 )
 
 from meshwarden.adapters.forensics import verify_archive
@@ -59,6 +62,7 @@ class Contained:
 
     mesh: Isolated
     podman: Podman
+    stack: contextlib.ExitStack
 
     def ask(self) -> dict[str, Any] | None:
         """Return what the service answers to a peer; None where it does not."""
@@ -84,11 +88,10 @@ def contained() -> Iterator[Contained]:
         shared.mkdir(parents=True)  # an engine may want it to be there before
         program = SERVICES / "contained.py"
         podman.create("pay", "--volume", f"{shared}:/mesh", program=program)
-        with running(place / "mesh.yaml", place / "s") as (process, summary):
-            mesh = Isolated(
-                process=process, state=place / "s", summary=summary, edge=0, host_port=0
-            )
-            yield Contained(mesh=mesh, podman=podman)
+        with contextlib.ExitStack() as stack:
+            up, summary = stack.enter_context(running(place / "mesh.yaml", place / "s"))
+            mesh = Isolated(process=up, state=place / "s", summary=summary, edge=0, host_port=0)
+            yield Contained(mesh=mesh, podman=podman, stack=stack)
 
 
 def test_it_is_called_and_calls_through_its_sidecar(contained: Contained) -> None:
@@ -127,6 +130,41 @@ def test_a_clean_container_takes_its_place_and_the_evidence_has_the_old_one(
     names = {one.name for one in manifest.kept}
     assert {"driver/container.json", "driver/changes.json"} <= names
     assert "logs/sidecar-access.log" in names
+
+
+def test_a_suspect_stays_cut_off_when_the_mesh_is_started_again_and_gets_its_network_back(
+    contained: Contained,
+) -> None:
+    found = contain(contained.mesh, "cut", "pay")
+    assert found["state"] == "contained", found["steps"]
+    old = contained.container()
+    start_again(contained)
+    assert contained.ask() is None
+    assert contained.podman.address("pay") == ""
+    until(contained.mesh, found["id"], lambda _: process(contained.mesh, "pay.sidecar") is None)
+    _let_go(contained, found["id"])
+    assert contained.container() == old
+    assert contained.podman.address("pay") != ""
+
+
+def test_a_suspect_is_replaced_after_the_mesh_was_started_again(contained: Contained) -> None:
+    found = contain(contained.mesh, "cut", "pay")
+    old = contained.container()
+    start_again(contained)
+    full = recovered(contained.mesh, contain(contained.mesh, "full", "pay")["id"])
+    assert full["id"] == found["id"]
+    assert contained.container() != old
+    assert contained.podman.address("pay") != ""
+    assert contained.ask() == {"back": 200, "loot": False}
+
+
+def start_again(contained: Contained) -> None:
+    """Stop the mesh, and start it anew on the same state."""
+    contained.mesh.process.terminate()
+    contained.mesh.process.wait(WITHIN_S)
+    state = contained.mesh.state
+    up, summary = contained.stack.enter_context(running(state.parent / "mesh.yaml", state))
+    contained.mesh = replace(contained.mesh, process=up, summary=summary)
 
 
 def test_one_that_ends_is_started_again(contained: Contained) -> None:

@@ -8,7 +8,7 @@ another id under the same name.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from meshwarden.adapters.containers import ContainerDriver
@@ -31,6 +31,7 @@ class PlacedDriver:
     processes: ProcessDriver
     containers: Mapping[str, ContainerDriver]
     folder: Path
+    _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def running(self, service: str) -> Instance | None:
         """Return the instance of `service` that is there now; None where none is."""
@@ -60,6 +61,10 @@ class PlacedDriver:
 
     async def cut_network(self, instance: Instance) -> str:
         """Cut it off in both directions, by supervisor and engine; return what was done."""
+        async with self._turn(instance):
+            return await self._cut(instance)
+
+    async def _cut(self, instance: Instance) -> str:
         inside = await self._inside(instance)
         half = self.processes.cut_network(instance)
         if inside is None:
@@ -80,10 +85,11 @@ class PlacedDriver:
         return inside is None or await self.containers[instance.service].network_is_cut(inside)
 
     async def restore_network(self, instance: Instance) -> None:
-        """Undo `cut_network`."""
-        if (inside := await self._inside(instance)) is not None:
-            await self.containers[instance.service].restore_network(inside)
-        await self.processes.restore_network(instance)
+        """Undo `cut_network`, which is over by then."""
+        async with self._turn(instance):
+            if (inside := await self._inside(instance)) is not None:
+                await self.containers[instance.service].restore_network(inside)
+            await self.processes.restore_network(instance)
 
     async def stop(self, instance: Instance) -> None:
         """End all its processes; it is not started again until `replace`."""
@@ -109,6 +115,9 @@ class PlacedDriver:
         if inside is not None and not await self.containers[instance.service].healthy(inside):
             return False
         return await self.processes.healthy(instance)
+
+    def _turn(self, instance: Instance) -> asyncio.Lock:
+        return self._turns.setdefault(instance.service, asyncio.Lock())
 
     async def _inside(self, instance: Instance) -> Instance | None:
         """Return the container of `instance`; None where it runs in none.

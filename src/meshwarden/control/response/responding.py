@@ -17,6 +17,7 @@ from meshwarden.control.plane import ControlPlane
 from meshwarden.control.response.actions.scene import Scene
 from meshwarden.control.response.actions.throttle import RATE_PER_S
 from meshwarden.control.response.controller import Controller
+from meshwarden.control.response.recutting import Recutting
 from meshwarden.control.response.suspecting import Suspecting, isolated_by, throttled_by
 from meshwarden.kernel import Finding, MeshwardenError
 
@@ -64,7 +65,10 @@ class Responding:
         self.plane.teller.heard = _heard
         if self.plane.watch is not None:
             self.plane.watch.others = self.scene.others
-        tasks = [asyncio.create_task(self.controller.run()), asyncio.create_task(self._take())]
+        incidents = self.controller.records.incidents
+        again = Recutting(driver=self.scene.driver, incidents=incidents.values)
+        loops = (self.controller.run(), self._take(), again.run())
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
         finally:

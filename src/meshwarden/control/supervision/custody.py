@@ -4,6 +4,9 @@ An instance in custody is not started again when it ends, and its sidecar is dow
 goes every way out of its network that a Unix socket leads, and nothing new passes it. What the
 network itself still carries is refused packet by packet. A mesh without networks of its own has
 nothing to refuse: there the instance's processes are stopped where they are.
+
+A process is another instance under another supervisor. A container is what its engine has, whoever
+supervises it: the same one until there is another under its name.
 """
 
 import asyncio
@@ -11,6 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+
+from meshwarden.adapters.containers import Engine
 from meshwarden.adapters.forensics import ProcessSet
 from meshwarden.adapters.network.quarantine import cut_off, is_cut_off, let_in, let_out
 from meshwarden.adapters.spiffe.attestation import start_ticks_of
@@ -19,9 +25,12 @@ from meshwarden.control.mesh import Mesh
 from meshwarden.control.started import selection_of
 from meshwarden.control.supervision.isolation import Isolation
 from meshwarden.control.supervision.keeper import Keeper
-from meshwarden.kernel import InputError, StateError
+from meshwarden.kernel import InputError, MeshwardenError, StateError
+
+_log = structlog.get_logger()
 
 SIDECAR_S: Final = 20.0
+CONTAINER_DIGITS: Final = 32
 ALONE_S: Final = 5.0
 """How long a service on loopback is started before its sidecar: one that needs it to become healthy
 gets it then, and callers of one that does not are refused by nobody meanwhile."""
@@ -45,16 +54,25 @@ class Custody:
     isolation: Isolation | None
     epoch: int
     _generation: dict[str, int] = field(default_factory=dict)
+    _containers: dict[str, str] = field(default_factory=dict)
     _held: set[str] = field(default_factory=set)
     _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def instances(self) -> dict[str, str]:
         """Return the name of each service's instance."""
         return {
-            name: f"{name}-{self.epoch}-{self._generation.get(name, 1)}"
+            name: f"{name}-{self._which(name)}"
             for name, service in self.mesh.services.items()
             if not service.builtin
         }
+
+    async def look(self) -> None:
+        """Ask the engines which containers there are; what they do not tell is named as others."""
+        for name in self.mesh.services:
+            try:
+                await self._look(name)
+            except MeshwardenError as error:
+                _log.warning("container_unknown", service=name, error=str(error))
 
     async def cut(self, service: str, instance: str) -> str:
         """Cut the instance off in both directions; return what was done, in words."""
@@ -104,6 +122,7 @@ class Custody:
             if self.isolation is not None:  # callers wait until it serves
                 await asyncio.to_thread(let_out, self.isolation.namespace(service))
             self._generation[service] = self._generation.get(service, 1) + 1
+            await self._look(service)
             await self._resume(service, timeout_s=timeout_s)
             await self._let_in(service)
             return self.instances()[service]
@@ -113,6 +132,19 @@ class Custody:
         async with self._turn(service, instance):
             both = (self.keepers[service], self.keepers[sidecar_name(service)])
             return all([await one.is_healthy() for one in both])
+
+    def _which(self, service: str) -> str:
+        container = self._containers.get(service)
+        return container or f"{self.epoch}-{self._generation.get(service, 1)}"
+
+    async def _look(self, service: str) -> None:
+        """Take note of which container `service` runs in; MeshwardenError where nobody tells."""
+        settings = self.mesh.services[service].container
+        if settings is None:
+            return
+        found = await Engine(socket=settings.engine).inspect(settings.name)
+        if found is not None:
+            self._containers[service] = found.id[:CONTAINER_DIGITS]
 
     async def _end(self, service: str) -> None:
         self._held.add(service)
@@ -155,7 +187,7 @@ class Custody:
     def _turn(self, service: str, instance: str) -> asyncio.Lock:
         """Return what lets one order at a time act on `service`, whose instance must be that."""
         known = self.instances().get(service)
-        if known is None:
+        if known is None or service not in self.keepers:  # no such service, or not yet
             raise InputError(
                 "driver.unknown", f"no process here is {service[:80]!r}", where="orders"
             )

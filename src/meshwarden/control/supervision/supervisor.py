@@ -124,6 +124,7 @@ class Supervisor:
         """
         try:
             self._prepare()
+            await self.custody.look()
             await self._orders.enter_async_context(
                 taking_orders(
                     self.custody,
