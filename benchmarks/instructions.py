@@ -129,15 +129,15 @@ def _count(
 ) -> float:
     sent = list(_requests(variant))[:CLIENTS]
     with ExitStack() as stack:
-        connections = [stack.enter_context(_connected(port, callers, caller)) for caller, _ in sent]
+        connections = [stack.enter_context(connected(port, callers, caller)) for caller, _ in sent]
         turns = requests // len(sent)
         _ask_all(connections, sent, range(turns))
-        _control(proxy, "instrumentation", "on")
-        _control(proxy, "zero")
+        control(proxy, "instrumentation", "on")
+        control(proxy, "zero")
         _ask_all(connections, sent, range(turns, 2 * turns))
-        _control(proxy, "dump")
-        _control(proxy, "instrumentation", "off")
-    return _counted(directory) / (turns * len(sent))
+        control(proxy, "dump")
+        control(proxy, "instrumentation", "off")
+    return counted(directory) / (turns * len(sent))
 
 
 def _requests(variant: Variant) -> Iterator[tuple[str, list[bytes]]]:
@@ -150,7 +150,8 @@ def _requests(variant: Variant) -> Iterator[tuple[str, list[bytes]]]:
 
 
 @contextmanager
-def _connected(port: int, callers: Callers, caller: str) -> Iterator[ssl.SSLSocket]:
+def connected(port: int, callers: Callers, caller: str) -> Iterator[ssl.SSLSocket]:
+    """Yield a caller's connection to a listener."""
     context = client_context(str(callers.files[caller]), callers.bundle)
     with (
         socket.create_connection(("127.0.0.1", port)) as raw,
@@ -164,22 +165,24 @@ def _ask_all(
 ) -> None:
     for turn in turns:
         for connection, (_, own) in zip(connections, sent, strict=True):
-            _ask(connection, own[turn % len(own)])
+            ask(connection, own[turn % len(own)])
 
 
-def _ask(connection: ssl.SSLSocket, request: bytes) -> None:
+def ask(connection: ssl.SSLSocket, request: bytes) -> None:
+    """Send a request and wait for its answer, which has to be 200."""
     connection.sendall(request)
     answer = connection.recv(16384)
     if answer[9:12] != b"200":
         raise SystemExit(f"the proxy answered {answer[:200]!r} to {request!r}")
 
 
-def _control(proxy: Proxy, *command: str) -> None:
+def control(proxy: Proxy, *command: str) -> None:
+    """Tell callgrind what to do."""
     debugger = shutil.which("vgdb") or "vgdb"  # comes with valgrind
     subprocess.run([debugger, f"--pid={proxy.pid}", *command], check=True, capture_output=True)
 
 
-def _counted(directory: Path) -> int:
+def counted(directory: Path) -> int:
     """Return the instructions of the newest dump, and remove it."""
     total = 0
     for dump in directory.glob("callgrind.*"):

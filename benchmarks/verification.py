@@ -48,7 +48,8 @@ from meshwarden.adapters.envoy.verification import Verification, verification_re
 from meshwarden.identity import create_authority, create_root, issue_svid
 from meshwarden.kernel import DependencyError, MeshwardenError
 from meshwarden.policy import TokenRequirement
-from meshwarden.policy.targets.envoy.token_headers import FIELDS, HEADERS
+from meshwarden.policy.targets.envoy.token_headers import FIELDS, HEADERS, Handed
+from meshwarden.policy.targets.envoy.token_metadata import PROVIDER_FIELDS
 from meshwarden.tokens import SigningKey, create_key, render_jwks
 from meshwarden.tokens.jws import sign_compact
 
@@ -64,6 +65,7 @@ ALONE: Final = "jwt_authn"
 CLAIMS: Final = "jwt_authn, claims handed on"
 TREE: Final = "that and our tree"
 HOP: Final = "all that a hop asks"
+METADATA: Final = "the same by metadata, as any Envoy can"
 KINDS: Final = ("distinct", "repeated")
 PAIRS: Final = (
     (BARE, BARE), (ALONE, BARE), (CLAIMS, ALONE), (TREE, CLAIMS), (TREE, ALONE), (HOP, ALONE),
@@ -92,6 +94,7 @@ class Stage:
     requests: Mapping[str, list[str]]
     key: SigningKey
     cores: Cores
+    answers: bool
 
     def tokens(self, number: int) -> list[str]:
         """Return as many different tokens, which live for five minutes from now on."""
@@ -134,18 +137,20 @@ def main() -> int:
 
 
 @contextmanager
-def staged(directory: Path) -> Iterator[Stage]:
-    """Run an Envoy with all variants below `directory`."""
+def staged(directory: Path, under: Sequence[str] = ()) -> Iterator[Stage]:
+    """Run an Envoy with all variants below `directory`; `under` valgrind it answers by itself."""
     now, cores = datetime.now(UTC), choose_cores()
     root = create_root(TRUST_DOMAIN, now=now, serial=x509.random_serial_number())
     authority = create_authority(root, now=now, serial=x509.random_serial_number())
     grants, key = make_grants(RULES, CALLERS), create_key(now)
-    tree = compiled_tree(grants, TokenRequirement(scopes=(SCOPE,)))
+    token = TokenRequirement(scopes=(SCOPE,))
+    trees = {handed: compiled_tree(grants, token, handed) for handed in Handed}
     application = directory / "application.sock"
     proxy = running_proxy(
         directory,
-        filters=filters_of(key, tree),
-        application=application,
+        filters=filters_of(key, trees),
+        application=None if under else application,
+        under=under,
         dropped={name: list(HEADERS.values()) for name in (CLAIMS, TREE, HOP)},
         authorizers={},
         authority=authority,
@@ -161,11 +166,13 @@ def staged(directory: Path) -> Iterator[Stage]:
             requests=draw_requests(grants, seed=SEED),
             key=key,
             cores=cores,
+            answers=bool(under),
         )
 
 
-def filters_of(key: SigningKey, tree: dict[str, Any]) -> dict[str, _Filters]:
+def filters_of(key: SigningKey, trees: Mapping[Handed, dict[str, Any]]) -> dict[str, _Filters]:
     """Return the filters of each variant."""
+    tree = trees[Handed.HEADERS]
     keys = render_jwks([key.public])
     verification = _typed(
         verification_resource(Verification(issuer=ISSUER, audience=TRUST_DOMAIN, keys=keys))
@@ -177,6 +184,7 @@ def filters_of(key: SigningKey, tree: dict[str, Any]) -> dict[str, _Filters]:
         CLAIMS: [verification],
         TREE: [verification, tree],
         HOP: [verification, _typed(peer_filter()), contained, tree],
+        METADATA: [_plain(verification, PROVIDER_FIELDS), trees[Handed.METADATA]],
     }
 
 
@@ -185,12 +193,16 @@ def _typed(message: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever has a ty
     return found
 
 
-def _plain(verification: dict[str, Any]) -> dict[str, Any]:
-    """Return the filter as one has it who asks nothing of tokens but that they are right."""
+def _plain(verification: dict[str, Any], more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the filter as one has it who asks nothing of tokens but that they are right.
+
+    `more` are fields of its provider.
+    """
     name, provider = next(
         (name, one) for name, one in verification["providers"].items() if "audiences" in one
     )
     kept = {field: value for field, value in provider.items() if field not in FIELDS}
+    kept |= more or {}
     rule = {"match": {"prefix": "/"}, "requires": {"provider_name": name}}
     return verification | {"providers": {name: kept}, "rules": [rule]}
 
@@ -198,13 +210,17 @@ def _plain(verification: dict[str, Any]) -> dict[str, Any]:
 def require_enforcement(stage: Stage) -> None:
     """DependencyError `benchmark.enforcement` where a variant does not answer as it should.
 
-    The application is not there yet: what passes gets 503.
+    Where the application is not there yet, what passes gets 503.
     """
     [token] = stage.tokens(1)
     caller, requests = next(iter(stage.requests.items()))
-    asked = [(name, token, 503) for name in (BARE, ALONE, CLAIMS, TREE, HOP)]
-    asked += [(name, f"{token[:-4]}AAAA", 401) for name in (ALONE, CLAIMS, TREE, HOP)]
-    asked += [(name, "", 403) for name in (TREE, HOP)]
+    passes = 200 if stage.answers else 503
+    verified = (ALONE, CLAIMS, TREE, HOP, METADATA)
+    asked = [(name, token, passes) for name in (BARE, *verified)]
+    asked += [(name, f"{token[:-4]}AAAA", 401) for name in verified]
+    asked += [(name, "", 403) for name in (TREE, HOP)] + [
+        (name, "", 401) for name in (ALONE, METADATA)
+    ]
     for name, held, wanted in asked:
         port = stage.proxy.ports[name]
         status = status_of(port, stage.callers, caller, requests[0], held)

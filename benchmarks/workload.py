@@ -85,10 +85,14 @@ def draw_refusals(grants: list[Grant], *, seed: int, count: int = 20) -> list[tu
     return refused
 
 
-def compiled_tree(grants: list[Grant], token: TokenRequirement | None = None) -> dict[str, Any]:
+def compiled_tree(
+    grants: list[Grant],
+    token: TokenRequirement | None = None,
+    handed: Handed = Handed.HEADERS,
+) -> dict[str, Any]:
     """Return our compiled policy, as the typed configuration of Envoy's RBAC filter.
 
-    With `token`, every rule demands such a transaction token.
+    With `token`, every rule demands such a transaction token, which is `handed` on so.
     """
     rules = tuple(
         Rule(
@@ -102,7 +106,7 @@ def compiled_tree(grants: list[Grant], token: TokenRequirement | None = None) ->
     )
     ledger = Service(name="ledger", identity=CALLEE, accepts=rules)
     policy = AccessPolicy(trust_domain=TRUST_DOMAIN, services={"ledger": ledger})
-    return typed(compile_http_filter(policy, "ledger", handed=Handed.HEADERS))
+    return typed(compile_http_filter(policy, "ledger", handed=handed))
 
 
 def always_allow() -> dict[str, Any]:

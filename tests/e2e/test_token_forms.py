@@ -64,7 +64,7 @@ def forms() -> dict[str, str]:
         "no type": signed({"alg": "ES256", "kid": KEY.kid}),
         "an embedded key": signed(GOOD | {"jwk": KEY.jose.as_dict(private=False)}),
         "a place to fetch the key from": signed(GOOD | {"jku": "https://evil.example/jwks"}),
-        "a second type": signed({"typ": "txntoken+jwt", "alg": "ES256", "kid": KEY.kid}),
+        "another order": signed({"typ": "txntoken+jwt", "alg": "ES256", "kid": KEY.kid}),
         "no key's name": signed({"alg": "ES256", "typ": "txntoken+jwt"}),
         "a critical extension": unsigned(GOOD | {"crit": ["x"], "x": 1}),
         "none": unsigned(GOOD | {"alg": "none"}),

@@ -5,6 +5,7 @@
 - `/v1/identity`: see `identity_api`.
 - `/v1/behaviour`: see `behaviour_api`.
 - `/v1/incidents`: see `incident_api`.
+- `GET /metrics`: see `metrics_api`.
 - `POST /v1/calls/flush`: write every call that is known by now to the Parquet store.
 """
 
@@ -21,6 +22,7 @@ from starlette.routing import Route
 from meshwarden.console.behaviour_api import behaviour_routes
 from meshwarden.console.identity_api import identity_routes
 from meshwarden.console.incident_api import incident_routes
+from meshwarden.console.metrics_api import metrics_routes
 from meshwarden.console.signals_api import SignalsApi, build_signals_app
 from meshwarden.console.token_admin import token_routes
 from meshwarden.console.token_api import TokenApi
@@ -54,6 +56,7 @@ def build_api(plane: ControlPlane, response: Responding | None = None) -> Starle
             *identity_routes(plane),
             *token_routes(plane),
             *behaviour_routes(plane),
+            *metrics_routes(plane, response),
             *(incident_routes(response) if response else []),
         ]
     )

@@ -106,7 +106,7 @@ class World:
     def die(self, point: str, *, after: bool) -> None:
         with contextlib.suppress(Killed), killed_at(point, after=after):
             self.cycle()
-            self.cycle()
+            self.engine.cycle(write=True)
         self.engine.close()
         self.engine = self._start()
 

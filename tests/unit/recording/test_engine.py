@@ -95,7 +95,29 @@ def test_a_part_is_written_when_it_is_old_enough(bench: Bench) -> None:
     assert bench.times() == []
     bench.clock.advance(1.5)
     bench.engine.cycle()
+    bench.engine.close()  # a part is written while reading goes on
     assert bench.times() == [1]
+
+
+def test_what_was_under_way_when_the_disk_refused_is_written_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    bench.write("ledger", inbound(1, "a"), b"junk\n")
+    with monkeypatch.context() as full:
+        full.setattr("meshwarden.adapters.storage.parts.pq.write_table", refuse)
+        bench.engine.cycle()
+        bench.clock.advance(1.5)
+        bench.engine.cycle()  # begins a part
+        bench.write("ledger", inbound(2, "b"))
+        bench.engine.cycle(write=True)  # hears that it failed, and tries again
+        assert bench.times() == []
+    bench.flush()
+    assert bench.times() == [1, 2]
+    assert len((bench.folder / "calls/rejected.jsonl").read_text().splitlines()) == 1
+    assert bench.engine.figures().trouble is None
 
 
 def test_a_call_is_shown_as_soon_as_it_is_certain_and_once(bench: Bench) -> None:

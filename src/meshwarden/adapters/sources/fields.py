@@ -119,6 +119,10 @@ def time_of(value: Any, name: str = "time") -> int:  # noqa: ANN401
     without a zone is UTC.
     """
     if isinstance(value, str):
+        if len(value) == 24 and value[19] == "." and value[23] == "Z":  # as Envoy writes them
+            second, milliseconds = _second_in_utc(value[:19]), value[20:23]
+            if second and milliseconds.isascii() and milliseconds.isdigit():
+                return second + int(milliseconds) * 1_000_000
         found = _RFC3339.fullmatch(value)
         if found is None:
             return _epoch(value, name)
@@ -133,6 +137,14 @@ def time_of(value: Any, name: str = "time") -> int:  # noqa: ANN401
     if not 0 < time <= INT64_MAX:
         refuse(f"{name} is out of range")
     return time
+
+
+@lru_cache(maxsize=4096)
+def _second_in_utc(whole: str) -> int:
+    """Return nanoseconds since the epoch of a date and time without fraction; 0 for any other."""
+    found = _RFC3339.fullmatch(whole)
+    time = _seconds(whole, "Z") * _SECOND if found else 0
+    return time if 0 < time < INT64_MAX - _SECOND else 0
 
 
 @lru_cache(maxsize=4096)
@@ -182,3 +194,7 @@ def address_of(text: str | None) -> tuple[str | None, int | None]:
         return text.strip("[]") or None, None
     known = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
     return host.strip("[]") or None, int(port) if known else None
+
+
+usual_address = lru_cache(maxsize=16_384)(address_of)
+"""The same, remembered: for ends that listen, of which there are few."""

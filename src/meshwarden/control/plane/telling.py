@@ -5,7 +5,7 @@ be stored waits, bounded, in its order; beyond the bound the oldest stays in the
 """
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -21,6 +21,9 @@ class Teller:
     """Hands findings to `store`, now or later; called from any thread."""
 
     def __init__(self, store: FindingStore) -> None:
+        self.told: Counter[str] = Counter()
+        """Findings since the start, by code."""
+
         self.heard: Callable[[Finding], None] = lambda _: None
         self._store = store
         self._waiting: deque[Finding] = deque(maxlen=MAX_WAITING)
@@ -34,6 +37,7 @@ class Teller:
         )
         self.heard(finding)
         with self._lock:
+            self.told[finding.code] += 1
             self._waiting.append(finding)
         self.retry()
 

@@ -1,5 +1,6 @@
 """The recorder's work without its loop: read the logs, merge, write parts; one `cycle` at a time.
 
+- Parts are written in a thread of their own (`storing`), while reading goes on.
 - What is read but not yet in a part exists only in memory; the newest part's checkpoint says from
   where a new engine has to read again. A log's old generation is deleted only after a part that
   lies beyond it is durable. So a kill at any moment loses nothing and doubles nothing.
@@ -8,8 +9,8 @@
   oldest generation given up: counted, and said in a finding.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,14 +25,13 @@ from meshwarden.control.recording.checkpoint import (
     Checkpoint,
     Standing,
     parse_checkpoint,
-    render_checkpoint,
 )
-from meshwarden.control.recording.figures import Figures
+from meshwarden.control.recording.figures import Figures, refused_by
 from meshwarden.control.recording.limits import Limits, LogSource
 from meshwarden.control.recording.merge import SECOND, step
+from meshwarden.control.recording.storing import Storing, Unwritten, Written
 from meshwarden.control.recording.telling import Reading, Telling
 from meshwarden.kernel import (
-    CALL_SCHEMA,
     Clock,
     DependencyError,
     Finding,
@@ -42,6 +42,8 @@ from meshwarden.kernel import (
 _RATE_WINDOW_S: Final = 5
 _SAY_AGAIN_S: Final = 60
 _REOPEN_AGAIN_S: Final = 1
+_MOST_PARTS: Final = 4
+"""Parts' worth of calls that may wait in memory while one is being written."""
 
 
 class Engine:
@@ -77,7 +79,8 @@ class Engine:
         self._observe = observe
         self._said: dict[tuple[str, str], int] = {}
         self._writer = PartWriter(folder, max_bytes=limits.record_bytes)
-        self._aside = RejectedLines(folder / "rejected.jsonl", max_bytes=4 * 1024**2)
+        aside = RejectedLines(folder / "rejected.jsonl", max_bytes=4 * 1024**2)
+        self._storing = Storing(self._writer, aside)
         self._sources: dict[str, LogSource] = {}
         self._asked: dict[str, int] = {}
         self._calls: list[pa.Table] = []
@@ -85,6 +88,7 @@ class Engine:
         self._since: int | None = None
         self._recent: deque[tuple[int, int]] = deque()
         self._trouble: str | None = None
+        self._refused: Counter[str] = Counter()
         checkpoint = self._load()
         self._logs = dict(checkpoint.logs)
         self._stored = dict(checkpoint.logs)
@@ -105,11 +109,10 @@ class Engine:
             settle: the sidecars are gone: once all is read, callers' reports wait no longer.
         """
         now = self._now()
-        if self._full():
-            self._write()
-        more = False if self._full() else self._read(now, settle=settle)
+        self._store(wait=self._full(parts=1 if self._trouble else _MOST_PARTS))
+        more = False if self._full() and self._trouble else self._read(now, settle=settle)
         if (write and not more) or self._due(now):
-            self._write()
+            self._store(wait=write, begin=True)
         for name in list(self._logs):
             self._rotate(name, now)
         return more
@@ -129,11 +132,12 @@ class Engine:
                 LogTail(Path(log.path)).backlog(log.position) for log in self._logs.values()
             ),
             trouble=self._trouble,
+            refused=dict(self._refused),
         )
 
     def close(self) -> None:
         """Let another process record; what is not in a part is read again by the next."""
-        self._writer.close()
+        self._storing.close()
 
     def _load(self) -> Checkpoint:
         while (part := self._writer.newest()) is not None:
@@ -196,6 +200,7 @@ class Engine:
         if calls.num_rows:
             self._calls.append(calls)
             self._totals = self._totals.count(calls)
+            self._refused += refused_by(calls)
             self._observe(calls)
             self._recent.append((now, calls.num_rows))
         if (self._calls or self._rejected) and self._since is None:
@@ -212,9 +217,9 @@ class Engine:
             Severity.MEDIUM,
         )
 
-    def _full(self) -> bool:
+    def _full(self, *, parts: int = 1) -> bool:
         rows: int = sum(calls.num_rows for calls in self._calls)
-        return rows + len(self._rejected) >= self._limits.part_rows
+        return rows + len(self._rejected) >= parts * self._limits.part_rows
 
     def _due(self, now: int) -> bool:
         if self._full():
@@ -228,34 +233,48 @@ class Engine:
             if name in self._stored
         )
 
-    def _write(self) -> None:
-        """Write a part with all that was read; where the disk refuses, keep it and say so."""
-        if not self._calls and not self._rejected and self._logs == self._stored:
+    def _store(self, *, wait: bool, begin: bool = False) -> None:
+        """Take note of the part under way, and `begin` the next where that one has ended.
+
+        `wait`: until what was under way, and what is begun, has ended. Where it cannot be written
+        it is kept, and said.
+        """
+        self._note(self._storing.outcome(wait=wait))
+        changed = self._calls or self._rejected or self._logs != self._stored
+        if self._storing.busy or not changed or not (begin or (wait and self._full())):
             return
         logs = {name: log for name, log in self._logs.items() if self._is_kept(name, log)}
         checkpoint = Checkpoint(logs=logs, merge=self._merge, totals=self._totals)
-        try:
-            self._aside.keep(self._rejected)
-            self._rejected = []
-            self._writer.store(_joined(self._calls), render_checkpoint(checkpoint))
-        except OSError as error:
-            self._fail(f"the record cannot be written: {error}")
-            return
-        self._calls, self._since, self._trouble = [], None, None
-        self._logs, self._stored = logs, dict(logs)
-        self._clean()
+        self._storing.begin(
+            Unwritten(calls=self._calls, rejected=self._rejected, checkpoint=checkpoint)
+        )
+        self._calls, self._rejected, self._since = [], [], None
+        self._logs = dict(logs)  # the part's own must not change while it is written
+        if wait or self._trouble:
+            self._note(self._storing.outcome(wait=True))
 
-    def _clean(self) -> None:
+    def _note(self, written: Written | None) -> None:
+        if written is None:
+            return
+        if written.failed is not None:
+            self._calls = [*written.part.calls, *self._calls]
+            self._rejected = [*written.part.rejected, *self._rejected]
+            self._fail(f"the record cannot be written: {written.failed}")
+            return
+        self._trouble = None
+        self._stored = dict(written.part.checkpoint.logs)
+        dropped = self._totals.dropped_calls + written.dropped
+        self._totals = replace(self._totals, dropped_calls=dropped)
+        self._tidy(written.untidy)
+
+    def _tidy(self, untidy: OSError | StateError | None) -> None:
         try:
-            while self._writer.compact() is not None:
-                pass
-            _, calls = self._writer.enforce_bound()
+            if untidy is not None:
+                raise untidy
             for log in self._stored.values():
                 LogTail(Path(log.path)).remove_before(log.position)
         except (OSError, StateError) as error:
             self._fail(f"the record cannot be tidied: {error}")
-            return
-        self._totals = replace(self._totals, dropped_calls=self._totals.dropped_calls + calls)
 
     def _is_kept(self, name: str, log: Standing) -> bool:
         return name in self._sources or Path(log.path).exists()
@@ -313,8 +332,3 @@ class Engine:
     def _now(self) -> int:
         now = self._clock.now()
         return int(now.timestamp()) * SECOND + now.microsecond * 1000
-
-
-def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    whole = pa.concat_tables([CALL_SCHEMA.empty_table(), *tables])
-    return whole.unify_dictionaries().combine_chunks()

@@ -1,11 +1,21 @@
 """Counters of the record: totals that survive restarts, and the snapshot that others look at."""
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshwarden.kernel import EXTERNAL
+
+_LAYERS: Final = frozenset(
+    {
+        "token", "containment", "tls", "egress", "http", "edge", "authorizer", "default-deny",
+        "unclean_path",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +68,7 @@ class Figures:
         evicted: what the merge gave up early because a bound was reached.
         behind_bytes: octets of log that are not read yet.
         trouble: why nothing can be written at the moment; None where all is well.
+        refused: refused calls since the recorder started, by what refused them (`refused_by`).
     """
 
     totals: Totals
@@ -67,6 +78,7 @@ class Figures:
     evicted: int
     behind_bytes: int
     trouble: str | None
+    refused: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def mtls_share(self) -> float | None:
@@ -84,3 +96,18 @@ def allowed_inside(calls: pa.Table) -> pa.ChunkedArray:
 
 def _true(found: pa.ChunkedArray) -> int:
     return pc.sum(found.cast(pa.int64())).as_py() or 0
+
+
+def refused_by(calls: pa.Table) -> Counter[str]:
+    """Return how many of `calls` were refused, by what: our own layers, or a rule of the policy.
+
+    A rule of the policy's own naming counts as `policy`, so that there are few: `token` (a wrong
+    one), `containment`, `tls`, `egress`, `http`, `edge`, `authorizer`, `default-deny`.
+    """
+    denied = calls.filter(calls["denied"])
+    rules = denied["rule"].cast(pa.string()).fill_null("").value_counts().to_pylist()
+    found: Counter[str] = Counter()
+    for row in rules:
+        layer = row["values"].partition(":")[0]
+        found[layer if layer in _LAYERS else "policy"] += row["counts"]
+    return found

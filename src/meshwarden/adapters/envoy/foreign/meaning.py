@@ -15,7 +15,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 from meshwarden.adapters.envoy.foreign.refusals import refusal_of
-from meshwarden.adapters.sources.fields import address_of, count_of, scaled, text_of, time_of
+from meshwarden.adapters.sources.fields import (
+    address_of,
+    count_of,
+    scaled,
+    text_of,
+    time_of,
+    usual_address,
+)
 from meshwarden.adapters.sources.parties import address_party, host_party, named, principal
 from meshwarden.adapters.sources.row import Context, Row
 from meshwarden.kernel import EXTERNAL, UNKNOWN
@@ -37,7 +44,7 @@ def side_of(fields: Mapping[str, Any], context: Context) -> Row:
     get = fields.get
     method = text_of(get("method"), "method")
     remote, remote_port = address_of(text_of(get("remote"), "remote address"))
-    upstream, upstream_port = address_of(text_of(get("upstream"), "upstream"))
+    upstream, upstream_port = usual_address(text_of(get("upstream"), "upstream"))
     received = count_of(get("received"), "request_bytes")
     sent = count_of(get("sent"), "response_bytes")
     denied, rule = refusal_of(text_of(get("details"), "details"), text_of(get("flags"), "flags"))
@@ -59,7 +66,7 @@ def side_of(fields: Mapping[str, Any], context: Context) -> Row:
         row["release"] = text_of(get("release"), "release")
     if method is None:
         row["protocol"] = "tcp"
-        local_port = address_of(text_of(get("local"), "local address"))[1]
+        local_port = usual_address(text_of(get("local"), "local address"))[1]
         row["destination_port"] = upstream_port if local_port is None else local_port
     else:
         _http(row, fields, method)
