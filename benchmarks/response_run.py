@@ -8,7 +8,7 @@ what customers saw, whoever caused them.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -115,13 +115,13 @@ def figures(
     )
 
 
-def findings_of(record: list[Mapping[str, Any]]) -> list[tuple[int, str]]:
+def findings_of(record: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:
     """Return time (nanoseconds since the epoch) and code of each finding on record."""
     told = [one["data"]["finding"] for one in record if one["kind"] == "found"]
     return [(int(one["time"]), str(one["code"])) for one in told]
 
 
-def deciding(record: list[Mapping[str, Any]], *, since: int) -> int | None:
+def deciding(record: Sequence[Mapping[str, Any]], *, since: int) -> int | None:
     """Return when the finding was raised upon which the playbook that acts was taken up."""
     last = None
     for entry in record:
