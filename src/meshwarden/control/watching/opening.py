@@ -29,14 +29,21 @@ def open_watch(
     if not settings.watch:
         return None
     state, declared = FileModelState(path), DeclaredPolicy(policy)
-    return Watch(
-        open_detector=lambda: load_detector(
+
+    def open_detector() -> Detector:
+        from meshwarden.behaviour.rehearsal import rehearse  # noqa: PLC0415  # compiled code
+
+        rehearse()
+        return load_detector(
             state,
             false_alarms_per_day=settings.false_alarms_per_day,
             clock=clock,
             tell=tell,
             declared=declared,
-        ),
+        )
+
+    return Watch(
+        open_detector=open_detector,
         tell=tell,
         keep=state.store_state,
         clock=clock,

@@ -183,8 +183,12 @@ class Watch:
 
     def _opened(self) -> Detector:
         if self._detector is None:
-            self._detector = self._open_detector()
-            gc.freeze()  # its libraries stay for good, and a collection stops whoever waits
+            gc.disable()  # each collection of what compiles would stop whoever waits at an edge
+            try:
+                self._detector = self._open_detector()
+            finally:
+                gc.freeze()  # its libraries stay for good
+                gc.enable()
         return self._detector
 
     def _work(self, save: bool) -> None:
