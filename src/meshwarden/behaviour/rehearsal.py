@@ -1,6 +1,6 @@
 """`rehearse`: every loop is compiled, or loaded, before the first call has to be scored.
 
-A loop is compiled when it is first called with arrays of a kind; compiling takes a second or so, and
+A loop is compiled when it is first called with arrays of a kind. That takes a second or so, and
 meanwhile the interpreter answers nobody in time. What has to answer at once (a control plane that
 decides at the edge) rehearses first: a small model of its own sees days of calls that nobody made.
 """
