@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.budget import FOLLOW_UPS, SUSPECT, spend
-from meshwarden.behaviour.calibrate import BINS, WIDTH, bin_of, levels
+from meshwarden.behaviour.calibrate import BINS, WIDTH, levels
 from meshwarden.behaviour.combine import GROUP, combine, enter
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.ground import Placed
@@ -41,7 +41,7 @@ _LN_10: Final = math.log(10.0)
 _HOUR: Final = 3_600_000_000_000
 _FORGET: Final = 1.0 / (24 * 21)  # of calibration, per hour
 _MUTE: Final = 2 * _HOUR  # nothing is learned from a party for so long after its alarm
-_TAIL: Final = 4.0  # nats from which a group belongs to the tail
+_TAIL: Final = int(4.0 / WIDTH)  # bin of the nats from which a group belongs to the tail
 _ALARMS_TEACH: Final = 1.0  # times a day: an alarm counts as what is seen so often
 _TAUGHT: Final = 3  # tail groups that one identity teaches in a day
 
@@ -179,7 +179,7 @@ def _close(
         if (muted[group.source] or muted[group.destination]) and not group.alarm:
             group.hour = 0
             continue
-        if kind == 0 and group.most[subjects.size - 1] > _TAIL:
+        if kind == 0 and group.most[subjects.size - 1] >= _TAIL:
             a, b = sources[group.source], destinations[group.destination]
             day = group.hour // 24
             if a.day != day:
@@ -193,7 +193,7 @@ def _close(
             b.tail += 1
         for c in range(subjects.size):
             if subjects[c] == kind:
-                at = bin_of(group.most[c])
+                at = min(group.most[c], BINS - 1)
                 histogram[c, min(at, most[c]) if group.alarm else at] += 1.0
         group.hour = 0
     counts[kind] = 0

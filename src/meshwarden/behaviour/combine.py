@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from meshwarden.behaviour.calibrate import read
+from meshwarden.behaviour.calibrate import bin_of, read
 from meshwarden.behaviour.compiled import compiled
 
 MOST_ROWS: Final = 40
@@ -25,7 +25,7 @@ GROUP: Final = np.dtype(
         ("destination", "i4"),
         ("best", "f4", (MOST_FAMILIES,)),  # by family: its highest channel so far, and which
         ("which", "i1", (MOST_FAMILIES,)),
-        ("most", "f4", (MOST_ROWS,)),  # by row (channels, families, all): highest so far
+        ("most", "u2", (MOST_ROWS,)),  # by row (channels, families, all): bin of the highest so far
     ]
 )
 
@@ -46,7 +46,7 @@ def enter(
             counts[kind] += 1
         group.hour, group.alarm = hour, 0
         group.source, group.destination = source, destination
-        group.most[:] = 0.0
+        group.most[:] = 0
         group.best[:] = 0.0
 
 
@@ -62,7 +62,7 @@ def _channels(
             continue
         kind = subjects[c]
         own = group if kind == 0 else source if kind == 1 else destination
-        own.most[c] = max(own.most[c], x)
+        own.most[c] = max(own.most[c], bin_of(x))
         z = max(base[kind] - read(level[c], x), 0.0)
         f = family[c]
         total[f] += z * z
@@ -98,12 +98,12 @@ def combine(
             continue
         row = family.size + f
         x = math.sqrt(total[f])
-        group.most[row] = max(group.most[row], x)
+        group.most[row] = max(group.most[row], bin_of(x))
         z = max(-read(level[row], x), 0.0)
         inverse += math.exp(min(z, 300.0))
         if z > top:
             top, best = z, group.which[f]
     combined = max(math.log(inverse / total.size), 0.0) if inverse > 0.0 else 0.0
     last = subjects.size - 1
-    group.most[last] = max(group.most[last], combined)
+    group.most[last] = max(group.most[last], bin_of(combined))
     return read(level[last], combined) + math.log(seen), best

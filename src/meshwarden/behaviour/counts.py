@@ -2,15 +2,19 @@
 
 Log counts of windows in which there was anything, per key, under a hierarchical normal model:
 
-1. within a key: its own mean and spread, the spread never below that of all keys together;
-2. hours: what the hour of the day adds is learned per source (`season`), and taken off first;
+1. within a key: its own mean and spread, the spread never below that of all keys together; where
+   few calls are expected, chance adds to it (Poisson's variance of a log count, times how bunched
+   calls are, by regression over all keys): counts of the night scatter more than those of the day;
+2. hours: what the hour of the day adds is learned per source (`season`). How far a key keeps these
+   hours is a slope of its own, by least squares, shrunk to 1: a probe by the clock has none;
 3. between keys: a young key is judged by what is usual for its source and its destination, and
    those by what is usual at all (empirical Bayes: both variances are estimated as it goes);
 4. the predictive is Student's t with 3 degrees of freedom, however long the history: counts have
    heavier tails than any model of them (capped degrees of freedom).
 
 A window is learned when the next one opens: winsorized at 3 deviations, and not at all while its
-source or destination is alarming. Surprise is computed anew each time the count grows by 5 %.
+source or destination is alarming. The day in which a key began is no whole window. Surprise is
+computed anew each time the count grows by 5 %.
 """
 
 import math
@@ -34,13 +38,24 @@ WINDOW: Final = np.dtype(
         ("square", "f4"),
         ("center", "f4"),  # predicted for this window
         ("deviation", "f4"),
-        ("added", "f4"),  # by the hour of the day, to the center
+        ("grain", "f4"),  # share of Poisson's in the predicted variance
+        ("added", "f4"),  # by the hour of the day, before the slope
+        ("usual", "f4"),  # mean of `added` over the windows learned
+        ("across", "f4"),  # squares of its deviations from that
+        ("along", "f4"),  # products of these with the deviations of log counts
     ]
 )
 LEVEL: Final = np.dtype([("weight", "f4"), ("mean", "f4")])
-POOL: Final = np.array([4.0, 1.0, 8.0, 4.0, 4.0])
+POOL: Final = np.array([4.0, 1.0, 8.0, 4.0, 4.0, 1.0, 0.25, 1.0])
 _DEGREES: Final = 3.0
-_MEMORY: Final = 400.0
+_MEMORY: Final = 400.0  # hours, or days, or calls: minutes are remembered for as many hours
+_POOLED: Final = 20_000.0  # windows that all keys' spread is learned from
+_PRIOR_GRAIN: Final = 1.0
+_MOST_BUNCHES: Final = 4.0
+_LEAST_WITHIN: Final = 0.01
+_MOST_SLOPE: Final = 1.5
+_SLOPE_PRIOR: Final = 4.0  # squared deviations: what was added has to have varied by more
+DAY, SINGLE = 0, -1  # windows that have no hour of the day: days, and single calls
 _NODE_MEMORY: Final = 20.0
 _LEAST: Final = 1.0  # nats; less is nothing
 _USUAL: Final = 0.3  # deviations; so few are less than that
@@ -48,28 +63,70 @@ Array = NDArray[Any]
 
 
 @compiled
-def _predict(record: Any, pool: Array, up: Any, down: Any) -> tuple[float, float]:
-    """Return mean and deviation of the next log count."""
-    within = pool[4] / pool[3]
-    between = max(pool[2] / pool[0] - within, 0.1 * within)
-    own = max((4.0 * within + record.square) / (4.0 + record.weight), within)
-    prior = (4.0 * pool[1] + up.weight * up.mean + down.weight * down.mean) / (
-        4.0 + up.weight + down.weight
-    )
-    trust, doubt = record.weight / own, 1.0 / between
-    mean = (trust * record.mean + doubt * prior) / (trust + doubt)
-    return mean, math.sqrt(own + 1.0 / (trust + doubt))
+def _grain(center: float) -> float:
+    """Return about what chance alone adds to the variance of a log count above 0: Poisson's."""
+    expected = math.exp(min(max(center, 0.0), 30.0))
+    return 1.0 / (expected + 2.0 / expected)
 
 
 @compiled
-def _pool(pool: Array, at: int, value: float, most: float) -> None:
-    """Add a squared residual to a pooled variance: `pool[at]` its weight, the rest by place."""
-    total = 2 if at == 0 else 4
-    pool[at] += 1.0
-    pool[total] += value
-    if pool[at] > most:
-        pool[total] *= most / pool[at]
-        pool[at] = most
+def _noise(pool: Array) -> tuple[float, float]:
+    """Return the variance that counts have at any size, and how many Poisson's are added to it.
+
+    By least squares of squared residuals upon `_grain`; calls that come in bunches are more than
+    one Poisson, clockwork is less.
+    """
+    n, grain = pool[3], pool[5]
+    spread = pool[6] - grain * grain / n
+    shared = pool[7] - grain * pool[4] / n
+    bunches = min(max((shared + _PRIOR_GRAIN) / (spread + _PRIOR_GRAIN), 0.0), _MOST_BUNCHES)
+    return max((pool[4] - bunches * grain) / n, _LEAST_WITHIN), bunches
+
+
+@compiled
+def _own(record: Any, within: float) -> float:
+    """Return a key's own variance beyond Poisson's, never below that of all keys."""
+    weight = max(record.weight, 0.0)
+    return float(max((4.0 * within + record.square) / (4.0 + weight), within))
+
+
+@compiled
+def _slope(record: Any, own: float) -> float:
+    """Return how far a key keeps its source's hours: 1 is what is assumed of a new one."""
+    prior = _SLOPE_PRIOR * own
+    return float(min(max((record.along + prior) / (record.across + prior), 0.0), _MOST_SLOPE))
+
+
+@compiled
+def _predict(record: Any, pool: Array, up: Any, down: Any, events: float) -> None:
+    """Set center and deviation of the next log count."""
+    within, bunches = _noise(pool)
+    usual = pool[4] / pool[3]
+    between = max(pool[2] / pool[0] - usual, 0.1 * usual)
+    own = _own(record, within)
+    prior = (4.0 * pool[1] + up.weight * up.mean + down.weight * down.mean) / (
+        4.0 + up.weight + down.weight
+    )
+    slope = _slope(record, own)
+    trust, doubt = max(record.weight, 0.0) / (own + 0.1 * bunches), 1.0 / between
+    level = (trust * (record.mean - slope * record.usual) + doubt * prior) / (trust + doubt)
+    record.center = level + slope * record.added
+    record.grain = _grain(record.center if math.isnan(events) else events)
+    noise = own + bunches * record.grain
+    lever = (record.added - record.usual) ** 2 * own / (record.across + own)
+    record.deviation = math.sqrt(noise + 1.0 / (trust + doubt) + lever)
+
+
+@compiled
+def _pool_residual(pool: Array, square: float, grain: float) -> None:
+    """Add a squared residual within a key to what is known of all of them."""
+    pool[3] += 1.0
+    pool[4] += square
+    pool[5] += grain
+    pool[6] += grain * grain
+    pool[7] += grain * square
+    if pool[3] > _POOLED:
+        pool[3:] *= _POOLED / pool[3]
 
 
 @compiled
@@ -78,45 +135,73 @@ def _learn(
     per_hour: int,
 ) -> None:  # fmt: skip
     x = min(max(x, record.center - 3.0 * record.deviation), record.center + 3.0 * record.deviation)
+    within, bunches = _noise(pool)
+    own = _own(record, within)
+    slope = _slope(record, own)
     if per_hour > 0 and record.weight >= SETTLED:
-        learn_hour(season, everyone, hour_of(record.window, per_hour), x - record.mean)
-    x -= record.added
-    step = x - record.mean
+        hour = hour_of(record.window, per_hour)
+        residual = x - record.mean + slope * record.usual
+        learn_hour(season, everyone, hour, residual, slope, per_hour)
     if record.weight < 1.0:
-        pool[1] += (x - pool[1]) / (pool[0] + 1.0)
-        _pool(pool, 0, (x + record.added - record.center) ** 2, 2000.0)
+        pool[1] += (x - record.added - pool[1]) / (pool[0] + 1.0)
+        pool[0] += 1.0
+        pool[2] += (x - record.center) ** 2
+        if pool[0] > 2000.0:
+            pool[2] *= 2000.0 / pool[0]
+            pool[0] = 2000.0
     else:
-        _pool(pool, 3, step * step * record.weight / (record.weight + 1.0), 20000.0)
+        off = x - record.mean - slope * (record.added - record.usual)
+        square = off * off * record.weight / (record.weight + 1.0)
+        _pool_residual(pool, square, record.grain)
+        record.square += square - bunches * record.grain
     record.weight += 1.0
+    step, turn = x - record.mean, record.added - record.usual
     record.mean += step / record.weight
-    record.square += step * (x - record.mean)
-    if record.weight > _MEMORY:
-        record.square *= _MEMORY / record.weight
-        record.weight = _MEMORY
+    record.usual += turn / record.weight
+    record.across += turn * (record.added - record.usual)
+    record.along += turn * (x - record.mean)
+    _fade(record, _MEMORY * max(per_hour, 1))
     for level in (up, down):
         level.weight = min(level.weight + 1.0, _NODE_MEMORY)
-        level.mean += (x - level.mean) / level.weight
+        level.mean += (x - record.added - level.mean) / level.weight
+
+
+@compiled
+def _fade(record: Any, memory: float) -> None:
+    """Let what is older than the memory, in windows, count less."""
+    if record.weight > memory:
+        keep = memory / record.weight
+        record.square *= keep
+        record.across *= keep
+        record.along *= keep
+        record.weight = memory
+
+
+@compiled
+def forget(record: Any) -> None:
+    """Begin a key anew."""
+    record.weight = record.mean = record.square = record.count = 0.0
+    record.usual = record.across = record.along = 0.0
 
 
 @compiled
 def _open(
     record: Any, fresh: bool, mute: bool, window: int, pool: Array, up: Any, down: Any, season: Any,
-    everyone: Any, per_hour: int,
+    everyone: Any, per_hour: int, events: float,
 ) -> None:  # fmt: skip
     """Learn the window that is over, and begin this one."""
     if fresh:
-        record.weight = record.mean = record.square = 0.0
+        forget(record)
+        record.weight = -1.0 if per_hour == DAY else 0.0
+    elif record.weight < 0.0:
+        record.weight = 0.0
     elif record.count > 0.0 and not mute:
         _learn(record, pool, up, down, math.log(record.count), season, everyone, per_hour)
     record.window, record.count, record.surprise, record.next = window, 0.0, 0.0, 1.0
-    record.center, record.deviation = _predict(record, pool, up, down)
     record.added = 0.0
     if per_hour > 0:
         record.added = added(season, everyone, hour_of(window, per_hour))
-        record.center += record.added
-        day = 24.0 * per_hour  # whether a young key keeps its source's hours is not known yet
-        doubt = record.added**2 * day / (day + record.weight)
-        record.deviation = math.sqrt(record.deviation**2 + doubt)
+    _predict(record, pool, up, down, events)
 
 
 @compiled
@@ -141,14 +226,16 @@ def count(
     season: Any,
     everyone: Any,
     per_hour: int,
+    events: float,
 ) -> tuple[float, bool]:
     """Add to a key's window; return the surprise of what it holds, and whether it just opened.
 
-    `per_hour` is how many windows an hour has, 0 where they have no hour of the day.
+    `per_hour` is how many windows an hour has, 0 where they have no hour of the day; `events` the
+    ln of how many the amount is made of, usually, nan where it is their number itself.
     """
     opened = fresh or record.window != window
     if opened:
-        _open(record, fresh, mute, window, pool, up, down, season, everyone, per_hour)
+        _open(record, fresh, mute, window, pool, up, down, season, everyone, per_hour, events)
     record.count += amount
     if record.count >= record.next:
         _judge(record)

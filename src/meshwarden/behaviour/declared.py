@@ -15,6 +15,7 @@ RELEASE: Final = np.dtype([("key", "u8"), ("since", "i8")])
 _CALLED: Final = -1  # as `since`: called somebody before its release was known to change
 _GRACE_HOURS: Final = 24
 _GRACE_NS: Final = _GRACE_HOURS * 3_600_000_000_000
+_RIPE_HOURS: Final = 7 * 24  # then every hour of the day and every day of the week was seen once
 
 
 class Declared(Protocol):
@@ -51,7 +52,7 @@ def in_grace(
 @compiled
 def expect(
     edge: Array, fresh: Array, stance: Array, hour: Array, since: Array, expected: Array,
-    graced: Array, renewed: Array,
+    graced: Array, renewed: Array, ripeness: Array,
 ) -> None:  # fmt: skip
     """Mark calls of edges that a release brought, or gave a new service, as its policy declares.
 
@@ -63,7 +64,9 @@ def expect(
         since: by edge, the hour in which a release brought it; 0 where none did; less than 0, the
             hour in which one gave a known edge a new service.
         expected: becomes true where one brought it.
-        graced: becomes true where that, or the new service, is less than a day old.
+        graced: becomes true where that, or the new service, is less than a week old.
+        ripeness: becomes what its surprises count: nothing in the first day, then its share of the
+            week.
         renewed: becomes true where a known edge is given a new service.
     """
     for i in range(edge.size):
@@ -75,4 +78,7 @@ def expect(
             renewed[i] = True
         expected[i] = since[edge[i]] > 0
         began = abs(since[edge[i]])
-        graced[i] = began > 0 and hour[i] - began < _GRACE_HOURS
+        age = hour[i] - began
+        graced[i] = began > 0 and age < _RIPE_HOURS
+        if graced[i]:
+            ripeness[i] = age / _RIPE_HOURS if age >= _GRACE_HOURS else 0.0

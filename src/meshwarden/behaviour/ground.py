@@ -32,7 +32,8 @@ class Placed:
         fresh: bool[n, 5], in the same order: number given out by this very call.
         stance: of the declared policy on what is new: see `declared`.
         expected: whether the call's edge came with a release and is declared.
-        graced: whether that, or a new service that a release gave it, is less than a day old.
+        graced: whether that, or a new service that a release gave it, is less than a week old.
+        ripeness: what is left of the surprises of such an edge: nothing for a day, all in a week.
         renewed: whether the call is the first of such a service: what the edge carried is no guide.
     """
 
@@ -49,6 +50,7 @@ class Placed:
     expected: NDArray[np.bool_]
     graced: NDArray[np.bool_]
     renewed: NDArray[np.bool_]
+    ripeness: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.clock)
@@ -104,6 +106,7 @@ class Ground:
             expected=np.zeros(len(calls), np.bool_),
             graced=np.zeros(len(calls), np.bool_),
             renewed=np.zeros(len(calls), np.bool_),
+            ripeness=np.ones(len(calls), np.float32),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -233,7 +233,7 @@ class Model:
         surprise = silent(len(self.channels), len(placed))
         np.concatenate([d.observe(placed, muted) for d in self.detectors], out=surprise)
         if placed.graced.any():
-            surprise[np.ix_(self._spared, placed.graced)] = 0.0
+            surprise[np.ix_(self._spared, placed.graced)] *= placed.ripeness[placed.graced]
         score, alert, channel = self.alarms.decide(placed, surprise)
         found = []
         for row in np.flatnonzero(alert).tolist():
@@ -266,7 +266,7 @@ class Model:
                 stance[row] = DENIED if not said else GRACE if grace[row] else ALLOWED
         expect(
             placed.edge, placed.fresh, stance, placed.hour, self._brought, placed.expected,
-            placed.graced, placed.renewed,
+            placed.graced, placed.renewed, placed.ripeness,
         )  # fmt: skip
         return replace(placed, stance=stance)
 

@@ -1,9 +1,10 @@
 """Season: what the hour of the day adds to a log count, by identity, shrunk to everyone's.
 
-Banks sleep at night. An additive model: a log count is the key's own mean, plus what this hour of
-the day adds for its source, plus noise. What is learned for an hour is the mean of the residuals
-seen in it, by keys that have a mean already; an identity that taught an hour little goes by what
-everyone does then, and where nobody taught anything the hour adds nothing.
+Banks sleep at night. A log count is the key's own level, plus what this hour of the day adds for
+its source, times how far the key keeps these hours (`counts`), plus noise. What is learned for an
+hour is the mean of the residuals seen in it, by keys that have a level already; an identity that
+taught an hour little goes by what everyone does then, and where nobody taught anything the hour
+adds nothing.
 
 Habits of being there at all (`silence`) are kept by slots: weekends have hours of their own.
 """
@@ -19,7 +20,7 @@ SEASON: Final = np.dtype([("mean", "f4", (24,)), ("weight", "f4", (24,))])
 SETTLED: Final = 4.0  # windows from which on a key's mean is one to measure hours by
 _OWN: Final = 8.0  # residuals of an identity that everyone's are worth
 _NOTHING: Final = 20.0  # residuals of everyone that "nothing" is worth
-_MEMORY: Final = 100.0
+_MEMORY: Final = 100.0  # hours of an hour of the day
 _MEMORY_OF_ALL: Final = 5000.0
 
 
@@ -39,11 +40,28 @@ def added(season: Any, everyone: Any, hour: int) -> float:
 
 
 @compiled
-def learn_hour(season: Any, everyone: Any, hour: int, residual: float) -> None:
-    """Learn what a window held more, or less, than its key's mean."""
+def learn_hour(
+    season: Any, everyone: Any, hour: int, residual: float, slope: float, per_hour: int
+) -> None:
+    """Learn what a window held more, or less, than its key's level.
+
+    Args:
+        season: of the key's source.
+        everyone: of all.
+        hour: of the day.
+        residual: of a log count.
+        slope: how far the key keeps these hours; one that does not, teaches nothing about them.
+        per_hour: windows in an hour.
+    """
     for each, memory in ((season, _MEMORY), (everyone, _MEMORY_OF_ALL)):
-        each.weight[hour] = min(each.weight[hour] + 1.0, memory)
-        each.mean[hour] += (residual - each.mean[hour]) / each.weight[hour]
+        weight = each.weight[hour] = min(each.weight[hour] + slope * slope, memory * per_hour)
+        each.mean[hour] += slope * (residual - slope * each.mean[hour]) / max(weight, 1.0)
+
+
+@compiled
+def forget_hours(season: Any) -> None:
+    """Begin an identity's hours anew."""
+    season.weight[:] = 0.0
 
 
 @compiled

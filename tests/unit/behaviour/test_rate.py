@@ -1,5 +1,6 @@
 """Rate: counted in one pass, and the same as each channel counted by itself."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def _alone(keys: Any, fresh: Any, amount: Any, window: Any, per_hour: int) -> An
         nothing[0]["weight"] = 0.0
         surprise, _ = count(
             records[key], new, False, now, more, pool, nothing[0], nothing[0], seasons[key],
-            usual[0], per_hour,
+            usual[0], per_hour, math.nan,
         )  # fmt: skip
         found.append(surprise)
     return np.array(found, np.float32)

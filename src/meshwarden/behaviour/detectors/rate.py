@@ -6,6 +6,7 @@ as it always did is not named because others came. What edges that a release bro
 declares carry is counted by edge alone: it is no part of a fan, nor of what its parties usually do.
 """
 
+import math
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count
 from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
-from meshwarden.behaviour.season import SEASON
+from meshwarden.behaviour.season import SEASON, forget_hours
 from meshwarden.behaviour.settings import Settings
 
 _MINUTE: Final = 60_000_000_000
@@ -73,6 +74,7 @@ class Rate(Detector):
             s["destination levels"], s["sources"], s["destinations"], s["fan-out"], s["fan-in"],
             s["seasons"], s["usual"], np.zeros(1, LEVEL), s["pool"], out,
         )  # fmt: skip
+        out[_SOURCE:, placed.expected] = 0.0
         _spare(
             placed.edge, placed.fresh, placed.graced, placed.hour, s["edge born"], out[:_SOURCE],
             np.flatnonzero(np.array(self.subjects) == DESTINATION), out,
@@ -96,13 +98,13 @@ def _count(
             now, hours, up, down = window[w, i], per_hour[w], ups[w, a], downs[w, b]
             if new_a:
                 up.weight = up.mean = 0.0
-                seasons[_EDGE + w, a].weight[:] = 0.0
+                forget_hours(seasons[_EDGE + w, a])
             if new_b:
                 down.weight = down.mean = 0.0
             c = _EDGE + w
             out[c, i], opened = count(
                 edges[w, edge[i]], new_edge, mute_a or mute_b, now, 1.0, pool[c], up, down,
-                seasons[c, a], usual[c], hours,
+                seasons[c, a], usual[c], hours, math.nan,
             )  # fmt: skip
             fan = one if opened else 0.0
             c = _FAN_OUT + w
@@ -137,10 +139,10 @@ def _alone(
     """Count for an identity, which has no others to be judged by; `nothing` is one empty LEVEL."""
     nothing[0].weight = 0.0
     if fresh:
-        season.weight[:] = 0.0
+        forget_hours(season)
     return count(
         record, fresh, mute, window, amount, pool, nothing[0], nothing[0], season, everyone,
-        per_hour,
+        per_hour, math.nan,
     )[0]  # fmt: skip
 
 

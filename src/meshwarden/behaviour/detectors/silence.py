@@ -6,6 +6,8 @@ share of all hours. An hour over without a call surprises by ``-ln(1 - q)``, but
 
 - where many edges were silent in the same hour (a holiday, an outage, a log that was cut), the
   share of the others that were, among all that should have been called, is the least assumed;
+- where few calls are usual in that hour, an hour without any is no wonder: ``q`` is at most what
+  a third of the usual number, at random, makes it;
 - silences last: each further hour adds no more than what others' silences make of it.
 
 Nobody calls, so it is said at the next call that the same source makes to anyone; a source that has
@@ -36,6 +38,8 @@ HABIT: Final = np.dtype(
         ("hours", "f4"),
         ("called", "u1", (SLOTS,)),
         ("days", "u1", (SLOTS,)),
+        ("calls", "f4"),  # in this hour
+        ("usual", "f4", (24,)),  # mean log count of the hours with calls, by hour of the day
     ]
 )
 WHISPER: Final = np.dtype([("hour", "i4"), ("edge", "i4"), ("surprise", "f4")])
@@ -45,6 +49,8 @@ _PRIOR_DAYS: Final = 1.0
 _LEAST: Final = 6.0  # nats: once in some hundred such hours, on an edge that is never silent
 _MOST: Final = 60.0
 _FULL: Final = 255
+_BUNCH: Final = 3.0  # calls that come together: an hour of so many has one chance to be empty
+_REMEMBERED: Final = 20.0  # days that an hour's usual count is a mean of
 
 
 class Silence(Detector):
@@ -94,9 +100,14 @@ class Silence(Detector):
 
 @compiled
 def _chance(habit: Any, slot: int) -> float:
-    """Return the chance that an edge is called in such an hour."""
+    """Return the chance that an edge is called in such an hour.
+
+    However many days it was called: where few calls are usual, chance alone leaves an hour empty.
+    """
     usual = (habit.active + 1.0) / (habit.hours + 2.0)
-    return float((habit.called[slot] + _PRIOR_DAYS * usual) / (habit.days[slot] + _PRIOR_DAYS))
+    seen = (habit.called[slot] + _PRIOR_DAYS * usual) / (habit.days[slot] + _PRIOR_DAYS)
+    empty = math.exp(-math.exp(min(habit.usual[slot % 24], 30.0)) / _BUNCH)
+    return float(min(seen, 1.0 - empty))
 
 
 @compiled
@@ -121,6 +132,10 @@ def _note(habit: Any, slot: int, called: bool) -> None:
     habit.called[slot] += called
     habit.hours += 1.0
     habit.active += called
+    if called:
+        hour = slot % 24
+        days = min(max(float(habit.called[slot]), 1.0), _REMEMBERED)
+        habit.usual[hour] += (math.log(max(habit.calls, 1.0)) - habit.usual[hour]) / days
 
 
 @compiled
@@ -167,7 +182,10 @@ def _listen(
                 habit.run, habit.surprise, habit.active, habit.hours = 0, 0.0, 0.0, 0.0
                 habit.called[:] = 0
                 habit.days[:] = 0
+                habit.usual[:] = 0.0
+                habit.last = 0
                 known[0] = max(known[0], edge[i] + 1)
+            habit.calls = habit.calls + 1.0 if habit.last == hour[i] else 1.0
             habit.last, habit.source, habit.destination = hour[i], source[i], destination[i]
         whisper = whispers[source[i]]
         if fresh[i, 0]:

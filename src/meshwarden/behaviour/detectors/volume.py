@@ -13,20 +13,24 @@ Where no sizes are known nothing is said.
 """
 
 import math
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
-from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, Array, count
+from meshwarden.behaviour.counts import LEVEL, POOL, SINGLE, WINDOW, Array, count, forget
 from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
-from meshwarden.behaviour.season import SEASON
+from meshwarden.behaviour.season import SEASON, forget_hours
 from meshwarden.behaviour.settings import Settings
 
 _ALLOWANCE: Final = 0.5
 _MOST: Final = 60.0
+_VIEWS: Final = ("calls", "hours", "received")
+_HOURS: Final = 1  # the view that is summed up
+_ROWS: Final = (0, 1, 3)  # channel of each view
+_SLOW: Final = 2
 
 
 class Volume(Detector):
@@ -56,7 +60,7 @@ class Volume(Detector):
             "hours": np.zeros(edges, WINDOW),
             "received": np.zeros(edges, WINDOW),
             "sums": np.zeros(edges, np.float32),
-            "pool": np.tile(POOL * np.array([1, 6, 1, 1, 1]), (3, 1)),
+            "pool": np.tile(POOL * np.array([1, 6, 1, 1, 1, 1, 1, 1]), (3, 1)),
             **{f"season {k}": np.zeros(nodes, SEASON) for k in range(3)},
             **{f"usual {k}": np.zeros(1, SEASON) for k in range(3)},
             **{f"{side} {k}": np.zeros(nodes, LEVEL) for side in ("up", "down") for k in range(3)},
@@ -70,55 +74,60 @@ class Volume(Detector):
             return out
         fresh = placed.renewing()
         mute = muted[placed.source] | muted[placed.destination]
-        minute = np.arange(len(placed), dtype=np.int32)
-        views = (
-            ("calls", calls.sent, minute, out[0]),
-            ("hours", calls.sent, placed.hour, out[1]),
-            ("received", calls.received, placed.hour, out[3]),
-        )
-        for k, (name, octets, window, result) in enumerate(views):
-            _sum(
-                placed.edge, placed.source, placed.destination, fresh, mute, window, octets,
-                s[name], s["pool"][k], s[f"up {k}"], s[f"down {k}"], s["sums"], k == 1, out[2],
-                k == 0, result, s[f"season {k}"], s[f"usual {k}"],
-            )  # fmt: skip
+        octets = np.stack([calls.sent, calls.sent, calls.received])
+        learn: Any = _sum
+        learn(
+            placed.edge, placed.source, placed.destination, fresh, mute, placed.hour, octets,
+            tuple(s[name] for name in _VIEWS), s["pool"], *(
+                tuple(s[f"{part} {k}"] for k in range(3))
+                for part in ("up", "down", "season", "usual")
+            ), s["sums"], out,
+        )  # fmt: skip
         return out
 
 
 @compiled
 def _sum(
-    edge: Array, source: Array, destination: Array, fresh: Array, mute: Array, window: Array,
-    octets: Array, records: Array, pool: Array, ups: Array, downs: Array, sums: Array,
-    cumulate: bool, slow: Array, single: bool, out: Array, seasons: Array, everyone: Array,
+    edge: Array, source: Array, destination: Array, fresh: Array, mute: Array, hour: Array,
+    octets: Array, records: Any, pool: Array, ups: Any, downs: Any, seasons: Any, everyone: Any,
+    sums: Array, out: Array,
 ) -> None:  # fmt: skip
     for i in range(edge.size):
-        record, up, down = records[edge[i]], ups[source[i]], downs[destination[i]]
-        season = seasons[source[i]]
-        if fresh[i, 0]:
-            up.weight = up.mean = 0.0
-            season.weight[:] = 0.0
-        if fresh[i, 1]:
-            down.weight = down.mean = 0.0
-        if fresh[i, 2]:
-            record.weight = record.mean = record.square = record.count = 0.0
-            record.window = -1
-            if cumulate:
-                sums[edge[i]] = 0.0
-        if octets[i] >= 0.0:
-            number = record.window + 1 if single else window[i]
-            if (
-                cumulate
-                and record.window != number
-                and record.count > 0.0
-                and record.weight >= 12.0
-            ):
-                step = (math.log(record.count) - record.center) / record.deviation - _ALLOWANCE
-                sums[edge[i]] = min(max(sums[edge[i]] + min(step, 3.0), 0.0), _MOST)
-            out[i], _ = count(
-                record, False, mute[i], number, octets[i] + 1.0, pool, up, down, season,
-                everyone[0], 0 if single else 1,
-            )  # fmt: skip
-        elif not single and record.window == window[i]:
-            out[i] = record.surprise
-        if cumulate and sums[edge[i]] > 1.0:
-            slow[i] = sums[edge[i]]
+        call, hours = records[0][edge[i]], records[1][edge[i]]
+        for k in range(3):
+            record, up, down = records[k][edge[i]], ups[k][source[i]], downs[k][destination[i]]
+            season = seasons[k][source[i]]
+            if fresh[i, 0]:
+                up.weight = up.mean = 0.0
+                forget_hours(season)
+            if fresh[i, 1]:
+                down.weight = down.mean = 0.0
+            if fresh[i, 2]:
+                forget(record)
+                record.window = -1
+                if k == _HOURS:
+                    sums[edge[i]] = 0.0
+            row = _ROWS[k]
+            if octets[k, i] >= 0.0:
+                number = record.window + 1 if k == 0 else hour[i]
+                if k == _HOURS and record.window != number and record.weight >= 12.0:
+                    _cumulate(record, sums, edge[i])
+                events = math.inf
+                if k > 0 and call.weight > 0.0 and hours.weight > 0.0:
+                    events = hours.center - call.mean
+                out[row, i], _ = count(
+                    record, False, mute[i], number, octets[k, i] + 1.0, pool[k], up, down, season,
+                    everyone[k][0], 1 if k > 0 else SINGLE, events,
+                )  # fmt: skip
+            elif k > 0 and record.window == hour[i]:
+                out[row, i] = record.surprise
+        if sums[edge[i]] > 1.0:
+            out[_SLOW, i] = sums[edge[i]]
+
+
+@compiled
+def _cumulate(record: Any, sums: Array, edge: int) -> None:
+    """Add the hour that is over to the edge's sum."""
+    if record.count > 0.0:
+        step = (math.log(record.count) - record.center) / record.deviation - _ALLOWANCE
+        sums[edge] = min(max(sums[edge] + min(step, 3.0), 0.0), _MOST)
