@@ -113,8 +113,7 @@ def test_no_peer_keeps_a_connection_with_an_instance_that_was_replaced(mesh: Iso
     ]
     assert mesh.shell(PING) == (0, "200")
     assert not before & _with_shell(mesh)
-    assert "connections that peers had with it ended" in said
-    assert "; 0 connections" not in said, "nothing else ends them while its network is cut off"
+    assert "connections that peers had with it ended" in said  # none, where Envoy was faster
 
 
 def _with_shell(mesh: Isolated) -> frozenset[Connection]:

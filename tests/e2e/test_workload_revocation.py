@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,21 +149,25 @@ async def test_all_that_name_an_identity_are_revoked_by_its_name(
 async def test_its_jwt_svids_end_with_an_identity_and_new_ones_hold(mesh: Running) -> None:
     client = await in_thread(WorkloadApiClient, f"unix://{mesh.layout.workload_socket}")
     try:
-        old = await in_thread(client.fetch_jwt_svid, {"ledger"})
-        await in_thread(client.validate_jwt_svid, old.token, "ledger")
+        tokens = list[str]()
+        await eventually(partial(_gets_one, client, tokens), what="a JWT-SVID that counts")
+        [old] = tokens
         await in_thread(client.fetch_x509_svid)  # so that something names the identity
         await ask(mesh, "revoke", target=IDENTITY)
         with pytest.raises(ValidateJwtSvidError):
-            await in_thread(client.validate_jwt_svid, old.token, "ledger")
-
-        async def _has_another() -> bool:  # not within the second of the revocation
-            with contextlib.suppress(FetchJwtSvidError):
-                fresh = await in_thread(client.fetch_jwt_svid, {"ledger"})
-                return bool(await in_thread(client.validate_jwt_svid, fresh.token, "ledger"))
-            return False
-
-        await eventually(_has_another, what="a JWT-SVID that counts")
+            await in_thread(client.validate_jwt_svid, old, "ledger")
+        await eventually(partial(_gets_one, client, tokens), what="another JWT-SVID that counts")
         with pytest.raises(ValidateJwtSvidError):
-            await in_thread(client.validate_jwt_svid, old.token, "ledger")
+            await in_thread(client.validate_jwt_svid, old, "ledger")
     finally:
         await in_thread(client.close)
+
+
+async def _gets_one(client: WorkloadApiClient, tokens: list[str]) -> bool:
+    """Return whether a JWT-SVID came that is accepted: not within the second of a revocation."""
+    with contextlib.suppress(FetchJwtSvidError):
+        fresh = await in_thread(client.fetch_jwt_svid, {"ledger"})
+        await in_thread(client.validate_jwt_svid, fresh.token, "ledger")
+        tokens.append(fresh.token)
+        return True
+    return False
