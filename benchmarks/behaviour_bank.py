@@ -174,38 +174,36 @@ def variants() -> Iterator[tuple[str, Attack, float | None]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one seed: trials by attack, and the alarms over its releases, where measured."""
+    """What came of one seed: trials by attack, and the alarms over its releases."""
 
     trials: dict[str, Trial]
-    releases: tuple[int, int] | None
+    releases: tuple[int, int]
 
 
-def one_seed(seed: int, world: World, *, long: bool) -> Outcome:
-    """Return what came of every attack on the bank of `seed`; with `long` also of ten days'."""
+def one_seed(seed: int, world: World) -> Outcome:
+    """Return what came of every attack on the bank of `seed`, and of ten days of releases."""
     bank = build_bank(seed, world)
     trials = {name: bank.attacked(attack, lasts_s=s) for name, attack, s in variants()}
     trials |= {name: misused(name, seed, world) for name in MISUSES}
-    if long:
-        trials["poisoning: slow exfiltration, ramped over 10 days"] = ramped(seed, world)
+    trials["poisoning: slow exfiltration, ramped over 10 days"] = ramped(seed, world)
+    releases = release_alarms(seed, world)
     print(f"seed {seed} done", file=sys.stderr)
-    return Outcome(trials=trials, releases=release_alarms(seed, world) if long else None)
+    return Outcome(trials=trials, releases=releases)
 
 
 def run(
     seeds: int, world: World, *, processes: int
 ) -> tuple[dict[str, list[Trial]], list[tuple[int, int]]]:
-    """Return the trials of every attack, and alarms over releases; every fourth seed is long."""
+    """Return the trials of every attack, and the alarms over releases."""
     trials: dict[str, list[Trial]] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        jobs = [
-            pool.submit(one_seed, seed, world, long=seed % 4 == 1) for seed in range(1, seeds + 1)
-        ]
+        jobs = [pool.submit(one_seed, seed, world) for seed in range(1, seeds + 1)]
         outcomes = [job.result() for job in jobs]
     for outcome in outcomes:
         for name, trial in outcome.trials.items():
             trials.setdefault(name, []).append(trial)
-    return trials, [each.releases for each in outcomes if each.releases is not None]
+    return trials, [each.releases for each in outcomes]
 
 
 def table(trials: dict[str, list[Trial]]) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
 
-BINS: Final = 320
+BINS: Final = 256  # a bin fits in an octet; 64 nats and more are all the same
 WIDTH: Final = 0.25
 _EDGES: Final = np.arange(BINS) * WIDTH
 _PRIOR: Final = 10.0  # groups that the prior is worth

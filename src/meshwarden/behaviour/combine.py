@@ -10,6 +10,8 @@ from meshwarden.behaviour.compiled import compiled
 
 MOST_ROWS: Final = 40
 MOST_FAMILIES: Final = 12
+_FINE: Final = 256.0  # parts of a nat in which a group keeps its highest: there are many groups
+_HIGHEST: Final = 65_535.0
 GROUP: Final = np.dtype(
     [
         ("hour", "i4"),
@@ -23,9 +25,9 @@ GROUP: Final = np.dtype(
         ("said", "f4"),  # by how many nats the last one was rarer than the budget asks
         ("source", "i4"),
         ("destination", "i4"),
-        ("best", "f4", (MOST_FAMILIES,)),  # by family: its highest channel so far, and which
+        ("best", "u2", (MOST_FAMILIES,)),  # by family: its highest channel so far, and which
         ("which", "i1", (MOST_FAMILIES,)),
-        ("most", "u2", (MOST_ROWS,)),  # by row (channels, families, all): bin of the highest so far
+        ("most", "u1", (MOST_ROWS,)),  # by row (channels, families, all): bin of the highest so far
     ]
 )
 
@@ -47,7 +49,7 @@ def enter(
         group.hour, group.alarm = hour, 0
         group.source, group.destination = source, destination
         group.most[:] = 0
-        group.best[:] = 0.0
+        group.best[:] = 0
 
 
 @compiled
@@ -66,8 +68,9 @@ def _channels(
         z = max(base[kind] - read(level[c], x), 0.0)
         f = family[c]
         total[f] += z * z
-        if z > group.best[f]:
-            group.best[f] = z
+        rank = int(min(z * _FINE, _HIGHEST))
+        if rank > group.best[f]:
+            group.best[f] = rank
             group.which[f] = c
 
 

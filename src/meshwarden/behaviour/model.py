@@ -319,7 +319,7 @@ class Model:
 
     def _used(self, name: str, array: NDArray[Any]) -> int:
         """Return how many elements of an array can be in use: numbers of the tables of its size."""
-        if name.endswith("/index") or name.startswith(("credentials/", "silence/habits")):
+        if name.endswith("/index") or name.startswith(_WHOLE):
             return int(array.shape[-1])
         ground = self.ground
         tables = (ground.nodes, ground.edges, ground.offers, ground.links)
@@ -346,6 +346,12 @@ class Model:
                 raise _damaged(f"what {detector.name} keeps is not of its tables")
 
 
+_WHOLE: Final = (
+    "credentials/",
+    "silence/habits",
+    "alarms/histogram",
+    "alarms/level",
+)  # by no table
 _SHOWN: Final = ("source", "destination", "method", "route", "protocol", "destination_port")
 
 

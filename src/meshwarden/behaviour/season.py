@@ -60,8 +60,10 @@ def learn_hour(
 
 @compiled
 def forget_hours(season: Any) -> None:
-    """Begin an identity's hours anew."""
-    season.weight[:] = 0.0
+    """Begin an identity's hours anew; where nothing was learned, no memory is touched."""
+    for hour in range(24):
+        if season.weight[hour] != 0.0:
+            season.weight[hour] = 0.0
 
 
 @compiled
