@@ -245,8 +245,6 @@ def _decide(
         score[i] = -rate / _LN_10
         if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns:
             group.born = 0  # what is new during warm-up is no news
-            if tokens[1] == 0.0:
-                tokens[1] = clock[i]  # and none are spent meanwhile
             continue
         news = fresh[i, 2] or fresh[i, 4]
         about = subjects[channel[i]]
