@@ -46,7 +46,9 @@ WINDOW: Final = np.dtype(
     ]
 )
 LEVEL: Final = np.dtype([("weight", "f4"), ("mean", "f4")])
-POOL: Final = np.array([4.0, 1.0, 8.0, 4.0, 4.0, 1.0, 0.25, 1.0])
+# Of all keys: number, mean and squared residuals of first windows; of later ones their number, sums
+# of squares s, of grains g, of gg and of gs; and, of these, variance at any size and bunches.
+POOL: Final = np.array([4.0, 1.0, 8.0, 4.0, 4.0, 1.0, 0.25, 1.0, 0.75, 1.0])
 _DEGREES: Final = 3.0
 _MEMORY: Final = 400.0  # hours, or days, or calls: minutes are remembered for as many hours
 _POOLED: Final = 20_000.0  # windows that all keys' spread is learned from
@@ -70,8 +72,8 @@ def _grain(center: float) -> float:
 
 
 @compiled
-def _noise(pool: Array) -> tuple[float, float]:
-    """Return the variance that counts have at any size, and how many Poisson's are added to it.
+def _split(pool: Array) -> None:
+    """Set the variance that counts have at any size, and how many Poisson's are added to it.
 
     By least squares of squared residuals upon `_grain`; calls that come in bunches are more than
     one Poisson, clockwork is less.
@@ -80,7 +82,7 @@ def _noise(pool: Array) -> tuple[float, float]:
     spread = pool[6] - grain * grain / n
     shared = pool[7] - grain * pool[4] / n
     bunches = min(max((shared + _PRIOR_GRAIN) / (spread + _PRIOR_GRAIN), 0.0), _MOST_BUNCHES)
-    return max((pool[4] - bunches * grain) / n, _LEAST_WITHIN), bunches
+    pool[8], pool[9] = max((pool[4] - bunches * grain) / n, _LEAST_WITHIN), bunches
 
 
 @compiled
@@ -100,7 +102,7 @@ def _slope(record: Any, own: float) -> float:
 @compiled
 def _predict(record: Any, pool: Array, up: Any, down: Any, events: float) -> None:
     """Set center and deviation of the next log count."""
-    within, bunches = _noise(pool)
+    within, bunches = pool[8], pool[9]
     usual = pool[4] / pool[3]
     between = max(pool[2] / pool[0] - usual, 0.1 * usual)
     own = _own(record, within)
@@ -126,7 +128,8 @@ def _pool_residual(pool: Array, square: float, grain: float) -> None:
     pool[6] += grain * grain
     pool[7] += grain * square
     if pool[3] > _POOLED:
-        pool[3:] *= _POOLED / pool[3]
+        pool[3:8] *= _POOLED / pool[3]
+    _split(pool)
 
 
 @compiled
@@ -135,7 +138,7 @@ def _learn(
     per_hour: int,
 ) -> None:  # fmt: skip
     x = min(max(x, record.center - 3.0 * record.deviation), record.center + 3.0 * record.deviation)
-    within, bunches = _noise(pool)
+    within, bunches = pool[8], pool[9]
     own = _own(record, within)
     slope = _slope(record, own)
     if per_hour > 0 and record.weight >= SETTLED:

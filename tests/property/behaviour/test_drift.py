@@ -22,7 +22,7 @@ class _Key:
 
     def __init__(self) -> None:
         self.record = np.zeros(1, WINDOW)[0]
-        self.pool = POOL * 5000.0 * np.array([0.1, 0.0, 0.1, 1.0, 0.16, 0.16, 0.16, 0.16])
+        self.pool = POOL * 5000.0 * np.array([0.1, 0.0, 0.1, 1.0, *[0.16] * 6])
         self.pool[1] = math.log(_USUAL)
         self.level, self.season = np.zeros(2, LEVEL), np.zeros(2, SEASON)
         self.hour = START // (3600 * 10**9)

@@ -60,7 +60,7 @@ class Volume(Detector):
             "hours": np.zeros(edges, WINDOW),
             "received": np.zeros(edges, WINDOW),
             "sums": np.zeros(edges, np.float32),
-            "pool": np.tile(POOL * np.array([1, 6, 1, 1, 1, 1, 1, 1]), (3, 1)),
+            "pool": np.tile(POOL * np.array([1, 6, *[1] * 8]), (3, 1)),
             **{f"season {k}": np.zeros(nodes, SEASON) for k in range(3)},
             **{f"usual {k}": np.zeros(1, SEASON) for k in range(3)},
             **{f"{side} {k}": np.zeros(nodes, LEVEL) for side in ("up", "down") for k in range(3)},
