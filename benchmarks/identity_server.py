@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -27,12 +27,11 @@ from urllib.parse import urlencode
 
 import httpx
 
-from benchmarks.client import REPOSITORY
 from benchmarks.identity_server_keys import Keys, make_keys
 from benchmarks.machine import describe_machine
 from benchmarks.process import resident_mib, running, wait_for
 from benchmarks.proxy import _free_ports
-from benchmarks.token_load import TokenJob, TokenOutcome
+from benchmarks.token_load import TokenJob, TokenOutcome, measured
 from benchmarks.tokens import serving
 
 SUBJECT_TOKENS: Final = 3000
@@ -96,9 +95,9 @@ def main() -> int:
     machine = describe_machine()
     client_core, *_, core = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="mw-") as name, _ours(Path(name), core) as ours:
-        _ask(replace_job(ours, seconds=2.0, core=client_core))
+        measured(_job(ours, seconds=2.0, core=client_core))
         with _keycloak(Path(options.keycloak), Path(name), core) as keycloak:
-            _ask(replace_job(keycloak, seconds=WARM_UP_S, core=client_core))
+            measured(_job(keycloak, seconds=WARM_UP_S, core=client_core))
             found = [
                 {one.name: _round(one, options.seconds, client_core) for one in (keycloak, ours)}
                 for _ in range(options.rounds)
@@ -191,26 +190,16 @@ def _exchange(token: str, port: int) -> str:
     )
 
 
-def replace_job(server: Server, *, seconds: float, core: int, rate_per_s: float = 0.0) -> TokenJob:
+def _job(server: Server, *, seconds: float, core: int, rate_per_s: float = 0.0) -> TokenJob:
     """Return what to ask of a server."""
     return replace(server.job, seconds=seconds, core=core, rate_per_s=rate_per_s)
 
 
 def _round(server: Server, seconds: float, core: int) -> dict[str, TokenOutcome]:
     return {
-        "closed": _ask(replace_job(server, seconds=seconds, core=core)),
-        "open": _ask(replace_job(server, seconds=seconds, core=core, rate_per_s=EVEN_RATE_PER_S)),
+        "closed": measured(_job(server, seconds=seconds, core=core)),
+        "open": measured(_job(server, seconds=seconds, core=core, rate_per_s=EVEN_RATE_PER_S)),
     }
-
-
-def _ask(job: TokenJob) -> TokenOutcome:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.token_load"], cwd=REPOSITORY,
-        input=json.dumps(asdict(job)), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise SystemExit(f"the load generator stopped: {done.stderr[-500:]}")
-    return TokenOutcome(**json.loads(done.stdout))
 
 
 def summary(

@@ -13,13 +13,12 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +29,7 @@ from benchmarks.client import REPOSITORY
 from benchmarks.machine import describe_machine
 from benchmarks.process import running, wait_for
 from benchmarks.proxy import _cluster, _free_ports, _is_serving, _listener, _tls
-from benchmarks.token_load import TokenJob, TokenOutcome
+from benchmarks.token_load import TokenJob, TokenOutcome, measured
 from benchmarks.token_server import DOMAIN, GATEWAY
 from meshwarden.adapters.envoy.bootstrap import find_envoy
 from meshwarden.identity import Authority, Svid, create_authority, create_root, issue_svid
@@ -140,19 +139,12 @@ def one_round(bench: Bench, options: argparse.Namespace, core: int) -> dict[str,
     """Return bare throughput, exchange throughput, and latency at an even rate."""
 
     def job(port: int, rate_per_s: float) -> TokenOutcome:
-        wanted = TokenJob(
+        return measured(TokenJob(
             port=port, provider_port=bench.provider, bundle=bench.bundle,
             certificate=str(bench.certificate), connections=options.connections, warm_up_s=1.5,
             seconds=options.seconds, rate_per_s=rate_per_s, processes=bench.processes, core=core,
             bare=port == bench.bare,
-        )  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.token_load"], cwd=REPOSITORY,
-            input=json.dumps(asdict(wanted)), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise SystemExit(f"the load generator stopped: {done.stderr[-500:]}")
-        return TokenOutcome(**json.loads(done.stdout))
+        ))  # fmt: skip
 
     return {
         "bare": job(bench.bare, 0),

@@ -28,7 +28,12 @@ class Place:
     cut: bool = False
     asked: list[str] = field(default_factory=list)
 
+    mute: int = 0
+
     async def running(self, _: str) -> Instance | None:
+        if self.mute:
+            self.mute -= 1
+            raise DependencyError("driver.supervisor", "it does not answer yet")
         return self.now
 
     async def network_is_cut(self, _: Instance) -> bool:
@@ -60,6 +65,12 @@ async def test_it_is_cut_off_again_once_it_was_healthy_twice_in_a_row() -> None:
     place = Place(health=[False, True, False, True, True])
     await run(place, QUARANTINED)
     assert place.asked == [*["is-cut"] * 6, "cut pay-1"]
+
+
+async def test_a_supervisor_that_does_not_answer_yet_is_asked_again() -> None:
+    place = Place(health=[True, True], mute=3)
+    await run(place, QUARANTINED)
+    assert place.cut
 
 
 async def test_one_that_is_cut_off_still_is_left_alone() -> None:

@@ -40,8 +40,10 @@ class Recutting:
         if suspect.instance is None:
             return
         instance, healthy = Instance(service=suspect.service, name=suspect.instance), 0
-        while self._is_still(incident) and await self.driver.running(suspect.service) == instance:
+        while self._is_still(incident):
             try:
+                if await self.driver.running(suspect.service) != instance:
+                    return
                 if await self.driver.network_is_cut(instance):
                     return
                 healthy = healthy + 1 if await self.driver.healthy(instance) else 0
