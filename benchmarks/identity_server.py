@@ -13,7 +13,6 @@ end TLS, on the same core.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.process import resident_mib, running, wait_for
 from benchmarks.proxy import _free_ports
 from benchmarks.token_load import TokenJob, TokenOutcome, measured
-from benchmarks.tokens import serving
+from benchmarks.tokens import serving, spread
 
 SUBJECT_TOKENS: Final = 3000
 WARM_UP_S: Final = 20.0
@@ -208,9 +207,9 @@ def summary(
     """Return for each server medians with the least and the greatest."""
     return {
         name: {
-            "tokens per second": _spread([_rate(one[name]["closed"]) for one in rounds]),
-            f"p50 ms at {EVEN_RATE_PER_S:g}/s": _spread(_latency(rounds, name, "p50")),
-            f"p99 ms at {EVEN_RATE_PER_S:g}/s": _spread(_latency(rounds, name, "p99")),
+            "tokens per second": spread([_rate(one[name]["closed"]) for one in rounds]),
+            f"p50 ms at {EVEN_RATE_PER_S:g}/s": spread(_latency(rounds, name, "p50")),
+            f"p99 ms at {EVEN_RATE_PER_S:g}/s": spread(_latency(rounds, name, "p99")),
             "resident MiB": memory[name],
         }
         for name in memory
@@ -225,14 +224,6 @@ def _latency(
     rounds: list[dict[str, dict[str, TokenOutcome]]], name: str, point: str
 ) -> list[float]:
     return [one[name]["open"].latency_ms[point] for one in rounds]
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(values), 2),
-        "least": round(min(values), 2),
-        "greatest": round(max(values), 2),
-    }
 
 
 if __name__ == "__main__":

@@ -153,16 +153,17 @@ def one_round(bench: Bench, options: argparse.Namespace, core: int) -> dict[str,
     }
 
 
+def spread(values: list[float]) -> dict[str, float]:
+    """Return the median, the least and the greatest."""
+    return {
+        "median": round(statistics.median(values), 2),
+        "least": round(min(values), 2),
+        "greatest": round(max(values), 2),
+    }
+
+
 def summary(rounds: list[dict[str, TokenOutcome]]) -> dict[str, Any]:
     """Return medians with the least and the greatest."""
-
-    def spread(values: list[float]) -> dict[str, float]:
-        return {
-            "median": round(statistics.median(values), 2),
-            "least": round(min(values), 2),
-            "greatest": round(max(values), 2),
-        }
-
     closed = [one["exchange"] for one in rounds]
     opened = [one["open"] for one in rounds]
     rates = [one.requests / one.seconds for one in closed]
