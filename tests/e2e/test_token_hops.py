@@ -84,6 +84,17 @@ async def test_a_wrong_token_is_refused_even_where_none_is_needed(world: TokenMe
         assert (await call(world, "/v1/ping", wrong)).status_code == 401
 
 
+async def test_what_became_of_tokens_is_counted_for_prometheus(world: TokenMesh) -> None:
+    await issued(world)
+    assert (await call(world, "/v1/ping", "x")).status_code == 401
+    assert await world.mesh.rows(rule="token", denied=True)
+    lines = (await world.mesh.api("GET", "/metrics")).text.splitlines()
+    counted = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert int(counted['meshwarden_token_requests_total{outcome="issued"}']) > 0
+    assert int(counted['meshwarden_calls_refused_total{by="token"}']) > 0
+    assert counted['meshwarden_incidents{state="open"}'] == "0"
+
+
 async def test_two_tokens_are_none(world: TokenMesh) -> None:
     token, other = await issued(world), await issued(world)
     headers = [("Txn-Token", token), ("Txn-Token", other)]
