@@ -16,6 +16,8 @@
    two budgets a day.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
    little less evidence and no token, and are few a day.
+6. What a suspect does that is rarer by far than all that was told of it in the past day is told as
+   well, but raises no alarm: its incident has grown. That takes no token.
 
 What an identity contributes to the tails is bounded per day. Of an alarming party nothing is
 learned but that there was an alarm: it counts as what is seen once a day, however odd it was. So
@@ -30,7 +32,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from meshwarden.behaviour.budget import FOLLOW_UPS, SUSPECT, spend
+from meshwarden.behaviour.budget import ALARM, FOLLOW_UPS, SUSPECT, spend
 from meshwarden.behaviour.calibrate import BINS, WIDTH, levels
 from meshwarden.behaviour.combine import GROUP, combine, enter
 from meshwarden.behaviour.compiled import compiled
@@ -113,10 +115,13 @@ class Alarms:
 
     def decide(
         self, placed: Placed, surprise: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int8]]:
-        """Return score (-log10 of groups a day at least as odd), alert and channel of each call."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int8]]:
+        """Return score (-log10 of groups a day at least as odd), outcome and channel of each call.
+
+        The outcome is one of `budget`'s.
+        """
         n = len(placed)
-        score, alert, channel = np.empty(n), np.zeros(n, np.bool_), np.full(n, -1, np.int8)
+        score, outcome, channel = np.empty(n), np.zeros(n, np.int8), np.full(n, -1, np.int8)
         s = self.state
         if s["counts"][4] == 0 and n:
             s["counts"][4] = placed.clock[0]
@@ -126,10 +131,10 @@ class Alarms:
             s["open0"], s["open1"], s["open2"], s["suspects"], s["counts"], s["level"],
             s["histogram"], s["days"], s["tokens"], self.settings.false_alarms_per_day,
             self.settings.slack, self.settings.repeat_cost,
-            self.settings.warm_up_calls, int(self.settings.warm_up_minutes * 6e10), score, alert,
+            self.settings.warm_up_calls, int(self.settings.warm_up_minutes * 6e10), score, outcome,
             channel,
         )  # fmt: skip
-        return score, alert, channel
+        return score, outcome, channel
 
     def groups_per_day(self, now: int) -> float:
         """Return how many edges a day are seen in an hour of it."""
@@ -204,7 +209,7 @@ def _decide(
     clock: Any, hours: Any, source: Any, destination: Any, edge: Any, fresh: Any, surprise: Any,
     subjects: Any, family: Any, edges: Any, sources: Any, destinations: Any, open0: Any, open1: Any,
     open2: Any, suspects: Any, counts: Any, level: Any, histogram: Any, days: Any, tokens: Any,
-    budget: float, slack: float, cost: float, warm_up: int, warm_ns: int, score: Any, alert: Any,
+    budget: float, slack: float, cost: float, warm_up: int, warm_ns: int, score: Any, outcome: Any,
     channel: Any,
 ) -> None:  # fmt: skip
     total = np.zeros(subjects.size - family.size - 1)
@@ -219,9 +224,9 @@ def _decide(
         enter(sources, a, fresh[i, 0], hours[i], open1, counts, 1, a, a)
         enter(destinations, b, fresh[i, 1], hours[i], open2, counts, 2, b, b)
         if fresh[i, 0]:
-            suspects[a].until, suspects[a].level = 0, 0.0
+            suspects[a].until, suspects[a].level, suspects[a].told = 0, 0.0, 0.0
         if fresh[i, 1]:
-            suspects[b].until, suspects[b].level = 0, 0.0
+            suspects[b].until, suspects[b].level, suspects[b].told = 0, 0.0, 0.0
         elapsed = max((clock[i] - counts[4]) / (24.0 * _HOUR), 1.0 / 24.0)
         if days[0] == 0.0 or opened != counts[0] + counts[1] + counts[2]:
             opened = counts[0] + counts[1] + counts[2]
@@ -249,7 +254,7 @@ def _decide(
         news = fresh[i, 2] or fresh[i, 4]
         about = subjects[channel[i]]
         whom = group if about == 0 else sources[a] if about == 1 else destinations[b]
-        raised, alert[i] = spend(
+        outcome[i] = spend(
             rate,
             clock[i],
             budget,
@@ -266,5 +271,5 @@ def _decide(
             about,
             family[channel[i]],
         )
-        if raised:
+        if outcome[i] == ALARM:
             group.alarm = sources[a].alarm = destinations[b].alarm = 1

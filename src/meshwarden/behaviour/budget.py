@@ -1,4 +1,4 @@
-"""The budget: which of the rare groups become alarms; see `alarms`."""
+"""The budget: which rare groups become alarms, and which are an alarm's growth; see `alarms`."""
 
 import math
 from typing import Any, Final
@@ -7,7 +7,10 @@ import numpy as np
 
 from meshwarden.behaviour.compiled import compiled
 
-SUSPECT: Final = np.dtype([("until", "i8"), ("level", "f4")])  # last alarm (ns), faded count
+# Last alarm or its growth (ns), faded count of alarms, and the rarest that was told of what it did:
+# by how many nats it was rarer than the budget asks.
+SUSPECT: Final = np.dtype([("until", "i8"), ("level", "f4"), ("told", "f4")])
+SILENT, ALARM, GROWN = 0, 1, 2  # what `spend` says of a call
 FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at once
 _FOLLOW_REFILL: Final = 3.0  # of these a day
 _CAUTION: Final = 0.8  # ln of how much smaller the factor on the budget is at first; `alarms`, 4
@@ -15,6 +18,7 @@ _REFILL: Final = 2.0  # tokens a day, in budgets
 _SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
 _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
 _RARE: Final = 4.6  # ... for what is a hundred times rarer than it would have to be
+_GROWTH: Final = math.log(10.0)  # nats by which what goes on has to be rarer to be told again
 _DESTINATION: Final = 2
 _HOUR: Final = 3_600_000_000_000
 _DAY: Final = 24 * _HOUR
@@ -60,12 +64,50 @@ def _refill(tokens: Any, now: int, most: float) -> None:
 
 
 @compiled
+def _tell(source: Any, now: int, excess: float) -> None:
+    """Keep the rarest that was told about a suspect in the past day."""
+    told = source.told if now - source.until < _DAY else 0.0
+    source.told = max(told, excess, 1e-6)
+
+
+@compiled
+def _grows(source: Any, now: int, excess: float) -> bool:
+    """Return whether what a suspect does is rarer by far than all that was told in the past day.
+
+    Ten times, or by half as many nats again: so it is a few times, however long it goes on.
+    """
+    if not (source.told > 0.0 and now - source.until < _DAY):
+        return False
+    return bool(excess > source.told + max(_GROWTH, 0.5 * source.told))
+
+
+@compiled
+def _scarcity(tokens: Any, budget: float) -> float:
+    """Return by how many nats rarer an alarm has to be with so many tokens left."""
+    if tokens[0] >= 1.0:
+        return 0.5 * math.log(max(_REFILL * budget, 1.0) / tokens[0])
+    return _RARE if tokens[0] >= -max(budget, _OVERDRAFT) else math.inf
+
+
+@compiled
+def _repeats(
+    edge: Any, source: Any, destination: Any, same: bool, now: int, cost: float, about: int
+) -> float:
+    """Return the same for what all concerned alarmed with in the past day."""
+    nats = math.log1p(cost * _left(edge, now)) + 0.5 * math.log1p(cost * _left(source, now))
+    if not same:
+        weight = 1.0 if about == _DESTINATION else 0.5  # what others did there says less
+        nats += weight * math.log1p(cost * _left(destination, now))
+    return nats
+
+
+@compiled
 def spend(
     rate: float, now: int, budget: float, slack: float, cost: float, tokens: Any, edge: Any,
     source: Any, destination: Any, whom: Any, same: bool, news: bool, days: float, about: int,
     family: int,
-) -> tuple[bool, bool]:  # fmt: skip
-    """Return whether an alarm is raised, and whether the call is marked.
+) -> int:  # fmt: skip
+    """Return ALARM where one is raised, GROWN where what alarmed became rarer by far, else SILENT.
 
     Args:
         rate: ln of expected groups a day at least as odd.
@@ -77,7 +119,7 @@ def spend(
         edge: record with `until` and `level`, the `hour`, in which it was `born`, its `alarm`,
             what was `said`, in which `kinds`.
         whom: such a record of whom the channel that speaks is about: the edge, or a party.
-        source: record with `until` and `level`.
+        source: record of SUSPECT.
         destination: as `source`.
         same: source and destination are one.
         news: the call is the first of its edge or service.
@@ -87,35 +129,32 @@ def spend(
     """
     _refill(tokens, now, _REFILL * budget)
     limit = math.log(budget * slack) - _CAUTION * (1.0 - min(days, 1.0))
-    if rate > limit + _SUSPICION:
-        return False, False
+    excess = limit - rate
+    if excess < -_SUSPICION:
+        return SILENT
     recent = max(source.until, destination.until)
     young = edge.born == edge.hour and not edge.alarm
     if (news or young) and tokens[2] >= 1.0 and recent > 0 and now - recent < _HOUR:
         tokens[2] -= 1.0
+        _tell(source, now, excess)
         for party in (source, destination):
             party.level, party.until = _left(party, now), now
-        return True, True
-    if tokens[0] < -max(budget, _OVERDRAFT):
-        return False, False
-    excess = limit - rate
-    penalty = math.log1p(cost * _left(edge, now)) + 0.5 * math.log1p(cost * _left(source, now))
-    penalty += _said(whom, now, 1 << family)
-    if not same:
-        weight = 1.0 if about == _DESTINATION else 0.5  # what others did there says less
-        penalty += weight * math.log1p(cost * _left(destination, now))
-    if tokens[0] >= 1.0:
-        limit += 0.5 * math.log(tokens[0] / max(_REFILL * budget, 1.0))
-    else:
-        limit -= _RARE
-    if rate + penalty > limit:
-        return False, False
+        return ALARM
+    price = _scarcity(tokens, budget) + _said(whom, now, 1 << family)
+    price += _repeats(edge, source, destination, same, now, cost, about)
+    if price > excess:
+        if not _grows(source, now, excess):
+            return SILENT
+        _tell(source, now, excess)
+        source.level, source.until = _left(source, now), now
+        return GROWN
     tokens[0] -= 1.0
     _say(whom, now, 1 << family, excess)
+    _tell(source, now, excess)
     _note(edge, now)
     if about > 0:
         _note(whom, now)
     _note(source, now)
     if not same:
         _note(destination, now)
-    return True, True
+    return ALARM

@@ -73,6 +73,7 @@ class Alarm:
         groups_per_day: how many groups a day there are.
         began: ns, the model's first call.
         row: number of the call since the model began.
+        grown: it is no alarm of its own: what a suspect does became rarer by far.
     """
 
     time: int
@@ -86,6 +87,7 @@ class Alarm:
     groups_per_day: float
     began: int
     row: int
+    grown: bool = False
 
 
 def meaning_of(channel: str) -> Meaning:
@@ -99,8 +101,9 @@ def finding_of(alarm: Alarm) -> Finding:
     p = min(10.0**-alarm.score / max(alarm.groups_per_day, 1.0), 1.0)
     to = alarm.towards
     names = {"to": to, "service": alarm.service or "a service"}
+    words = meaning.words.format(**names) + ("; it goes on" if alarm.grown else "")
     sentence = (
-        f"{alarm.source} {meaning.words.format(**names)}; {_history(alarm)} of history, as odd is"
+        f"{alarm.source} {words}; {_history(alarm)} of history, as odd is"
         f" expected {_often(alarm.score)}; p = {p:.0e}; look at {meaning.look.format(to=to)}"
     )
     total = sum(alarm.surprise.values()) or 1.0

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.alarms import Alarms
 from meshwarden.behaviour.archive import pack, unpack
+from meshwarden.behaviour.budget import ALARM
 from meshwarden.behaviour.clock import tick
 from meshwarden.behaviour.declared import (
     ALLOWED,
@@ -52,7 +53,7 @@ class Scored:
         alert: bool[n], true only where an alarm is raised.
         loudest: int16[n], place in `channels` of what speaks loudest; -1 where nothing does.
         channels: the model's.
-        findings: one for each alarm.
+        findings: one for each alarm, and for each time that what alarmed became rarer by far.
     """
 
     score: NDArray[np.float64]
@@ -234,10 +235,11 @@ class Model:
         np.concatenate([d.observe(placed, muted) for d in self.detectors], out=surprise)
         if placed.graced.any():
             surprise[np.ix_(self._spared, placed.graced)] *= placed.ripeness[placed.graced]
-        score, alert, channel = self.alarms.decide(placed, surprise)
-        found = []
-        for row in np.flatnonzero(alert).tolist():
+        score, outcome, channel = self.alarms.decide(placed, surprise)
+        alert, found = outcome == ALARM, []
+        for row in np.flatnonzero(outcome).tolist():
             alarm = self._alarm(row, start, table, placed, surprise, score, channel)
+            alarm = replace(alarm, grown=not alert[row])
             if self._is_benign(alarm):
                 alert[row] = False
             else:

@@ -58,7 +58,7 @@ def learn(*calls: Path, output: Output, policy: Path | None = None, json: Json =
         json: print one JSON object.
     """
     model, rejected = Model(declared=load_declared(policy)), Counter[str]()
-    alarms = sum(len(scored.findings) for _, scored in _observe(model, calls, rejected))
+    alarms = sum(int(s.alert.sum()) for _, s in _observe(model, calls, rejected))
     _not_empty(model)
     store_baseline(output, model.save())
     learned = model.describe()
@@ -99,19 +99,20 @@ def score(
     model = Model(settings, declared)
     if prior.baseline is not None:
         model = Model.load(load_baseline(prior.baseline), declared, settings=settings)
-    rejected, findings = Counter[str](), list[Finding]()
+    rejected, findings, alarms = Counter[str](), list[Finding](), 0
     try:
         with pq.ParquetWriter(output, _SCORES) as writer:
             for batch, scored in _observe(model, calls, rejected):
                 writer.write_table(_rows(batch, scored))
                 findings += scored.findings
+                alarms += int(scored.alert.sum())
         if ocsf is not None:
             lines = [jsonlib.dumps(render_detection(one)) + "\n" for one in findings]
             ocsf.write_text("".join(lines), "utf-8")
     except OSError as error:
         raise ConfigError("behaviour.output", f"{output} cannot be written: {error}") from error
     _not_empty(model)
-    return _report(model, findings, rejected, json=json)
+    return _report(model, findings, alarms, rejected, json=json)
 
 
 @app.command(
@@ -165,17 +166,20 @@ def _not_empty(model: Model) -> None:
         raise InputError("behaviour.empty", "no calls: nothing to learn from", where="calls")
 
 
-def _report(model: Model, findings: list[Finding], rejected: Counter[str], *, json: bool) -> int:
+def _report(
+    model: Model, findings: list[Finding], alarms: int, rejected: Counter[str], *, json: bool
+) -> int:
     learned = model.describe()
     if json:
         shown: list[dict[str, Any]] = [asdict(f) | {"time": rfc3339(f.time)} for f in findings]
         learned.pop("edges")
-        _print_json(_times(learned) | {"findings": shown, "rejected": dict(rejected)})
+        said = {"alarms": alarms, "findings": shown, "rejected": dict(rejected)}
+        _print_json(_times(learned) | said)
     else:
         print("\n".join(finding_lines(findings)))
         warm = learned["warm_up"]
         print(
-            f"{learned['calls']:,} calls, {len(findings)} alarms; warm-up: nothing is reported in"
+            f"{learned['calls']:,} calls, {alarms} alarms; warm-up: nothing is reported in"
             f" the first {warm['minutes']:g} minutes and {warm['calls']} calls{_left_out(rejected)}"
         )
     return 1 if findings else 0
