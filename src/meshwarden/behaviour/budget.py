@@ -18,7 +18,8 @@ _REFILL: Final = 2.0  # tokens a day, in budgets
 _SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
 _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
 _RARE: Final = 4.6  # ... for what is a hundred times rarer than it would have to be
-_GROWTH: Final = math.log(10.0)  # nats by which what goes on has to be rarer to be told again
+_GROWTH: Final = math.log(3.0)  # nats by which what goes on has to be rarer to be told again ...
+_GROWTH_SHARE: Final = 0.25  # ... or this much of what was told, if that is more
 _DESTINATION: Final = 2
 _HOUR: Final = 3_600_000_000_000
 _DAY: Final = 24 * _HOUR
@@ -74,11 +75,11 @@ def _tell(source: Any, now: int, excess: float) -> None:
 def _grows(source: Any, now: int, excess: float) -> bool:
     """Return whether what a suspect does is rarer by far than all that was told in the past day.
 
-    Ten times, or by half as many nats again: so it is a few times, however long it goes on.
+    The steps grow, so that it is 16 times at most, however long it goes on.
     """
     if not (source.told > 0.0 and now - source.until < _DAY):
         return False
-    return bool(excess > source.told + max(_GROWTH, 0.5 * source.told))
+    return bool(excess > source.told + max(_GROWTH, _GROWTH_SHARE * source.told))
 
 
 @compiled

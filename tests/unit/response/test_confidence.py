@@ -15,8 +15,18 @@ def test_without_findings_it_is_the_prior_and_surprise_moves_it() -> None:
 def test_the_same_kind_a_hundred_times_is_the_same_evidence() -> None:
     once = probability_of([finding(p=1e-4)])
     assert probability_of([finding(p=1e-4)] * 100) == once
-    both = [finding(p=1e-4), finding(code="behaviour.topology", p=1e-4)]
+    both = [finding(p=1e-4), finding(code="risk.address", p=1e-4)]
     assert probability_of(both) > once
+
+
+def test_one_model_counts_once_by_the_rarest_that_it_saw() -> None:
+    flood = [finding(code=f"behaviour.{one}", p=p) for one, p in (("edge", 4e-3), ("hour", 3e-4))]
+    assert probability_of(flood) == probability_of([finding(p=3e-4)]) < 0.5
+
+
+def test_facts_of_several_kinds_add_up() -> None:
+    facts = [finding(code=f"tokens.{one}", p=None) for one in ("replayed", "elsewhere")]
+    assert probability_of(facts) > probability_of(facts[:1])
 
 
 def test_no_single_kind_is_certain_however_small_its_p_value() -> None:

@@ -64,7 +64,7 @@ class Responding:
 
         self.plane.teller.heard = _heard
         if self.plane.watch is not None:
-            self.plane.watch.others = self.scene.others
+            self.plane.watch.others = self.scene.own.others
         incidents = self.controller.records.incidents
         again = Recutting(driver=self.scene.driver, incidents=incidents.values)
         loops = (self.controller.run(), self._take(), again.run())

@@ -14,7 +14,6 @@ from meshwarden.control.response.action import Applied
 from meshwarden.control.response.actions.scene import Scene
 from meshwarden.control.response.probing.network import verify_cut, verify_reached
 from meshwarden.control.response.probing.persisting import persist
-from meshwarden.control.response.probing.witness import open_witness
 from meshwarden.kernel import DependencyError, MeshwardenError, VerificationError
 from meshwarden.response import Incident
 
@@ -35,7 +34,7 @@ class Quarantine:
         scene, service = self.scene, incident.suspect.service
         await self._look_before(incident)
         instance = await scene.instance(incident)
-        scene.went(incident.suspect.identity)
+        scene.own.went(incident.suspect.identity)
         network, late = await asyncio.gather(
             scene.driver.cut_network(instance),
             scene.plane.quarantine.put(service, awaited=_awaits(incident)),
@@ -88,7 +87,7 @@ class Quarantine:
             await scene.forsake(incident)  # its sidecar was ended when it was cut off
             await scene.driver.restore_network(instance)
         self._forget(incident)
-        scene.came_back(incident.suspect.identity)
+        scene.own.came_back(incident.suspect.identity)
         reached = await asyncio.to_thread(
             verify_reached, scene.plane.layout, scene.around(incident)
         )
@@ -102,10 +101,7 @@ class Quarantine:
         svid = scene.plane.certificates.held(incident.suspect.service)
         if svid is not None:
             scene.stolen.setdefault(incident.id, svid)
-        layout = scene.plane.layout
-        witness = await asyncio.to_thread(open_witness, layout, scene.around(incident))
-        if witness is not None:
-            scene.witnesses[incident.id] = witness
+        await scene.open_witness(incident)
 
     def _forget(self, incident: Incident) -> None:
         witness = self.scene.witnesses.pop(incident.id, None)

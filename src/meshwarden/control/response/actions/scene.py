@@ -1,45 +1,17 @@
 """What every action has before it: the running mesh, its driver, and the suspect in both."""
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from meshwarden.control.plane import ControlPlane
+from meshwarden.control.response.own_doing import OwnDoing
 from meshwarden.control.response.probing.certificate import questions_for, verify_refused
 from meshwarden.control.response.probing.neighbourhood import Neighbourhood, neighbourhood_of
-from meshwarden.control.response.probing.witness import Witness
+from meshwarden.control.response.probing.witness import Witness, open_witness
 from meshwarden.identity import Svid
 from meshwarden.kernel import StateError
 from meshwarden.response import Driver, Incident, Instance
-
-MAX_SHOWN: Final = 200
-_SLACK: Final = 5_000_000
-_LASTS: Final = 3 * 10**9
-_BEFORE: Final = 20 * 10**9  # a call is timed by its begin, and may have waited for an answer
-_AFTER: Final = 5 * 10**9
-_FOREVER: Final = 1 << 62
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shown:
-    """A certificate that a probe shows, from `since` (nanoseconds since the epoch) on."""
-
-    svid: Svid
-    since: int
-
-    def fits(self, calls: pa.Table) -> pa.ChunkedArray:
-        """Return which of `calls` may be of this probe."""
-        time = calls["time"].cast(pa.int64())
-        during = pc.and_(
-            pc.greater_equal(time, self.since - _SLACK), pc.less_equal(time, self.since + _LASTS)
-        )
-        shown = _is(calls, "source_certificate", self.svid.sha256)
-        return pc.and_(during, pc.or_(shown, _is(calls, "claimed", str(self.svid.identity))))
 
 
 @dataclass(kw_only=True)
@@ -47,6 +19,7 @@ class Scene:
     """The scene of all incidents of one mesh.
 
     Attributes:
+        own: what of the recorded calls is our own doing.
         plane: its control plane.
         driver: of the place where its workloads run.
         evidence: directory of archives.
@@ -60,35 +33,10 @@ class Scene:
     evidence: Path
     witnesses: dict[str, Witness] = field(default_factory=dict)
     stolen: dict[str, Svid] = field(default_factory=dict)
-    _away: deque[tuple[str, int, int]] = field(default_factory=lambda: deque(maxlen=MAX_SHOWN))
-    _shown: deque[_Shown] = field(default_factory=lambda: deque(maxlen=MAX_SHOWN))
+    own: OwnDoing = field(init=False)
 
-    def others(self, calls: pa.Table) -> pa.Table:
-        """Return `calls` without what is our own doing, and says nothing of how anybody behaves.
-
-        That is a probe (refused, and shown a certificate by us), or a call to a suspect that we had
-        cut off: who fails there must not be suspected for it, or one response would bring the next.
-        """
-        for shown in list(self._shown):
-            calls = calls.filter(pc.invert(pc.and_(calls["denied"], shown.fits(calls))))
-        for identity, since, until in list(self._away):
-            calls = calls.filter(pc.invert(_away(calls, identity, since, until)))
-        return calls
-
-    def went(self, identity: str) -> None:
-        """Note that `identity` is cut off from now on."""
-        self._away.append((identity, self._now() - _BEFORE, _FOREVER))
-
-    def came_back(self, identity: str) -> None:
-        """Note that `identity` serves again; what was under way ends in a moment."""
-        until = self._now() + _AFTER
-        self._away = deque(
-            (
-                (name, since, until if name == identity and end == _FOREVER else end)
-                for name, since, end in self._away
-            ),
-            maxlen=MAX_SHOWN,
-        )
+    def __post_init__(self) -> None:
+        self.own = OwnDoing(clock=self.plane.clock)
 
     async def verify_refused(self, incident: Incident, *, place: str, in_handshake: bool) -> str:
         """Return what shows that what a thief may hold of the suspect's is refused by its peers.
@@ -97,7 +45,7 @@ class Scene:
         """
         svid, plane = self.stolen[incident.id], self.plane
         callees = self.around(incident).callees
-        self._shown.append(_Shown(svid=svid, since=self._now()))
+        self.own.shows(svid)
         return await asyncio.to_thread(
             verify_refused,
             plane.layout,
@@ -107,8 +55,14 @@ class Scene:
             in_handshake=in_handshake,
         )
 
-    def _now(self) -> int:
-        return int(self.plane.clock.now().timestamp() * 1e9)
+    async def open_witness(self, incident: Incident) -> None:
+        """Keep connections that are open before the suspect is cut off, where there can be any."""
+        since, around = self.own.now(), self.around(incident)
+        witness = await asyncio.to_thread(open_witness, self.plane.layout, around)
+        if witness is not None:
+            self.witnesses[incident.id] = witness
+            for end in (witness.out, witness.back):
+                self.own.opened(end.getsockname(), since=since)
 
     async def instance(self, incident: Incident) -> Instance:
         """Return the instance that `incident` is about, also where it has been replaced.
@@ -147,15 +101,3 @@ class Scene:
         names = [*self.around(incident).callees, *self.plane.mesh.services]
         held = self.plane.quarantine.services()
         return next(one for one in names if one != incident.suspect.service and one not in held)
-
-
-def _away(calls: pa.Table, identity: str, since: int, until: int) -> pa.ChunkedArray:
-    """Return which of `calls` went to `identity` in that time."""
-    time = calls["time"].cast(pa.int64())
-    during = pc.and_(pc.greater_equal(time, since), pc.less_equal(time, until))
-    return pc.and_(_is(calls, "destination", identity), during)
-
-
-def _is(calls: pa.Table, column: str, text: str) -> pa.ChunkedArray:
-    """Return where a column holds `text`; unknown is no."""
-    return pc.equal(calls[column].cast(pa.string()), text).fill_null(False)

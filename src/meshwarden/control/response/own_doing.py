@@ -1,0 +1,115 @@
+"""What of the recorded calls is our own doing, and says nothing of how anybody behaves.
+
+That is a probe (refused, and shown a certificate or opened by us), or a call to a suspect that we
+had cut off: who fails there must not be suspected for it, or one response would bring the next.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshwarden.identity import Svid
+from meshwarden.kernel import Clock
+
+MAX_KEPT: Final = 200
+_SLACK: Final = 5_000_000
+_LASTS: Final = 3 * 10**9
+_BEFORE: Final = 20 * 10**9  # a call is timed by its begin, and may have waited for an answer
+_AFTER: Final = 5 * 10**9
+_FOREVER: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A certificate that a probe shows, from `since` (nanoseconds since the epoch) on."""
+
+    svid: Svid
+    since: int
+
+    def fits(self, calls: pa.Table) -> pa.ChunkedArray:
+        """Return which of `calls` may be of this probe."""
+        shown = _is(calls, "source_certificate", self.svid.sha256)
+        claimed = _is(calls, "claimed", str(self.svid.identity))
+        return pc.and_(
+            _during(calls, self.since - _SLACK, self.since + _LASTS), pc.or_(shown, claimed)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A connection that a probe opens from an address, from `since` on."""
+
+    host: str
+    port: int
+    since: int
+
+    def fits(self, calls: pa.Table) -> pa.ChunkedArray:
+        """Return which of `calls` are of this connection."""
+        there = pc.and_(
+            pc.equal(calls["source_port"], self.port).fill_null(False),
+            _is(calls, "source_instance", self.host),
+        )
+        return pc.and_(_during(calls, self.since - _SLACK, self.since + _LASTS), there)
+
+
+@dataclass(kw_only=True)
+class OwnDoing:
+    """What was done, and when; the latest `MAX_KEPT` of each kind are kept.
+
+    Attributes:
+        clock: by which calls are timed.
+    """
+
+    clock: Clock
+    _away: deque[tuple[str, int, int]] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
+    _probes: deque[_Shown | _Opened] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
+
+    def others(self, calls: pa.Table) -> pa.Table:
+        """Return `calls` without what is our own doing."""
+        for probe in list(self._probes):
+            calls = calls.filter(pc.invert(pc.and_(calls["denied"], probe.fits(calls))))
+        for identity, since, until in list(self._away):
+            to = _is(calls, "destination", identity)
+            calls = calls.filter(pc.invert(pc.and_(to, _during(calls, since, until))))
+        return calls
+
+    def shows(self, svid: Svid) -> None:
+        """Note that a probe shows `svid` from now on."""
+        self._probes.append(_Shown(svid, self.now()))
+
+    def opened(self, address: tuple[str, int], *, since: int) -> None:
+        """Note that a probe opened a connection from `address` at `since` or a little later."""
+        self._probes.append(_Opened(*address, since))
+
+    def went(self, identity: str) -> None:
+        """Note that `identity` is cut off from now on."""
+        self._away.append((identity, self.now() - _BEFORE, _FOREVER))
+
+    def came_back(self, identity: str) -> None:
+        """Note that `identity` serves again; what was under way ends in a moment."""
+        until = self.now() + _AFTER
+        self._away = deque(
+            (
+                (name, since, until if name == identity and end == _FOREVER else end)
+                for name, since, end in self._away
+            ),
+            maxlen=MAX_KEPT,
+        )
+
+    def now(self) -> int:
+        """Return the time in nanoseconds since the epoch."""
+        return int(self.clock.now().timestamp() * 1e9)
+
+
+def _during(calls: pa.Table, since: int, until: int) -> pa.ChunkedArray:
+    """Return which of `calls` began in that time."""
+    time = calls["time"].cast(pa.int64())
+    return pc.and_(pc.greater_equal(time, since), pc.less_equal(time, until))
+
+
+def _is(calls: pa.Table, column: str, text: str) -> pa.ChunkedArray:
+    """Return where a column holds `text`; unknown is no."""
+    return pc.equal(calls[column].cast(pa.string()), text).fill_null(False)
