@@ -75,3 +75,23 @@ def test_a_connection_that_a_probe_opened_is_not_held_against_anybody(
     assert not _is_own(own, replace(_refused(bench, 40_000), denied=False))
     later = call(bench, seconds=60).time
     assert not _is_own(own, replace(_refused(bench, 40_000), time=later))
+
+
+def test_what_a_suspect_is_answered_that_we_slow_down_counts_for_nothing(
+    bench: Bench, own: OwnDoing
+) -> None:
+    refused = replace(call(bench), status=429)
+    assert not _is_own(own, refused)
+    own.slowed(f"{DOMAIN}/front")
+    assert _is_own(own, refused)
+    assert not _is_own(own, replace(refused, status=503))
+    assert not _is_own(own, replace(refused, source=f"{DOMAIN}/other"))
+    own.freed(f"{DOMAIN}/front")
+    assert not _is_own(own, replace(call(bench, seconds=60), status=429))
+
+
+def test_who_is_slowed_down_and_let_go_may_still_be_cut_off(bench: Bench, own: OwnDoing) -> None:
+    own.went(f"{DOMAIN}/back")
+    own.slowed(f"{DOMAIN}/back")
+    own.freed(f"{DOMAIN}/back")
+    assert _is_own(own, call(bench, seconds=60))

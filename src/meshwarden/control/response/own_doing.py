@@ -1,11 +1,12 @@
 """What of the recorded calls is our own doing, and says nothing of how anybody behaves.
 
-That is a probe (refused, and shown a certificate or opened by us), or a call to a suspect that we
-had cut off: who fails there must not be suspected for it, or one response would bring the next.
+That is a probe (refused, and shown a certificate or opened by us), a call to a suspect that we had
+cut off, and what a suspect that we slow down is answered: who fails there must not be suspected for
+it, or one response would bring the next.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ _LASTS: Final = 3 * 10**9
 _BEFORE: Final = 20 * 10**9  # a call is timed by its begin, and may have waited for an answer
 _AFTER: Final = 5 * 10**9
 _FOREVER: Final = 1 << 62
+_TOO_MANY: Final = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,24 @@ class _Opened:
         return pc.and_(_during(calls, self.since - _SLACK, self.since + _LASTS), there)
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A time in which an identity is cut off or, if `slowed`, may send only so much."""
+
+    identity: str
+    slowed: bool
+    since: int
+    until: int = _FOREVER
+
+    def fits(self, calls: pa.Table) -> pa.ChunkedArray:
+        """Return which of `calls` fail for that."""
+        during = _during(calls, self.since, self.until)
+        if not self.slowed:
+            return pc.and_(_is(calls, "destination", self.identity), during)
+        beyond = pc.equal(calls["status"], _TOO_MANY).fill_null(False)
+        return pc.and_(pc.and_(_is(calls, "source", self.identity), beyond), during)
+
+
 @dataclass(kw_only=True)
 class OwnDoing:
     """What was done, and when; the latest `MAX_KEPT` of each kind are kept.
@@ -64,16 +84,15 @@ class OwnDoing:
     """
 
     clock: Clock
-    _away: deque[tuple[str, int, int]] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
+    _spans: deque[_Span] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
     _probes: deque[_Shown | _Opened] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
 
     def others(self, calls: pa.Table) -> pa.Table:
         """Return `calls` without what is our own doing."""
         for probe in list(self._probes):
             calls = calls.filter(pc.invert(pc.and_(calls["denied"], probe.fits(calls))))
-        for identity, since, until in list(self._away):
-            to = _is(calls, "destination", identity)
-            calls = calls.filter(pc.invert(pc.and_(to, _during(calls, since, until))))
+        for span in list(self._spans):
+            calls = calls.filter(pc.invert(span.fits(calls)))
         return calls
 
     def shows(self, svid: Svid) -> None:
@@ -86,15 +105,28 @@ class OwnDoing:
 
     def went(self, identity: str) -> None:
         """Note that `identity` is cut off from now on."""
-        self._away.append((identity, self.now() - _BEFORE, _FOREVER))
+        self._spans.append(_Span(identity, slowed=False, since=self.now() - _BEFORE))
 
     def came_back(self, identity: str) -> None:
         """Note that `identity` serves again; what was under way ends in a moment."""
+        self._end(identity, slowed=False)
+
+    def slowed(self, identity: str) -> None:
+        """Note that `identity` may send only so much from now on."""
+        self._spans.append(_Span(identity, slowed=True, since=self.now() - _BEFORE))
+
+    def freed(self, identity: str) -> None:
+        """Note that `identity` may send what it wants again."""
+        self._end(identity, slowed=True)
+
+    def _end(self, identity: str, *, slowed: bool) -> None:
         until = self.now() + _AFTER
-        self._away = deque(
+        self._spans = deque(
             (
-                (name, since, until if name == identity and end == _FOREVER else end)
-                for name, since, end in self._away
+                replace(span, until=min(span.until, until))
+                if (span.identity, span.slowed) == (identity, slowed)
+                else span
+                for span in self._spans
             ),
             maxlen=MAX_KEPT,
         )

@@ -51,6 +51,11 @@ class Responding:
         incidents = self.controller.records.incidents.values()
         self.plane.quarantine.begin(isolated_by(incidents))
         self.plane.throttling.begin(dict.fromkeys(throttled_by(incidents), RATE_PER_S))
+        for incident in incidents:
+            if isolated_by([incident]):
+                self.scene.own.went(incident.suspect.identity)
+            if throttled_by([incident]):
+                self.scene.own.slowed(incident.suspect.identity)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -30,6 +30,7 @@ class Throttle:
 
     async def apply(self, incident: Incident) -> Applied:
         """Limit it."""
+        self.scene.own.slowed(incident.suspect.identity)
         await self.scene.plane.throttling.limit(incident.suspect.service, RATE_PER_S)
         return Applied(outcome=f"at most {RATE_PER_S} requests a second")
 
@@ -46,4 +47,5 @@ class Throttle:
         """Take the limit away."""
         del undo
         await self.scene.plane.throttling.free(incident.suspect.service)
+        self.scene.own.freed(incident.suspect.identity)
         return "no limit any more"
