@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from benchmarks.machine import describe_machine
 from meshwarden.behaviour import Model, Settings
 from meshwarden.control.watching.declared import DeclaredPolicy
+from meshwarden.kernel import Finding
 from meshwarden.lab.attacks import ATTACKS, Attack
 from meshwarden.lab.attacks.credentials import MISUSES, simulated_misuse
 from meshwarden.lab.attacks.drift import released_days
@@ -37,6 +38,7 @@ from meshwarden.lab.attacks.simulate import (
     merged,
     simulated_calls,
 )
+from meshwarden.response import probability_of
 
 DAY_NS: Final = 86_400_000_000_000
 AFTER_NS: Final = 600_000_000_000  # an alarm so long after the last hostile call still is about it
@@ -53,6 +55,8 @@ class Trial:
         calls, seconds, octets: hostile ones, and time, until then; None where it was not found.
         false_alarms: alarms about anything else.
         days: that these were measured on.
+        probability: at the end, that the suspect is compromised, by all that was told of it.
+        others: the highest such probability of anybody else.
     """
 
     found: bool
@@ -61,6 +65,8 @@ class Trial:
     octets: int | None
     false_alarms: int
     days: float
+    probability: float = 0.0
+    others: float = 0.0
 
 
 def judge(
@@ -89,6 +95,25 @@ def judge(
     )  # fmt: skip
 
 
+def weigh(
+    trial: Trial, findings: Sequence[Finding], calls: pa.Table, labels: NDArray[np.bool_]
+) -> Trial:
+    """Return `trial` with how sure the findings make of the suspect, and of anybody else.
+
+    An incident is about one identity, from its first finding on; here all of a day are one.
+    """
+    hostile = np.flatnonzero(labels)
+    suspect = str(calls["source"][int(hostile[0])].as_py())
+    begin, end = (int(calls["time"][int(row)].value) for row in (hostile[0], hostile[-1]))
+    by: dict[str, list[Finding]] = {}
+    for one in findings:
+        due = one.subject == suspect and begin <= one.time <= end + AFTER_NS
+        by.setdefault("" if due else one.subject, []).append(one)
+    of_suspect = probability_of(by.pop("", []))
+    others = max((probability_of(each) for each in by.values()), default=0.0)
+    return replace(trial, probability=of_suspect, others=others)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bank:
     """One seed's bank: what was learned of its quiet days, and the quiet day after them."""
@@ -103,8 +128,9 @@ class Bank:
         chance = chance_of(self.seed, attack.name)
         begins = START + timedelta(days=self.world.history_days, hours=chance.uniform(1.0, 14.0))
         calls, labels = merged(self.day, attack_calls(attack, chance, begins, lasts_s=lasts_s))
-        alert = Model.load(self.learned).observe(calls).alert
-        return judge(alert, calls, labels, days=1.0)
+        scored = Model.load(self.learned).observe(calls)
+        trial = judge(scored.alert, calls, labels, days=1.0)
+        return weigh(trial, scored.findings, calls, labels)
 
 
 def warmed(world: World) -> Settings:
@@ -209,8 +235,9 @@ def run(
 def table(trials: dict[str, list[Trial]]) -> str:
     """Return the figures, one attack a line."""
     lines = [
-        "| attack | found | false alarms a day | calls, median / p90 | seconds | octets |",
-        "|---|---|---|---|---|---|",
+        "| attack | found | false alarms a day | calls, median / p90 | seconds | octets"
+        " | slowed down, cut off | others, at most |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, each in trials.items():
         found = [trial for trial in each if trial.found]
@@ -220,9 +247,21 @@ def table(trials: dict[str, list[Trial]]) -> str:
             for column in ("calls", "seconds", "octets")
         ]
         lines.append(
-            f"| {name} | {len(found)} of {len(each)} | {false:.2f} | {' | '.join(figures)} |"
+            f"| {name} | {len(found)} of {len(each)} | {false:.2f} | {' | '.join(figures)}"
+            f" | {_sure(each)} |"
         )
     return "\n".join(lines)
+
+
+def _sure(trials: Sequence[Trial]) -> str:
+    """Return in how many trials the shipped playbooks act, and how sure of an innocent anybody was.
+
+    Blank where that was not looked at.
+    """
+    if not any(trial.probability for trial in trials):
+        return " | "
+    slowed, cut = (sum(trial.probability >= least for trial in trials) for least in (0.5, 0.9))
+    return f"{slowed}, {cut} | {max(trial.others for trial in trials):.2f}"
 
 
 def _quantiles(values: Sequence[float]) -> str:
