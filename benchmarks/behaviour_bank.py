@@ -110,6 +110,7 @@ def weigh(
         due = one.subject == suspect and begin <= one.time <= end + AFTER_NS
         by.setdefault("" if due else one.subject, []).append(one)
     of_suspect = probability_of(by.pop("", []))
+    by.pop(suspect, None)  # long before, or after
     others = max((probability_of(each) for each in by.values()), default=0.0)
     return replace(trial, probability=of_suspect, others=others)
 
