@@ -128,7 +128,7 @@ async def standing(state: Path, learned: bytes, attack: Attack) -> AsyncIterator
     (state / BEHAVIOUR_STATE).write_bytes(learned)
     model = customer_model()
     async with staged(
-        state, environment=os.environ, playbooks=("full", "throttle", "observe"), guard_rails=RAILS,
+        state, environment=os.environ, playbooks=("full", "observe"), guard_rails=RAILS,
         access_policy=render_policy(attack) if attack.grants else None, restarts=RESTARTS,
     ) as stage:  # fmt: skip
         load = Load(stage.edge, model=model, directory=Directory(SEED, CUSTOMERS))

@@ -53,7 +53,7 @@ AttackName = Literal[
     "framing",
 ]
 FRAMING = "framing"
-PLAYBOOKS = ("full", "throttle", "observe")
+PLAYBOOKS = ("full", "observe")
 LOOK_S = 1.0
 PLAIN_LOOK_S = 5.0
 

@@ -2,7 +2,7 @@
 
 ```yaml
 response:                        # all optional
-  playbooks: [quarantine, throttle, observe]   # in order of preference; own ones by path
+  playbooks: [quarantine, observe]   # in order of preference; own ones by path
   guard_rails: guard-rails.yaml
   evidence_mb: 1024              # of one archive
   secrets: {payments: [{file: /etc/payments/api-key}]}       # see rotation_settings
@@ -17,8 +17,8 @@ from typing import Final
 from meshwarden.control.rotation_settings import SecretSettings, parse_secrets
 from meshwarden.kernel import Node
 
-DEFAULT: Final = ("quarantine", "throttle", "observe")
-"""Quarantine where confidence is high, slow down where it is likely, observe the rest."""
+DEFAULT: Final = ("quarantine", "observe")
+"""Quarantine where confidence is high, observe the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,8 @@ def test_what_a_suspect_is_answered_that_we_slow_down_counts_for_nothing(
     assert _is_own(own, refused)
     assert not _is_own(own, replace(refused, status=503))
     assert not _is_own(own, replace(refused, source=f"{DOMAIN}/other"))
+    assert _is_own(own, replace(refused, source="x", destination=f"{DOMAIN}/front", status=502))
+    assert not _is_own(own, replace(refused, source="x", destination=f"{DOMAIN}/front", status=404))
     own.freed(f"{DOMAIN}/front")
     assert not _is_own(own, replace(call(bench, seconds=60), status=429))
 

@@ -17,9 +17,9 @@ def parsed(text: str, directory: Path = HERE) -> ResponseSettings:
     return parse_response(parse_document(text.encode(), name="mesh.yaml"), directory)
 
 
-def test_without_a_section_high_confidence_is_quarantined_and_fainter_signs_slowed_down() -> None:
+def test_without_a_section_high_confidence_is_quarantined_and_the_rest_observed() -> None:
     names = [one.name for one in load_playbooks(parse_response(None, HERE))]
-    assert names == ["quarantine", "throttle", "observe"]
+    assert names == ["quarantine", "observe"]
     assert load_rails(parse_response(None, HERE)).last_instance_tiers == {0}
 
 

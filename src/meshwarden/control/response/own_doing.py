@@ -1,8 +1,8 @@
 """What of the recorded calls is our own doing, and says nothing of how anybody behaves.
 
 That is a probe (refused, and shown a certificate or opened by us), a call to a suspect that we had
-cut off, and what a suspect that we slow down is answered: who fails there must not be suspected for
-it, or one response would bring the next.
+cut off, and what fails at a suspect, or for it, because we slow it down: who fails there must not
+be suspected for it, or one response would bring the next.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ _LASTS: Final = 3 * 10**9
 _BEFORE: Final = 20 * 10**9  # a call is timed by its begin, and may have waited for an answer
 _AFTER: Final = 5 * 10**9
 _FOREVER: Final = 1 << 62
-_TOO_MANY: Final = 429
+_TOO_MANY, _FAILS = 429, 500  # statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,13 @@ class _Span:
 
     def fits(self, calls: pa.Table) -> pa.ChunkedArray:
         """Return which of `calls` fail for that."""
-        during = _during(calls, self.since, self.until)
-        if not self.slowed:
-            return pc.and_(_is(calls, "destination", self.identity), during)
-        beyond = pc.equal(calls["status"], _TOO_MANY).fill_null(False)
-        return pc.and_(pc.and_(_is(calls, "source", self.identity), beyond), during)
+        of = _is(calls, "destination", self.identity)
+        if self.slowed:
+            fails = pc.greater_equal(calls["status"], _FAILS).fill_null(False)
+            beyond = pc.equal(calls["status"], _TOO_MANY).fill_null(False)
+            own = pc.and_(_is(calls, "source", self.identity), beyond)
+            of = pc.or_(pc.and_(of, fails), own)
+        return pc.and_(of, _during(calls, self.since, self.until))
 
 
 @dataclass(kw_only=True)
