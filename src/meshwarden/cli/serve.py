@@ -34,7 +34,7 @@ its evidence, recorder and watch hold most of those, and customers at the edge w
 
 SWITCH_S: Final = 0.0005
 """How long a thread that computes (evidence, scoring) may keep out the one that answers: an edge
-waits 200 ms for an answer, which takes many turns. A tenth of Python's own; less costs throughput.
+waits for an answer, which takes many turns. A tenth of Python's own; less costs throughput.
 """
 
 app = App(

@@ -205,7 +205,7 @@ class MeshTokens:
                 self.reload()
 
     async def _fetch_keys(self) -> None:
-        """Fetch the issuers' keys before the first customer comes: an edge waits 200 ms."""
+        """Fetch the issuers' keys before the first customer comes: an edge waits a second."""
         while not await self.service.subjects.begin():  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)  # another program has no event to await
 

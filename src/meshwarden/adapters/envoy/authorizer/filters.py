@@ -1,7 +1,7 @@
 """The filters that ask the authorizer, and the log that tells it of refusals.
 
 - At the edge, `entry_filter` before the router: a request is let in by the authorizer's word,
-  within 200 ms, or refused with 503. `hold_filter` asks again about failed responses alone (4xx,
+  within a second, or refused with 503. `hold_filter` asks again about failed responses alone (4xx,
   5xx): a refusal of a hop inside may call for a stronger login. Without an answer the failure stays
   what it is.
 - At a callee, `once_filter` behind the policy's: it asks where the deciding rule says that a token
@@ -37,7 +37,10 @@ from meshwarden.policy.targets.envoy.token_metadata import ONCE
 CLUSTER: Final = "authorizer"
 ENTRY: Final = AUTHORIZER
 ONCE_FILTER: Final = "once"
-DECIDES_MS: Final = 200
+DECIDES_MS: Final = 1000
+"""Nobody is let in meanwhile, so waiting costs patience alone: more than a busy machine takes,
+less than customers give up after."""
+
 HOLDS_MS: Final = 250
 """How long a failed response is held; a refusal inside is told within a few milliseconds."""
 
