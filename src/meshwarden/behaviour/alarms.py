@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.budget import FOLLOW_UPS, SUSPECT, spend
-from meshwarden.behaviour.calibrate import BINS, WIDTH, levels
+from meshwarden.behaviour.calibrate import BINS, WIDTH, fit
 from meshwarden.behaviour.combine import GROUP, combine, enter
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.ground import Placed
@@ -98,8 +98,7 @@ class Alarms:
             s["histogram"] *= keep
             s["days"] *= keep
             s["days"] += passed / 24.0
-            for row, histogram in enumerate(s["histogram"]):
-                s["level"][row] = levels(histogram)
+            fit(s["histogram"], s["level"])
         s["counts"][3] = hour
 
     def _most_taught(self) -> NDArray[np.int64]:
