@@ -6,12 +6,14 @@ A process of its own writes the access logs of all sidecars, both ends of each r
 does: each line when it is due, with the time of writing as the request's start. This process runs
 the control plane's recorder and watch on them, with a model that knows two days of the bank. Now
 and then somebody calls where nobody did before. Delays are from the time in the call (the callee's
-line is written half a millisecond after it) until the model has scored it, and until its finding
-has been told. The budget is set so high that findings are many enough for a p99.
+line is written half a millisecond after it) until the line is in its log, which is the writer's own
+share, until the model has scored it, and until its finding has been told. The budget is set so high
+that findings are many enough for a p99. Threads change as often as in `meshwarden serve`.
 """
 
 import argparse
 import asyncio
+import json
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.sidecar_log import DOMAIN, EDGES, SERVICES, inbound, naming, outbound
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.behaviour import Model, Scored, Settings
+from meshwarden.cli.serve import SWITCH_S
 from meshwarden.control.recording import LogSource, Recorder
 from meshwarden.control.watching import Watch
 from meshwarden.control.watching.evidence import first_call_of
@@ -34,7 +37,7 @@ from meshwarden.kernel import Call, Finding, calls_to_table
 
 _STEP_S: Final = 0.005
 _WARM_S: Final = 5.0
-_ODD_EVERY_S: Final = 0.25
+_ODD_EVERY_S: Final = 0.1
 _NS: Final = 1_000_000_000
 
 
@@ -70,16 +73,18 @@ def main() -> None:
         return
     for what, value in describe_machine().items():
         print(f"{what}: {value}")
+    sys.setswitchinterval(SWITCH_S)
     with tempfile.TemporaryDirectory() as scratch:
         asyncio.run(measure(Path(scratch), chosen.rate, chosen.seconds))
 
 
 def write(folder: Path, rate: int, seconds: float) -> None:
-    """Append to the logs in `folder` what is due, every few milliseconds."""
+    """Append to the logs in `folder` what is due, every few milliseconds; print how late it was."""
     begin, number, odd_at = time.monotonic(), 0, _WARM_S
+    late_ms: list[np.ndarray] = []
     while (passed := time.monotonic() - begin) < seconds:
         lines: dict[str, list[bytes]] = {name: [] for name in SERVICES}
-        due = int(passed * rate)
+        due, starts = int(passed * rate), []
         for each in range(number, due):
             source, destination = EDGES[each % len(EDGES)]
             if passed >= odd_at:
@@ -88,12 +93,16 @@ def write(folder: Path, rate: int, seconds: float) -> None:
             if source in lines:
                 lines[source].append(outbound(each, now, destination))
             lines[destination].append(inbound(each, now, source, destination))
+            starts.append(now)
         number = due
         for name, some in lines.items():
             with (folder / f"{name}.log").open("ab") as log:  # anew, for it may be rotated
                 log.write(b"".join(some))
+        if passed >= _WARM_S:
+            late_ms.append((time.time_ns() - np.array(starts)) / 1e6)
         time.sleep(max(0.0, _STEP_S - (time.monotonic() - begin - passed)))
-    print(number)
+    late = np.concatenate(late_ms)
+    print(json.dumps([number, len(late), *np.percentile(late, [50, 99, 100])]))
 
 
 def _odd(number: int) -> str:
@@ -118,11 +127,11 @@ async def measure(scratch: Path, rate: int, seconds: float) -> None:
         recorder.follow(LogSource(name=name, owner=DOMAIN + name, path=scratch / f"{name}.log"))
     command = [sys.executable, "-m", "benchmarks.behaviour_live", "--write", str(scratch)]
     running = [asyncio.create_task(recorder.run()), asyncio.create_task(watch.run())]
-    begun = time.process_time()
+    begun, begun_ns = time.process_time(), time.time_ns()
     writer = await asyncio.create_subprocess_exec(
         *command, "--rate", str(rate), "--seconds", str(seconds), stdout=subprocess.PIPE
     )
-    written = int((await writer.communicate())[0])
+    written, *late = json.loads((await writer.communicate())[0])
     await recorder.close(settle=True)
     await watch.close()
     spent = time.process_time() - begun
@@ -133,8 +142,10 @@ async def measure(scratch: Path, rate: int, seconds: float) -> None:
     print(f"{written:,} requests in {seconds + _WARM_S:g} s, {figures.scored:,} calls scored,")
     print(f"{figures.left_out:,} left out; {spent / (seconds + _WARM_S):.2f} cores used\n")
     print("| delay, ms | of | p50 | p99 | most |\n|---|--:|--:|--:|--:|")
+    print("| call to line | {:,} | {:.0f} | {:.0f} | {:.0f} |".format(*late))
     _row("call to score", np.concatenate(detector.delays_ms)[int(_WARM_S * rate) :])
-    _row("call to finding", np.array([(at - began) / 1e6 for began, at in told]))
+    steady = begun_ns + int(_WARM_S * _NS)
+    _row("call to finding", np.array([(at - at_ns) / 1e6 for at_ns, at in told if at_ns > steady]))
 
 
 def _row(name: str, found: np.ndarray) -> None:

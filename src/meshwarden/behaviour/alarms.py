@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.budget import ALARM, FOLLOW_UPS, SUSPECT, spend
-from meshwarden.behaviour.calibrate import BINS, WIDTH, levels
+from meshwarden.behaviour.calibrate import BINS, WIDTH, fit
 from meshwarden.behaviour.combine import GROUP, combine, enter
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.ground import Placed
@@ -100,8 +100,7 @@ class Alarms:
             s["histogram"] *= keep
             s["days"] *= keep
             s["days"] += passed / 24.0
-            for row, histogram in enumerate(s["histogram"]):
-                s["level"][row] = levels(histogram)
+            fit(s["histogram"], s["level"])
         s["counts"][3] = hour
 
     def _most_taught(self) -> NDArray[np.int64]:

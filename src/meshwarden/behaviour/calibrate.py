@@ -54,6 +54,13 @@ def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @compiled
+def fit(histograms: NDArray[np.float64], level: NDArray[np.float64]) -> None:
+    """Set each row of `level` to the `levels` of its histogram."""
+    for row in range(histograms.shape[0]):
+        level[row] = levels(histograms[row])
+
+
+@compiled
 def read(level: Any, surprise: float) -> Any:
     """Return ln of the share of groups at `surprise`, between the bins by a straight line."""
     place = surprise / WIDTH

@@ -5,7 +5,6 @@ values that differ on each call). A key of 0 means: not stated. `claimed` is not
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Final
@@ -25,6 +24,9 @@ _READ: Final = (
     "time", "source", "destination", "source_instance", "destination_port", "protocol", "method",
     "route", "status", "request_bytes", "response_bytes", "duration", "denied", "shape",
     "transaction", "session", "release",
+)  # fmt: skip
+_NAMED: Final = (
+    "source", "destination", "source_instance", "protocol", "method", "route", "release",
 )  # fmt: skip
 Columns = dict[str, pa.Array]
 Keys = NDArray[np.uint64]
@@ -77,28 +79,47 @@ def _key(name: str) -> int:
 _usual_key: Final = lru_cache(maxsize=32_768)(_key)  # each batch names the same parties again
 
 
-def encode(table: pa.Table | pa.RecordBatch) -> Calls:
+class KnownNames:
+    """Keys of the last names of each column: the batches of a file mostly share a dictionary."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[pa.Array, Keys]] = {}
+
+    def keys(self, column: str, names: pa.Array) -> Keys:
+        """Return the keys of a dictionary's names, in order, and one more, 0, for null."""
+        last = self._last.get(column)
+        if last is None or not last[0].equals(names):
+            keys = np.array([key_of(each or "") for each in names.to_pylist()] + [0], np.uint64)
+            last = self._last[column] = names, keys
+        return last[1]
+
+
+def encode(table: pa.Table | pa.RecordBatch, known: KnownNames | None = None) -> Calls:
     """Return the calls of a table of CALL_SCHEMA.
+
+    Args:
+        table: the calls.
+        known: what earlier batches had for names; grows.
 
     Raises:
         InputError: `behaviour.schema`, a column is missing or of another type.
     """
     _check(table)
     columns = {name: _array(table, name) for name in _READ}
+    names = known or KnownNames()
+    keys = {name: _keys(name, columns[name], names) for name in _NAMED}
     port = _values(columns["destination_port"], pa.int64(), -1)
     received = _values(columns["response_bytes"], pa.float64(), -1.0)
     return Calls(
         time=_values(columns["time"], pa.int64(), 0),
-        source=_keys(columns["source"]),
-        destination=_keys(columns["destination"]),
-        service=_service(
-            port, _keys(columns["protocol"]), _keys(columns["method"]), _keys(columns["route"])
-        ),
-        failed=_failed(columns, received),
+        source=keys["source"],
+        destination=keys["destination"],
+        service=_service(port, keys["protocol"], keys["method"], keys["route"]),
+        failed=_failed(columns, keys["protocol"], received),
         sent=_values(columns["request_bytes"], pa.float64(), -1.0),
         received=received,
-        instance=_keys(columns["source_instance"]),
-        release=_keys(columns["release"]),
+        instance=keys["source_instance"],
+        release=keys["release"],
         session=_fast_keys(columns["session"]),
         transaction=_fast_keys(columns["transaction"]),
         shape=_fast_keys(columns["shape"]),
@@ -131,21 +152,12 @@ def _values(column: pa.Array, kind: pa.DataType, unknown: float) -> NDArray[Any]
     return np.asarray(pc.fill_null(column.cast(kind, safe=False), unknown))
 
 
-def _keys(column: pa.Array) -> Keys:
-    """Return the keys of a column of few different names."""
-    return _by_name(column, lambda each: key_of(each or ""), np.uint64)
-
-
-def _by_name(
-    column: pa.Array, value_of: Callable[[str | None], int], kind: type[np.generic]
-) -> NDArray[Any]:
-    """Return a value for each row of a column of few different names; 0 where it is null."""
+def _keys(name: str, column: pa.Array, known: KnownNames) -> Keys:
+    """Return the keys of a column of few different names; 0 where it is null."""
     if len(column) == 0 or column.null_count == len(column):
-        return np.zeros(len(column), kind)
+        return np.zeros(len(column), np.uint64)
     codes = np.asarray(pc.fill_null(column.indices, -1))
-    values = np.array([value_of(each) for each in column.dictionary.to_pylist()] + [0], kind)
-    result: NDArray[Any] = values[codes]
-    return result
+    return known.keys(name, column.dictionary)[codes]
 
 
 def _fast_keys(column: pa.Array) -> Keys:
@@ -182,11 +194,10 @@ def _service(port: NDArray[np.int64], protocol: Keys, method: Keys, route: Keys)
     return np.where(route != 0, by_route, by_port).astype(np.uint64)
 
 
-def _failed(columns: Columns, received: NDArray[np.float64]) -> NDArray[np.int8]:
+def _failed(columns: Columns, protocol: Keys, received: NDArray[np.float64]) -> NDArray[np.int8]:
     """HTTP by its status, gRPC by its code, connections by an answer of no octets."""
     status = _values(columns["status"], pa.int64(), -1)
-    grpc = _by_name(columns["protocol"], lambda each: each == "grpc", np.bool_)
-    tcp = _by_name(columns["protocol"], lambda each: each == "tcp", np.bool_)
+    grpc, tcp = protocol == key_of("grpc"), protocol == key_of("tcp")
     duration = _values(columns["duration"], pa.int64(), -1)
     failed = np.full(len(status), -1, np.int8)
     failed[tcp & (received >= 0)] = 0

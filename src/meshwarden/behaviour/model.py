@@ -30,7 +30,7 @@ from meshwarden.behaviour.declared import (
 from meshwarden.behaviour.describe import describe, parties_of
 from meshwarden.behaviour.detectors import build
 from meshwarden.behaviour.detectors.contract import silent
-from meshwarden.behaviour.encode import Calls, encode
+from meshwarden.behaviour.encode import Calls, KnownNames, encode
 from meshwarden.behaviour.findings import Alarm, finding_of, spoken, text
 from meshwarden.behaviour.ground import Ground, Placed
 from meshwarden.behaviour.names import Names
@@ -81,6 +81,7 @@ class Model:
         self.declared = declared
         self.ground = Ground(self.settings)
         self.names = Names(1 << self.settings.node_bits)
+        self._known = KnownNames()
         self.detectors = build(self.settings)
         self.channels = tuple(c for d in self.detectors for c in d.channels)
         family = [f for d in self.detectors for f in d.families]
@@ -108,7 +109,7 @@ class Model:
         Raises:
             InputError: `behaviour.schema`.
         """
-        encoded = encode(calls)
+        encoded = encode(calls, self._known)
         n = len(encoded)
         score, alert = np.empty(n), np.zeros(n, np.bool_)
         channel = np.full(n, -1, np.int16)

@@ -20,17 +20,24 @@ class Names:
     def __init__(self, most: int) -> None:
         self._most = most
         self._names: dict[int, str] = {}
+        self._learned: dict[str, pa.Array] = {}  # by side: batches mostly share a dictionary
 
     def learn(self, table: Any) -> None:
         """Remember the names of parties in `table`, of CALL_SCHEMA."""
         for side in ("source", "destination"):
             column = table.column(side)
             for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-                for name in chunk.dictionary.to_pylist():
-                    if len(self._names) >= self._most:
-                        return
-                    if name:
-                        self._names.setdefault(key_of(name), name[:_MOST_CHARACTERS])
+                learned = self._learned.get(side)
+                if learned is None or not learned.equals(chunk.dictionary):
+                    self._learned[side] = chunk.dictionary
+                    self._learn(chunk.dictionary)
+
+    def _learn(self, names: pa.Array) -> None:
+        for name in names.to_pylist():
+            if len(self._names) >= self._most:
+                return
+            if name:
+                self._names.setdefault(key_of(name), name[:_MOST_CHARACTERS])
 
     def of(self, key: int) -> str:
         """Return the name of a key, or a stand-in."""
@@ -42,6 +49,7 @@ class Names:
 
     def load(self, names: dict[str, str]) -> None:
         """Take what `save` returned."""
+        self._learned = {}
         self._names = {
             int(k, 16): str(v)[:_MOST_CHARACTERS] for k, v in list(names.items())[: self._most]
         }

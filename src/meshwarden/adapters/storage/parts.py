@@ -112,7 +112,9 @@ class PartWriter:
         run = _run(list_parts(self.folder))
         if not run:
             return None
-        tables = [pq.read_table(part.path, schema=CALL_SCHEMA) for part in run]
+        tables = [  # by this thread alone: others have more urgent work
+            pq.read_table(part.path, schema=CALL_SCHEMA, use_threads=False) for part in run
+        ]
         checkpoint = read_checkpoint(run[-1])
         merged = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
         part = self._write(run[0].first, run[-1].last, merged, checkpoint)

@@ -36,10 +36,7 @@ HABIT: Final = np.dtype(
         ("surprise", "f4"),
         ("active", "f4"),  # of all hours
         ("hours", "f4"),
-        ("called", "u1", (SLOTS,)),
-        ("days", "u1", (SLOTS,)),
         ("calls", "f4"),  # in this hour
-        ("usual", "f4", (24,)),  # mean log count of the hours with calls, by hour of the day
     ]
 )
 WHISPER: Final = np.dtype([("hour", "i4"), ("edge", "i4"), ("surprise", "f4")])
@@ -51,6 +48,7 @@ _MOST: Final = 60.0
 _FULL: Final = 255
 _BUNCH: Final = 3.0  # calls that come together: an hour of so many has one chance to be empty
 _REMEMBERED: Final = 20.0  # days that an hour's usual count is a mean of
+_UNUSED: Final = math.exp(-1.0 / _BUNCH)  # chance of no call where none were counted
 
 
 class Silence(Detector):
@@ -63,8 +61,14 @@ class Silence(Detector):
     tables: ClassVar[dict[str, str]] = {}  # of the first edges only
 
     def __init__(self, settings: Settings) -> None:
+        edges = 1 << min(settings.edge_bits, _BITS)
         self.state = {
-            "habits": np.zeros(1 << min(settings.edge_bits, _BITS), HABIT),
+            "habits": np.zeros(edges, HABIT),
+            # By slot and edge, for all edges are looked through at each hour, in one slot:
+            "habits called": np.zeros((SLOTS, edges), np.uint8),
+            "habits days": np.zeros((SLOTS, edges), np.uint8),
+            # mean log count of the hours with calls, by hour of the day
+            "habits usual": np.zeros((24, edges), np.float32),
             "known": np.zeros(1, np.int64),
             "whispers": np.zeros(1 << settings.node_bits, WHISPER),
             "hour": np.zeros(1, np.int64),
@@ -77,7 +81,8 @@ class Silence(Detector):
         s = self.state
         _listen(
             placed.edge, placed.source, placed.destination, placed.fresh, placed.hour, muted,
-            s["habits"], s["known"], s["whispers"], s["hour"], s["lasting"], out[0],
+            s["habits"], s["habits called"], s["habits days"], s["habits usual"], s["known"],
+            s["whispers"], s["hour"], s["lasting"], out[0],
         )  # fmt: skip
         return out
 
@@ -99,90 +104,110 @@ class Silence(Detector):
 
 
 @compiled
-def _chance(habit: Any, slot: int) -> float:
+def _chance(habit: Any, called: int, days: int, usual: float) -> float:
     """Return the chance that an edge is called in such an hour.
 
     However many days it was called: where few calls are usual, chance alone leaves an hour empty.
     """
-    usual = (habit.active + 1.0) / (habit.hours + 2.0)
-    seen = (habit.called[slot] + _PRIOR_DAYS * usual) / (habit.days[slot] + _PRIOR_DAYS)
-    empty = math.exp(-math.exp(min(habit.usual[slot % 24], 30.0)) / _BUNCH)
+    share = (habit.active + 1.0) / (habit.hours + 2.0)
+    seen = (called + _PRIOR_DAYS * share) / (days + _PRIOR_DAYS)
+    empty = math.exp(-math.exp(min(usual, 30.0)) / _BUNCH) if usual != 0.0 else _UNUSED
     return float(min(seen, 1.0 - empty))
 
 
 @compiled
-def _due(habits: Any, known: int, hour: int) -> tuple[float, float]:
+def _due(habits: Any, chance: Any, hour: int) -> tuple[float, float]:
     """Return how many edges were due in `hour`, and how many of them were silent."""
-    due, silent, slot = 1.0, 0.0, slot_of(hour)
-    for k in range(known):
+    due, silent = 1.0, 0.0
+    for k in range(chance.size):
         habit = habits[k]
         if habit.hours >= _LEAST_HOURS and habit.run == 0:
-            chance = _chance(habit, slot)
-            due += chance
-            silent += chance if habit.last < hour else 0.0
+            due += chance[k]
+            silent += chance[k] if habit.last < hour else 0.0
     return due, silent
 
 
 @compiled
-def _note(habit: Any, slot: int, called: bool) -> None:
-    if habit.days[slot] == _FULL:
-        habit.days[slot] //= 2
-        habit.called[slot] //= 2
-    habit.days[slot] += 1
-    habit.called[slot] += called
+def _note(habit: Any, called: Any, days: Any, usual: Any, k: int, was_called: bool) -> None:
+    if days[k] == _FULL:
+        days[k] //= 2
+        called[k] //= 2
+    days[k] += 1
     habit.hours += 1.0
-    habit.active += called
-    if called:
-        hour = slot % 24
-        days = min(max(float(habit.called[slot]), 1.0), _REMEMBERED)
-        habit.usual[hour] += (math.log(max(habit.calls, 1.0)) - habit.usual[hour]) / days
+    if was_called:
+        called[k] += 1
+        habit.active += 1.0
+        seen = min(max(float(called[k]), 1.0), _REMEMBERED)
+        usual[k] += (math.log(max(habit.calls, 1.0)) - usual[k]) / seen
 
 
 @compiled
-def _close(habits: Any, known: int, hour: int, muted: Any, whispers: Any, lasting: Any) -> None:
-    """Judge and learn the hour that is over."""
-    (due, silent), slot = _due(habits, known, hour), slot_of(hour)
-    for k in range(known):
-        habit = habits[k]
-        called = habit.last >= hour
+def _close(
+    habits: Any, called: Any, days: Any, usual: Any, hour: int, muted: Any, whispers: Any,
+    lasting: Any,
+) -> None:  # fmt: skip
+    """Judge and learn the hour that is over; counts are those of its slot."""
+    chances = np.zeros(habits.size)
+    for k in range(habits.size):
+        if habits[k].hours >= _LEAST_HOURS:
+            chances[k] = _chance(habits[k], called[k], days[k], usual[k])
+    due, silent = _due(habits, chances, hour)
+    for k in range(habits.size):
+        habit, chance = habits[k], chances[k]
+        was_called = habit.last >= hour
         if habit.run > 0:
-            lasting[0] = lasting[0] * 0.999 + (0.0 if called else 1.0)
+            lasting[0] = lasting[0] * 0.999 + (0.0 if was_called else 1.0)
             lasting[1] = lasting[1] * 0.999 + 1.0
-        if called:
+        if was_called:
             habit.run, habit.surprise = 0, 0.0
         elif habit.hours >= _LEAST_HOURS:
-            chance = _chance(habit, slot)
-            least = (silent - chance) / (due - chance) if habit.run == 0 else silent / due
-            if habit.run > 0:
-                least = max(least, lasting[0] / lasting[1])
-            habit.surprise = min(habit.surprise - math.log(max(1.0 - chance, least)), _MOST)
-            habit.run += 1
-            whisper = whispers[habit.source]
-            if whisper.hour != hour + 1:
-                whisper.hour, whisper.surprise = hour + 1, 0.0
-            if habit.surprise > max(whisper.surprise, _LEAST):
-                whisper.surprise, whisper.edge = habit.surprise, k
+            _silent(habit, k, chance, due, silent, hour, whispers, lasting)
         if not (muted[habit.source] or muted[habit.destination]):
-            _note(habit, slot, called)
+            _note(habit, called, days, usual, k, was_called)
+
+
+@compiled
+def _silent(
+    habit: Any, k: int, chance: float, due: float, silent: float, hour: int, whispers: Any,
+    lasting: Any,
+) -> None:  # fmt: skip
+    """Judge an hour without a call; a surprise that cannot grow is not computed."""
+    if habit.surprise < _MOST:
+        least = (silent - chance) / (due - chance) if habit.run == 0 else silent / due
+        if habit.run > 0:
+            least = max(least, lasting[0] / lasting[1])
+        habit.surprise = min(habit.surprise - math.log(max(1.0 - chance, least)), _MOST)
+    habit.run += 1
+    whisper = whispers[habit.source]
+    if whisper.hour != hour + 1:
+        whisper.hour, whisper.surprise = hour + 1, 0.0
+    if habit.surprise > max(whisper.surprise, _LEAST):
+        whisper.surprise, whisper.edge = habit.surprise, k
 
 
 @compiled
 def _listen(
     edge: Any, source: Any, destination: Any, fresh: Any, hour: Any, muted: Any, habits: Any,
-    known: Any, whispers: Any, last: Any, lasting: Any, out: Any,
+    called: Any, days: Any, usual: Any, known: Any, whispers: Any, last: Any, lasting: Any,
+    out: Any,
 ) -> None:  # fmt: skip
     for i in range(edge.size):
         if hour[i] != last[0]:
             if last[0] == hour[i] - 1:  # else nobody called for an hour: nothing was written down
-                _close(habits, known[0], last[0], muted, whispers, lasting)
+                slot, most = slot_of(last[0]), known[0]
+                _close(
+                    habits[:most], called[slot, :most], days[slot, :most], usual[slot % 24, :most],
+                    last[0], muted, whispers, lasting,
+                )  # fmt: skip
             last[0] = hour[i]
         if edge[i] < habits.size:
             habit = habits[edge[i]]
             if fresh[i, 2]:
+                if habit.hours > 0.0:  # else nothing was noted
+                    called[:, edge[i]] = 0
+                    days[:, edge[i]] = 0
+                    usual[:, edge[i]] = 0.0
                 habit.run, habit.surprise, habit.active, habit.hours = 0, 0.0, 0.0, 0.0
-                habit.called[:] = 0
-                habit.days[:] = 0
-                habit.usual[:] = 0.0
                 habit.last = 0
                 known[0] = max(known[0], edge[i] + 1)
             habit.calls = habit.calls + 1.0 if habit.last == hour[i] else 1.0

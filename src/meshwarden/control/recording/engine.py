@@ -83,6 +83,7 @@ class Engine:
         self._storing = Storing(self._writer, aside)
         self._sources: dict[str, LogSource] = {}
         self._asked: dict[str, int] = {}
+        self._behind: dict[str, int] = {}
         self._calls: list[pa.Table] = []
         self._rejected: list[Rejected] = []
         self._since: int | None = None
@@ -118,7 +119,7 @@ class Engine:
         return more
 
     def figures(self) -> Figures:
-        """Return the figures of this moment."""
+        """Return the figures as of the last cycle."""
         now = self._now()
         while self._recent and self._recent[0][0] < now - _RATE_WINDOW_S * SECOND:
             self._recent.popleft()
@@ -128,9 +129,7 @@ class Engine:
             held=len(self._merge.held),
             late=self._merge.late,
             evicted=self._merge.evicted,
-            behind_bytes=sum(
-                LogTail(Path(log.path)).backlog(log.position) for log in self._logs.values()
-            ),
+            behind_bytes=sum(self._behind.values()),
             trouble=self._trouble,
             refused=dict(self._refused),
         )
@@ -298,7 +297,7 @@ class Engine:
             self._fail(f"{log.path} cannot be rotated: {error}")
 
     def _give_up(self, name: str, log: Standing, tail: LogTail) -> None:
-        behind = tail.backlog(log.position)
+        behind = self._behind[name] = tail.backlog(log.position)
         if behind <= self._limits.backlog_bytes:
             return
         later = tail.oldest(log.position)

@@ -1,7 +1,8 @@
 """The recorder's loop: follows the logs of all sidecars and keeps the record up to date.
 
-It polls the logs' sizes every tenth of a second (some stat calls), more often while calls come, and
-works in a thread, so that what else runs on the event loop is not held up.
+It polls the logs' sizes every tenth of a second (some stat calls), more often while calls come:
+then cycles begin 20 ms apart, or one right after the other where each takes longer. It works in a
+thread, so that what else runs on the event loop is not held up.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from meshwarden.control.recording.limits import Limits, LogSource
 from meshwarden.kernel import Clock, Finding
 
 _IDLE_POLL_S: Final = 0.1
-_BUSY_POLL_S: Final = 0.02
+_BUSY_POLL_S: Final = 0.02  # from the beginning of one cycle to that of the next
 
 
 class Recorder:
@@ -74,11 +75,13 @@ class Recorder:
 
     async def run(self) -> None:
         """Record until `close`, or until cancelled."""
+        loop = asyncio.get_running_loop()
         while not self._closed.is_set():
-            before = self._figures.totals
+            before, began = self._figures.totals, loop.time()
             if await self._cycle():
                 continue
-            pause_s = _IDLE_POLL_S if self._figures.totals == before else _BUSY_POLL_S
+            idle = self._figures.totals == before
+            pause_s = _IDLE_POLL_S if idle else max(0.0, began + _BUSY_POLL_S - loop.time())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), pause_s)
 

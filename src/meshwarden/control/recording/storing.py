@@ -1,12 +1,15 @@
 """Writes parts in a thread of its own, one after the other, so that reading goes on meanwhile.
 
 A part and the merging of earlier ones take a tenth of a second and more; calls that come meanwhile
-would wait as long to be scored. What is handed in is frozen: calls, and where the recorder stood.
+would wait as long to be scored. So the thread also gives way to whoever needs the processor. What
+is handed in is frozen: calls, and where the recorder stood.
 """
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Final
 
 import pyarrow as pa
 
@@ -14,6 +17,8 @@ from meshwarden.adapters.storage.parts import PartWriter
 from meshwarden.adapters.storage.rejected import Rejected, RejectedLines
 from meshwarden.control.recording.checkpoint import Checkpoint, render_checkpoint
 from meshwarden.kernel import CALL_SCHEMA, StateError
+
+_GIVES_WAY: Final = 10  # niceness: a tenth of the share of others where all want the processor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,12 @@ class Storing:
     def __init__(self, writer: PartWriter, aside: RejectedLines) -> None:
         self._writer = writer
         self._aside = aside
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="record")
+        self._thread = ThreadPoolExecutor(
+            max_workers=1,
+            thread_name_prefix="record",
+            initializer=os.nice,  # on Linux of the calling thread alone
+            initargs=(_GIVES_WAY,),
+        )
         self._under_way: Future[Written] | None = None
 
     @property
