@@ -157,7 +157,8 @@ def _keys(name: str, column: pa.Array, known: KnownNames) -> Keys:
     if len(column) == 0 or column.null_count == len(column):
         return np.zeros(len(column), np.uint64)
     codes = np.asarray(pc.fill_null(column.indices, -1))
-    return known.keys(name, column.dictionary)[codes]
+    found: Keys = known.keys(name, column.dictionary)[codes]
+    return found
 
 
 def _fast_keys(column: pa.Array) -> Keys:
