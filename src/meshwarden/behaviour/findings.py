@@ -101,7 +101,7 @@ def finding_of(alarm: Alarm) -> Finding:
     p = min(10.0**-alarm.score / max(alarm.groups_per_day, 1.0), 1.0)
     to = alarm.towards
     names = {"to": to, "service": alarm.service or "a service"}
-    words = meaning.words.format(**names) + ("; it goes on" if alarm.grown else "")
+    words = meaning.words.format(**names) + ("; the incident grows" if alarm.grown else "")
     sentence = (
         f"{alarm.source} {words}; {_history(alarm)} of history, as odd is"
         f" expected {_often(alarm.score)}; p = {p:.0e}; look at {meaning.look.format(to=to)}"

@@ -7,7 +7,7 @@ from meshwarden.behaviour import Model, Verdict
 from meshwarden.kernel import Finding
 
 LATER = START + 48 * HOUR
-GOES_ON = "; it goes on; "
+GROWS = "; the incident grows; "
 
 
 def _flood(calls: int) -> pa.Table:
@@ -17,14 +17,14 @@ def _flood(calls: int) -> pa.Table:
 
 
 def _grown(model: Model, calls: int = 4000) -> list[Finding]:
-    return [one for one in model.observe(_flood(calls)).findings if GOES_ON in one.sentence]
+    return [one for one in model.observe(_flood(calls)).findings if GROWS in one.sentence]
 
 
 def test_what_alarmed_is_told_again_once_it_is_rarer_by_far() -> None:
     model = learned()
     scored = model.observe(_flood(4000))
     first, *more = scored.findings
-    assert GOES_ON not in first.sentence
+    assert GROWS not in first.sentence
     assert len(more) > int(scored.alert.sum()) - 1
     p = [one.p_value or 0.0 for one in scored.findings]
     assert min(p) <= p[0] / 3
