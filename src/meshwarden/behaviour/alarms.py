@@ -250,6 +250,8 @@ def _decide(
         if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns:
             group.born = 0  # what is new during warm-up is no news
             continue
+        if channel[i] < 0:
+            continue
         news = fresh[i, 2] or fresh[i, 4]
         about = subjects[channel[i]]
         whom = group if about == 0 else sources[a] if about == 1 else destinations[b]

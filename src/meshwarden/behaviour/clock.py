@@ -2,9 +2,10 @@
 
 Late and repeated times count at the latest time seen. A time more than a week ahead counts at the
 latest time seen, too, until a hundred calls in a row are that far ahead: then the world has moved
-on, and the clock with it. Where a hundred in a row are more than a week behind, it was the clock
-that was wrong (the first call ever may be dated in the next century): from then on it runs ahead of
-the calls by whole days, so that hours stay hours of the day and time passes again.
+on, and the clock with it. Where a hundred in a row are more than an hour behind, it was the clock
+that was wrong (one call may be dated in the next week, the first ever in the next century): from
+then on it runs ahead of the calls by whole days, so that hours stay hours of the day and time
+passes again.
 """
 
 from typing import Any, Final
@@ -13,6 +14,7 @@ from meshwarden.behaviour.compiled import compiled
 
 _DAY: Final = 86_400_000_000_000
 _FAR: Final = 7 * _DAY
+_BEHIND: Final = _DAY // 24
 _BELIEVED: Final = 100
 _LATEST: Final = 1 << 62  # the year 2116; beyond, sums might overflow
 
@@ -33,7 +35,7 @@ def tick(time: Any, state: Any, clock: Any) -> None:
             state[0] = now
         ahead = now - state[0]
         state[1] = state[1] + 1 if ahead > _FAR else 0
-        state[2] = state[2] + 1 if ahead < -_FAR else 0
+        state[2] = state[2] + 1 if ahead < -_BEHIND else 0
         if 0 < ahead <= _FAR or state[1] >= _BELIEVED:
             state[0], state[1] = now, 0
         elif state[2] >= _BELIEVED:

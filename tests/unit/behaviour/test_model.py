@@ -138,12 +138,15 @@ def test_merged_models_know_both_worlds() -> None:
     assert (name("s0"), name("s1")) in edges
 
 
-def test_one_wrong_time_does_not_stop_the_clock() -> None:
+@pytest.mark.parametrize("ahead", [2 * HOUR, 6 * DAY, 8 * DAY, 3650 * DAY])
+def test_one_wrong_time_does_not_stop_the_clock(ahead: int) -> None:
     model = learned()
-    model.observe(table([call(LATER + 3650 * DAY, "s0", "s1")]))
-    assert model.times[1] <= LATER
-    model.observe(table(traffic(2, seed=4, begin=LATER)))
-    assert model.times[1] > LATER
+    model.observe(table([call(LATER + ahead, "s0", "s1")]))
+    model.observe(table(traffic(12, seed=4, begin=LATER)))
+    assert LATER + 11 * HOUR < model.times[1] < LATER + 12 * HOUR
+    turned = int(model.alarms.state["counts"][3])
+    model.observe(table(traffic(2, seed=4, begin=LATER + 12 * HOUR)))
+    assert int(model.alarms.state["counts"][3]) > turned
 
 
 @pytest.mark.parametrize("wrong", [START + 36500 * DAY, 2**63 - 1])
@@ -190,3 +193,10 @@ def test_sizes_times_and_names_of_any_kind_are_survived() -> None:
     assert np.isfinite(scored.score).all()
     assert all(f.sentence.isprintable() for f in scored.findings)
     assert Model.load(model.save()).calls == 750
+
+
+def test_what_no_channel_speaks_of_raises_no_alarm_however_few_calls_there_are() -> None:
+    model = Model(SMALL)
+    scored = model.observe(table([call(START + i * DAY, "s0", "s1") for i in range(40)]))
+    assert not scored.alert[scored.loudest < 0].any()
+    assert not any(one.p_value == 1.0 for one in scored.findings)

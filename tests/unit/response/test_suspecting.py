@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 from tests.unit.response.world import SECOND, finding
 
+from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.yaml import parse_document
+from meshwarden.behaviour import Verdict
 from meshwarden.control.response.suspecting import AFTERSHOCK_S, Suspecting, isolated_by
+from meshwarden.control.watching.findings import finding_about_verdict
 from meshwarden.policy import parse_policy
 from meshwarden.response import Incident, IncidentState, Instance, Step, StepState, Suspect
 
@@ -54,6 +57,13 @@ def test_what_was_only_claimed_is_no_reason_to_act(code: str) -> None:
     """A forged certificate that names the ledger must not get the ledger cut off."""
     ledger = replace(finding(code=code), subject="spiffe://bank.example/ns/core/sa/ledger")
     assert suspecting().suspect_of(ledger) is None
+
+
+def test_what_people_say_of_a_caller_makes_it_no_suspect() -> None:
+    verdict = finding_about_verdict(SystemClock(), Verdict(
+        source=finding().subject, until=1 << 62, reason="a migration", by="ada"))  # fmt: skip
+    assert verdict.subject == finding().subject
+    assert suspecting().suspect_of(verdict) is None
 
 
 def test_a_clean_instance_is_not_blamed_for_its_predecessor() -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshwarden.control.watching.findings import nanoseconds
 from meshwarden.identity import Svid
 from meshwarden.kernel import Clock
 
@@ -26,116 +27,126 @@ _TOO_MANY, _FAILS = 429, 500  # statuses
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A certificate that a probe shows, from `since` (nanoseconds since the epoch) on."""
+    """A certificate that a probe shows."""
 
     svid: Svid
-    since: int
 
     def fits(self, calls: pa.Table) -> pa.ChunkedArray:
         """Return which of `calls` may be of this probe."""
         shown = _is(calls, "source_certificate", self.svid.sha256)
         claimed = _is(calls, "claimed", str(self.svid.identity))
-        return pc.and_(
-            _during(calls, self.since - _SLACK, self.since + _LASTS), pc.or_(shown, claimed)
-        )
+        return pc.and_(calls["denied"], pc.or_(shown, claimed))
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A connection that a probe opens from an address, from `since` on."""
+    """A connection that a probe opens from an address."""
 
     host: str
     port: int
-    since: int
 
     def fits(self, calls: pa.Table) -> pa.ChunkedArray:
         """Return which of `calls` are of this connection."""
-        there = pc.and_(
-            pc.equal(calls["source_port"], self.port).fill_null(False),
-            _is(calls, "source_instance", self.host),
-        )
-        return pc.and_(_during(calls, self.since - _SLACK, self.since + _LASTS), there)
+        port = pc.equal(calls["source_port"], self.port).fill_null(False)
+        there = pc.and_(port, _is(calls, "source_instance", self.host))
+        return pc.and_(calls["denied"], there)
+
+
+@dataclass(frozen=True, slots=True)
+class _Away:
+    """An identity that is cut off."""
+
+    identity: str
+
+    def fits(self, calls: pa.Table) -> pa.ChunkedArray:
+        """Return which of `calls` fail for that."""
+        return _is(calls, "destination", self.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slowed:
+    """An identity that may send only so much."""
+
+    identity: str
+
+    def fits(self, calls: pa.Table) -> pa.ChunkedArray:
+        """Return which of `calls` fail for that."""
+        beyond = pc.equal(calls["status"], _TOO_MANY).fill_null(False)
+        fails = pc.greater_equal(calls["status"], _FAILS).fill_null(False)
+        own = pc.and_(_is(calls, "source", self.identity), beyond)
+        return pc.or_(own, pc.and_(_is(calls, "destination", self.identity), fails))
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A time in which an identity is cut off or, if `slowed`, may send only so much."""
+    """What was done, from `since` until `until`, nanoseconds since the epoch."""
 
-    identity: str
-    slowed: bool
+    what: _Shown | _Opened | _Away | _Slowed
     since: int
     until: int = _FOREVER
-
-    def fits(self, calls: pa.Table) -> pa.ChunkedArray:
-        """Return which of `calls` fail for that."""
-        of = _is(calls, "destination", self.identity)
-        if self.slowed:
-            fails = pc.greater_equal(calls["status"], _FAILS).fill_null(False)
-            beyond = pc.equal(calls["status"], _TOO_MANY).fill_null(False)
-            own = pc.and_(_is(calls, "source", self.identity), beyond)
-            of = pc.or_(pc.and_(of, fails), own)
-        return pc.and_(of, _during(calls, self.since, self.until))
 
 
 @dataclass(kw_only=True)
 class OwnDoing:
-    """What was done, and when; the latest `MAX_KEPT` of each kind are kept.
+    """What was done, and when: the latest `MAX_KEPT` probes, and as many suspects.
 
     Attributes:
         clock: by which calls are timed.
     """
 
     clock: Clock
-    _spans: deque[_Span] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
-    _probes: deque[_Shown | _Opened] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
+    _suspects: deque[_Span] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
+    _probes: deque[_Span] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
 
     def others(self, calls: pa.Table) -> pa.Table:
         """Return `calls` without what is our own doing."""
-        for probe in list(self._probes):
-            calls = calls.filter(pc.invert(pc.and_(calls["denied"], probe.fits(calls))))
-        for span in list(self._spans):
-            calls = calls.filter(pc.invert(span.fits(calls)))
+        times = pc.min_max(calls["time"].cast(pa.int64())).as_py()
+        for span in [*self._probes, *self._suspects]:
+            if calls.num_rows and span.since <= times["max"] and times["min"] <= span.until:
+                during = _during(calls, span.since, span.until)
+                calls = calls.filter(pc.invert(pc.and_(span.what.fits(calls), during)))
         return calls
 
     def shows(self, svid: Svid) -> None:
         """Note that a probe shows `svid` from now on."""
-        self._probes.append(_Shown(svid, self.now()))
+        self._probe(_Shown(svid), self.now())
 
     def opened(self, address: tuple[str, int], *, since: int) -> None:
         """Note that a probe opened a connection from `address` at `since` or a little later."""
-        self._probes.append(_Opened(*address, since))
+        self._probe(_Opened(*address), since)
 
     def went(self, identity: str) -> None:
         """Note that `identity` is cut off from now on."""
-        self._spans.append(_Span(identity, slowed=False, since=self.now() - _BEFORE))
+        self._suspects.append(_Span(_Away(identity), self.now() - _BEFORE))
 
     def came_back(self, identity: str) -> None:
         """Note that `identity` serves again; what was under way ends in a moment."""
-        self._end(identity, slowed=False)
+        self._end(_Away(identity))
 
     def slowed(self, identity: str) -> None:
         """Note that `identity` may send only so much from now on."""
-        self._spans.append(_Span(identity, slowed=True, since=self.now() - _BEFORE))
+        self._suspects.append(_Span(_Slowed(identity), self.now() - _BEFORE))
 
     def freed(self, identity: str) -> None:
         """Note that `identity` may send what it wants again."""
-        self._end(identity, slowed=True)
+        self._end(_Slowed(identity))
 
-    def _end(self, identity: str, *, slowed: bool) -> None:
+    def _probe(self, what: _Shown | _Opened, since: int) -> None:
+        self._probes.append(_Span(what, since - _SLACK, since + _LASTS))
+
+    def _end(self, what: _Away | _Slowed) -> None:
         until = self.now() + _AFTER
-        self._spans = deque(
+        self._suspects = deque(
             (
-                replace(span, until=min(span.until, until))
-                if (span.identity, span.slowed) == (identity, slowed)
-                else span
-                for span in self._spans
+                replace(span, until=min(span.until, until)) if span.what == what else span
+                for span in self._suspects
             ),
             maxlen=MAX_KEPT,
         )
 
     def now(self) -> int:
         """Return the time in nanoseconds since the epoch."""
-        return int(self.clock.now().timestamp() * 1e9)
+        return nanoseconds(self.clock)
 
 
 def _during(calls: pa.Table, since: int, until: int) -> pa.ChunkedArray:

@@ -14,8 +14,7 @@ from meshwarden.kernel import Finding
 from meshwarden.policy import AccessPolicy
 from meshwarden.response import Incident, Instance, StepState, Suspect
 
-PROVEN: Final = ("behaviour.", "tokens.presented_elsewhere")
-"""How the codes of findings about proven callers begin."""
+PRESENTED: Final = "tokens.presented_elsewhere"
 
 AFTERSHOCK_S: Final = 20
 """How long findings may still be about calls of an instance that was replaced: they are raised when
@@ -38,8 +37,9 @@ class Suspecting:
 
     def suspect_of(self, finding: Finding) -> Suspect | None:
         """Return whom `finding` is about; None where nobody's proven identity is."""
-        if not finding.code.startswith(PROVEN):
-            return None
+        behaves = finding.code.startswith("behaviour.") and finding.p_value is not None
+        if not behaves and finding.code != PRESENTED:
+            return None  # what people say of a caller's behaviour has no p-value
         services = self.policy().services.values()
         known: Mapping[str, str] = {str(one.identity): one.name for one in services}
         service = known.get(finding.subject)

@@ -56,7 +56,7 @@ class Replace:
             fresh = await scene.driver.replace(instance, timeout_s=HEALTHY_S)  # 4
         finally:
             await plane.quarantine.arrived(service)
-            scene.own.came_back(incident.suspect.identity)
+        scene.own.came_back(incident.suspect.identity)
         served = f"{fresh.name} serves in the place of {instance.name}"
         return Applied(outcome=f"{served}; {forsaken}")
 
