@@ -201,10 +201,14 @@ def variants() -> Iterator[tuple[str, Attack, float | None]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one seed: trials by attack, and the alarms over its releases."""
+    """What came of one seed: trials by attack, the alarms over its releases, its quiet day.
+
+    Of the quiet day: alarms, how often an incident grew, and the highest probability of anybody.
+    """
 
     trials: dict[str, Trial]
     releases: tuple[int, int]
+    quiet: tuple[int, int, float]
 
 
 def one_seed(seed: int, world: World) -> Outcome:
@@ -215,22 +219,35 @@ def one_seed(seed: int, world: World) -> Outcome:
     trials["poisoning: slow exfiltration, ramped over 10 days"] = ramped(seed, world)
     releases = release_alarms(seed, world)
     print(f"seed {seed} done", file=sys.stderr)
-    return Outcome(trials=trials, releases=releases)
+    return Outcome(trials=trials, releases=releases, quiet=quiet_day(bank))
 
 
-def run(
-    seeds: int, world: World, *, processes: int
-) -> tuple[dict[str, list[Trial]], list[tuple[int, int]]]:
-    """Return the trials of every attack, and the alarms over releases."""
-    trials: dict[str, list[Trial]] = {}
+def quiet_day(bank: Bank) -> tuple[int, int, float]:
+    """Return alarms, growth and the highest probability of anybody where nobody attacks."""
+    scored = Model.load(bank.learned).observe(bank.day)
+    by: dict[str, list[Finding]] = {}
+    for one in scored.findings:
+        by.setdefault(one.subject, []).append(one)
+    alarms = int(scored.alert.sum())
+    highest = max((probability_of(each) for each in by.values()), default=0.0)
+    return alarms, len(scored.findings) - alarms, highest
+
+
+def run(seeds: int, world: World, *, processes: int) -> list[Outcome]:
+    """Return what came of each seed."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         jobs = [pool.submit(one_seed, seed, world) for seed in range(1, seeds + 1)]
-        outcomes = [job.result() for job in jobs]
+        return [job.result() for job in jobs]
+
+
+def by_attack(outcomes: Sequence[Outcome]) -> dict[str, list[Trial]]:
+    """Return the trials of every attack."""
+    trials: dict[str, list[Trial]] = {}
     for outcome in outcomes:
         for name, trial in outcome.trials.items():
             trials.setdefault(name, []).append(trial)
-    return trials, [each.releases for each in outcomes]
+    return trials
 
 
 def table(trials: dict[str, list[Trial]]) -> str:
@@ -255,7 +272,7 @@ def table(trials: dict[str, list[Trial]]) -> str:
 
 
 def _sure(trials: Sequence[Trial]) -> str:
-    """Return in how many trials the shipped playbooks act, and how sure of an innocent anybody was.
+    """Return in how many trials `throttle` and `full` would act, and the surest of an innocent.
 
     Blank where that was not looked at.
     """
@@ -280,14 +297,19 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     world = World(customers=options.customers)
-    trials, releases = run(options.seeds, world, processes=options.processes)
+    outcomes = run(options.seeds, world, processes=options.processes)
     if options.json:
-        rows = {name: [asdict(trial) for trial in each] for name, each in trials.items()}
-        print(json.dumps({"machine": describe_machine(), "trials": rows, "releases": releases}))
+        print(json.dumps([describe_machine(), [asdict(each) for each in outcomes]]))
         return
     print("\n".join(f"{key}: {value}" for key, value in describe_machine().items()), "\n")
-    print(table(trials))
-    print(f"\nten days with ten releases: alarms on their new edges, others: {releases}")
+    print(table(by_attack(outcomes)))
+    alarms, grown, highest = zip(*(each.quiet for each in outcomes), strict=True)
+    print(
+        f"\nquiet days: {sum(alarms) / len(alarms):.2f} alarms and {sum(grown) / len(grown):.2f}"
+        f" times that an incident grew a day; highest probability of anybody {max(highest):.2f}"
+    )
+    releases = [each.releases for each in outcomes]
+    print(f"ten days with ten releases: alarms on their new edges, others: {releases}")
 
 
 if __name__ == "__main__":

@@ -95,8 +95,8 @@ class Model:
         )
         self.verdicts: list[Verdict] = []
         self.suppressed = 0
-        self._releases = np.zeros(1 << self.settings.node_bits, RELEASE)
-        self._brought = np.zeros(1 << self.settings.edge_bits, np.int32)  # see `expect`
+        self.releases = np.zeros(1 << self.settings.node_bits, RELEASE)
+        self.brought = np.zeros(1 << self.settings.edge_bits, np.int32)  # see `expect`
         self._times = np.zeros(3, np.int64)  # first, last, calls
         self._clock = np.zeros(4, np.int64)  # see `tick`
 
@@ -188,13 +188,28 @@ class Model:
     def merge(self, other: "Model") -> None:
         """Take what `other` learned about parties, edges and services that are unknown here.
 
-        Calibration and budget stay those of this model.
+        Calibration, budget, verdicts and silences stay those of this model.
+
+        Raises:
+            InputError: `behaviour.sizes`, its tables are of other sizes.
         """
+        sizes = [(m.settings.node_bits, m.settings.edge_bits, m.settings.link_bits)
+                 for m in (self, other)]  # fmt: skip
+        if sizes[0] != sizes[1]:
+            raise InputError("behaviour.sizes", f"tables of sizes {sizes}", where="baseline")
         numbers = {}
         for name in ("nodes", "edges", "offers", "links"):
             numbers[name] = getattr(self.ground, name).adopt(getattr(other.ground, name))
         for mine, theirs in zip(self.detectors, other.detectors, strict=True):
             mine.merge(theirs, numbers)
+        new, old = numbers["nodes"]
+        self.releases[new] = other.releases[old]
+        new, old = numbers["edges"]
+        self.brought[new] = other.brought[old]
+        here, there = (m.alarms.state["groups0"] for m in (self, other))
+        known = self.ground.nodes.numbers_of(other.ground.nodes)
+        for side in ("source", "destination"):
+            here[side][new] = known[there[side][old]]
         self.names.load(other.names.save() | self.names.save())
 
     def describe(self) -> dict[str, Any]:
@@ -253,7 +268,7 @@ class Model:
         grace = np.zeros(len(placed), np.bool_)
         calls = placed.calls
         in_grace(
-            placed.source, placed.fresh[:, 0], calls.release, placed.clock, self._releases, grace
+            placed.source, placed.fresh[:, 0], calls.release, placed.clock, self.releases, grace
         )
         if self.declared is None:
             return placed
@@ -268,7 +283,7 @@ class Model:
             if said is not None:
                 stance[row] = DENIED if not said else GRACE if grace[row] else ALLOWED
         expect(
-            placed.edge, placed.fresh, stance, placed.hour, self._brought, placed.expected,
+            placed.edge, placed.fresh, stance, placed.hour, self.brought, placed.expected,
             placed.graced, placed.renewed, placed.ripeness,
         )  # fmt: skip
         return replace(placed, stance=stance)
@@ -313,8 +328,8 @@ class Model:
         arrays = {
             "times": self._times,
             "clock": self._clock,
-            "releases": self._releases,
-            "brought": self._brought,
+            "releases": self.releases,
+            "brought": self.brought,
         } | self.ground.arrays()
         for detector in self.detectors:
             arrays |= {f"{detector.name}/{n}": a for n, a in detector.state.items()}

@@ -60,6 +60,12 @@ class Table:
                 theirs.append(number)
         return np.array(mine, np.int64), np.array(theirs, np.int64)
 
+    def numbers_of(self, other: "Table") -> NDArray[np.int64]:
+        """Return, by number in `other`, the number here; 0 where its key is unknown here."""
+        keys = other.entries["key"][: len(other)]
+        numbers = [int(find(self.entries, self.index, key)) for key in keys]
+        return np.maximum(np.array(numbers or [0], np.int64), 0)
+
 
 @compiled
 def _home(key: Any, mask: int) -> Any:

@@ -71,6 +71,23 @@ def learn(*calls: Path, output: Output, policy: Path | None = None, json: Json =
     return 0
 
 
+@app.command(help_epilogue="Example: meshwarden behaviour merge here there -o both")
+def merge(first: Path, *others: Path, output: Output) -> int:
+    """Join baselines of several places: what the first does not know is taken from the others.
+
+    Args:
+        first: whose calibration, budget, verdicts and silences stay.
+        others: read in order; the same table sizes.
+        output: where the joined baseline goes.
+    """
+    model = Model.load(load_baseline(first))
+    for other in others:
+        model.merge(Model.load(load_baseline(other)))
+    store_baseline(output, model.save())
+    print("\n".join(learned_lines(model.describe())))
+    return 0
+
+
 @app.command(
     help_epilogue="Example: meshwarden behaviour score calls.csv.gz --baseline baseline"
     " --false-alarms-per-day 1 -o scores.parquet"

@@ -159,3 +159,18 @@ def test_what_a_person_calls_benign_is_held_back_and_shown(
 def _printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     run(command)
     return capsys.readouterr().out
+
+
+def test_baselines_of_two_places_are_joined(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place, edge in (("here", ("a", "b")), ("there", ("b", "c"))):
+        pq.write_table(table(traffic(6, edges=(edge,))), tmp_path / f"{place}.parquet")
+        learn = ["behaviour", "learn", str(tmp_path / f"{place}.parquet")]
+        assert run([*learn, "-o", str(tmp_path / place)]) == 0
+    both = [str(tmp_path / place) for place in ("here", "there", "both")]
+    assert run(["behaviour", "merge", *both[:2], "-o", both[2]]) == 0
+    capsys.readouterr()
+    assert run(["behaviour", "show", both[2], "--json"]) == 0
+    known = {one["source"][-1] for one in json.loads(capsys.readouterr().out)["edges"]}
+    assert known == {"a", "b"}

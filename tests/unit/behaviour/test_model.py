@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.behaviour_world import (
     DAY,
+    EDGES,
     HOUR,
     SECOND,
     SMALL,
@@ -129,13 +130,21 @@ def test_another_schema_is_refused() -> None:
 
 
 def test_merged_models_know_both_worlds() -> None:
-    one = learned(30)
-    two = Model(SMALL)
-    two.observe(table(traffic(30, edges=(("a", "b"),))))
+    one, two = learned(30), Model(SMALL)
+    far = traffic(30, edges=(("s1", "a"), ("a", "b")), release="r1")
+    two.observe(table(far))
     one.merge(two)
     edges = {(e["source"], e["destination"]) for e in one.describe()["edges"]}
-    assert len(one.ground.edges) == 9
-    assert (name("s0"), name("s1")) in edges
+    assert edges == {(name(a), name(b)) for a, b in (*EDGES, ("s1", "a"), ("a", "b"))}
+    again = traffic(6, seed=9, begin=LATER, edges=(("a", "b"),), release="r1")
+    assert not one.observe(table(again)).alert.any()
+    strange = [call(LATER + 6 * HOUR + i * SECOND, "b", f"s{i % 3}") for i in range(9)]
+    assert one.observe(table(strange)).alert.any()
+
+
+def test_models_of_other_sizes_are_not_merged() -> None:
+    with pytest.raises(InputError, match="sizes"):
+        learned(2).merge(Model(Settings(node_bits=8, edge_bits=12, link_bits=12)))
 
 
 @pytest.mark.parametrize("ahead", [2 * HOUR, 6 * DAY, 8 * DAY, 3650 * DAY])
