@@ -3,10 +3,12 @@
 A session belongs to the first identity that used it towards a destination, and there to the
 instance of the caller (pod, address, device) that used it last. From another caller, or to and fro
 between instances, it is one token in two places. A transaction is carried by those whom it reached
-(`chains`), and by each of them on one instance. How often that happens innocently is counted, of
-instances for each caller by itself: behind a balancer it is usual, on customers' devices it is not.
-Surprise is the Laplace estimate of that share. What is held is kept in tables of 2**18 places:
-where two fall on one place the later wins, so a move may go unseen, and none is invented.
+(`chains`), and by each of them on one instance. How often that happens innocently is counted for
+each caller by itself: behind a balancer instances change, on customers' devices they do not; a
+service deep inside takes up sessions that others began, a customer does not. Surprise is the
+Laplace estimate of that share, for others' sessions shrunk to everyone's. What is held is kept in
+tables of 2**18 places: where two fall on one place the later wins, so a move may go unseen, and
+none is invented.
 """
 
 import math
@@ -24,7 +26,14 @@ from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.tables import pair
 
 BOUND: Final = np.dtype([("key", "u8"), ("holder", "u8"), ("instance", "u8")])
-MOVES: Final = np.dtype([("moves", "f4"), ("uses", "f4")])
+MOVES: Final = np.dtype(
+    [
+        ("moves", "f4"),  # to another instance, of so many uses
+        ("uses", "f4"),
+        ("foreign", "f4"),  # of what another holds, of so many
+        ("held", "f4"),
+    ]
+)
 _MOVES, _USES = 0.5, 50.0  # assumed of a caller before any
 
 
@@ -83,7 +92,7 @@ def _hold(
     for i in range(held.size):
         own = callers[caller[i]]
         if fresh[i]:
-            own.moves, own.uses = 0.0, 0.0
+            own.moves, own.uses, own.foreign, own.held = 0.0, 0.0, 0.0, 0.0
         if held[i] == 0:
             continue
         key = pair(held[i], towards[i])
@@ -93,8 +102,11 @@ def _hold(
             continue
         moved = place.holder != source[i]
         if moved:
-            out[0, i] = -math.log(moves[0] / moves[1])
+            usual = _USES * moves[0] / moves[1]
+            out[0, i] = -math.log((usual + own.foreign) / (_USES + own.held))
         if not mute[i]:
+            own.foreign = own.foreign * RELEARN + (1.0 if moved else 0.0)
+            own.held = own.held * RELEARN + 1.0
             moves[0] = moves[0] * RELEARN + (0.2 if moved else 0.0)
             moves[1] = moves[1] * RELEARN + 1.0
         if moved or instance[i] == 0 or place.instance == 0:
