@@ -105,7 +105,7 @@ def spend(
         weight = 1.0 if about == _DESTINATION else 0.5  # what others did there says less
         penalty += weight * math.log1p(cost * _left(destination, now))
     if tokens[0] >= 1.0:
-        limit += 0.5 * math.log(tokens[0] / max(_REFILL * budget, 1.0))
+        limit += math.log(tokens[0] / max(_REFILL * budget, 1.0))
     else:
         limit -= _RARE
     if rate + penalty > limit:
