@@ -51,6 +51,18 @@ def test_a_service_that_takes_up_sessions_of_others_all_day_surprises_less_than_
     assert said[-1] > said[-3] + 2.0
 
 
+def test_who_began_a_session_somewhere_carries_it_rightly_to_where_another_was_before() -> None:
+    calls = [
+        call(START, "gateway", "scoring", session="a"),
+        call(START + SECOND, "scoring", "payments", session="a"),
+        call(START + 2 * SECOND, "gateway", "payments", session="a"),
+        call(START + 3 * SECOND, "thief", "payments", session="a"),
+        call(START + 4 * SECOND, "thief", "payments", session="a"),
+    ]
+    said = _said(Credentials(SMALL), "session elsewhere", calls)
+    assert (said > 0).tolist() == [False, False, False, True, True]
+
+
 def test_a_run_of_failures_is_not_its_own_excuse() -> None:
     """The same run surprises as much where all that was seen is the run itself going on."""
     quiet = [call(START + k * SECOND, "s0", "s1") for k in range(40)]
