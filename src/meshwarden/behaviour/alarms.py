@@ -10,10 +10,10 @@
 4. An alarm is raised where the expected number of such groups a day is below the budget times
    a factor (`Settings.slack` after a day, less at first: most rare groups belong to an alarm that
    was raised already or fail for want of tokens; the factor is measured, not proved),
-   tightened as tokens run low, and by what the same edge, source and destination have alarmed with
-   in the past day: about an edge, or about a party where a channel is about one, only what is
-   rarer is said again, or what is of another family. The token bucket bounds alarms of any kind:
-   two budgets a day.
+   tightened in proportion to the tokens that are left, and by what the same edge, source and
+   destination have alarmed with in the past day: about an edge, or about a party where a channel is
+   about one, only what is rarer is said again, or what is of another family. The token bucket
+   bounds alarms of any kind: two budgets a day.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
    little less evidence and no token, and are few a day.
 6. What a suspect does that is rarer by far than all that was told of it in the past day is told as

@@ -86,7 +86,7 @@ def _grows(source: Any, now: int, excess: float) -> bool:
 def _scarcity(tokens: Any, budget: float) -> float:
     """Return by how many nats rarer an alarm has to be with so many tokens left."""
     if tokens[0] >= 1.0:
-        return 0.5 * math.log(max(_REFILL * budget, 1.0) / tokens[0])
+        return math.log(max(_REFILL * budget, 1.0) / tokens[0])
     return _RARE if tokens[0] >= -max(budget, _OVERDRAFT) else math.inf
 
 

@@ -36,7 +36,7 @@ RELEARN: Final = 0.9999
 
 
 @compiled
-def _mark(party: Any) -> Any:
+def mark(party: Any) -> Any:
     """Return the two bits of a party."""
     mixed = party * np.uint64(0x9E3779B97F4A7C15)
     one, other = mixed >> np.uint64(58), (mixed >> np.uint64(52)) & np.uint64(63)
@@ -70,7 +70,7 @@ def follow(
         if transaction[i] == 0:
             continue
         chain = chains[place_of(transaction[i])]
-        carrier, callee = _mark(source[i]), _mark(destination[i])
+        carrier, callee = mark(source[i]), mark(destination[i])
         if chain.key != transaction[i]:
             chain.key, chain.members, chain.first = transaction[i], carrier | callee, time[i]
             chain.waiting = chain.reached = 0

@@ -1,21 +1,23 @@
 """Credentials: a session or a transaction that appears where it is not bound to be.
 
 A session belongs to the first identity that used it towards a destination, and there to the
-instance of the caller (pod, address, device) that used it last. From another caller, or to and fro
-between instances, it is one token in two places. A transaction is carried by those whom it reached
-(`chains`), and by each of them on one instance. How often that happens innocently is counted, of
-instances for each caller by itself: behind a balancer it is usual, on customers' devices it is not.
-Surprise is the Laplace estimate of that share. What is held is kept in tables of 2**18 places:
-where two fall on one place the later wins, so a move may go unseen, and none is invented.
+instance of the caller (pod, address, device) that used it last. From another caller, who was the
+first nowhere, or to and fro between instances, it is one token in two places. A transaction is
+carried by those whom it reached (`chains`), and by each of them on one instance. How often that
+happens innocently is counted for each caller by itself: behind a balancer instances change, on
+customers' devices they do not; a service deep inside takes up sessions that others began, a
+customer does not. Surprise is the Laplace estimate of that share, for others' sessions shrunk to
+everyone's. What is held is kept in tables of 2**18 places: where two fall on one place the later
+wins, so a move may go unseen, and none is invented.
 """
 
 import math
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshwarden.behaviour.chains import BITS, CHAIN, RELEARN, follow, place_of
+from meshwarden.behaviour.chains import BITS, CHAIN, RELEARN, follow, mark, place_of
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import Array
 from meshwarden.behaviour.detectors.contract import Detector, Surprise
@@ -24,7 +26,15 @@ from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.tables import pair
 
 BOUND: Final = np.dtype([("key", "u8"), ("holder", "u8"), ("instance", "u8")])
-MOVES: Final = np.dtype([("moves", "f4"), ("uses", "f4")])
+CARRIED: Final = np.dtype([("key", "u8"), ("callers", "u8")])  # who was the first somewhere: bits
+MOVES: Final = np.dtype(
+    [
+        ("moves", "f4"),  # to another instance, of so many uses
+        ("uses", "f4"),
+        ("foreign", "f4"),  # of what another holds, of so many
+        ("held", "f4"),
+    ]
+)
 _MOVES, _USES = 0.5, 50.0  # assumed of a caller before any
 
 
@@ -44,6 +54,7 @@ class Credentials(Detector):
         nodes = 1 << settings.node_bits
         self.state = {
             "bound": np.zeros(1 << BITS, BOUND),
+            "sessions": np.zeros(1 << BITS, CARRIED),
             "moves": np.array([_MOVES, _USES]),
             "callers": np.zeros(nodes, MOVES),
             "chains": np.zeros(1 << BITS, CHAIN),
@@ -61,7 +72,7 @@ class Credentials(Detector):
         if fresh.any() or calls.session.any():
             _hold(
                 calls.session, calls.source, calls.destination, calls.instance, placed.source,
-                fresh, mute, s["bound"], s["moves"], s["callers"], out[:2],
+                fresh, mute, s["bound"], s["sessions"], s["moves"], s["callers"], out[:2],
             )  # fmt: skip
         if fresh.any() or calls.transaction.any():
             follow(
@@ -70,32 +81,55 @@ class Credentials(Detector):
             )  # fmt: skip
             _hold(  # a caller holds what it carries for itself: here only its instance can change
                 calls.transaction, calls.source, calls.source, calls.instance, placed.source,
-                fresh, mute, s["carried"], s["nowhere"], s["carriers"], out[2:],
+                fresh, mute, s["carried"], s["sessions"][:0], s["nowhere"], s["carriers"], out[2:],
             )  # fmt: skip
         return out
 
 
 @compiled
+def _carry(sessions: Array, session: Any, caller: Any) -> None:
+    """Note that the caller was the first to use the session towards somebody."""
+    if sessions.size == 0:  # a transaction: see `chains`
+        return
+    carried = sessions[place_of(session)]
+    if carried.key != session:
+        carried.key, carried.callers = session, np.uint64(0)
+    carried.callers |= mark(caller)
+
+
+@compiled
+def _carries(sessions: Array, session: Any, caller: Any) -> Any:
+    carried, bits = sessions[place_of(session)], mark(caller)
+    return carried.key == session and carried.callers & bits == bits
+
+
+@compiled
 def _hold(
     held: Array, source: Array, towards: Array, instance: Array, caller: Array,
-    fresh: Array, mute: Array, bound: Array, moves: Array, callers: Array, out: Array,
+    fresh: Array, mute: Array, bound: Array, sessions: Array, moves: Array, callers: Array,
+    out: Array,
 ) -> None:  # fmt: skip
     for i in range(held.size):
         own = callers[caller[i]]
         if fresh[i]:
-            own.moves, own.uses = 0.0, 0.0
+            own.moves, own.uses, own.foreign, own.held = 0.0, 0.0, 0.0, 0.0
         if held[i] == 0:
             continue
         key = pair(held[i], towards[i])
         place = bound[place_of(key)]
         if place.key != key:
             place.key, place.holder, place.instance = key, source[i], instance[i]
+            _carry(sessions, held[i], source[i])
             continue
         moved = place.holder != source[i]
-        if moved:
-            out[0, i] = -math.log(moves[0] / moves[1])
+        foreign = moved and not _carries(sessions, held[i], source[i])
+        if foreign:
+            usual = _USES * moves[0] / moves[1]
+            out[0, i] = -math.log((usual + own.foreign) / (_USES + own.held))
         if not mute[i]:
-            moves[0] = moves[0] * RELEARN + (0.2 if moved else 0.0)
+            own.foreign = own.foreign * RELEARN + (1.0 if foreign else 0.0)
+            own.held = own.held * RELEARN + 1.0
+            moves[0] = moves[0] * RELEARN + (0.2 if foreign else 0.0)
             moves[1] = moves[1] * RELEARN + 1.0
         if moved or instance[i] == 0 or place.instance == 0:
             continue

@@ -10,7 +10,8 @@ contacts among everyone replaces 0.2 for benign sources where it is higher, so t
 of dead names does not accuse everyone.
 
 Vertical scans (many services of one destination) and horizontal ones (one service of many) are both
-first uses. Where calls do not say whether they failed, the walk stands still.
+first uses. Where calls do not say whether they failed, the walk stands still. It speaks at the
+first contact that fails and at no other call: what the source does besides is no sign of a scan.
 """
 
 import math
@@ -78,4 +79,5 @@ def _walk(
             if not mute[i]:
                 failing[0] = failing[0] * 0.999 + failed[i]
                 failing[1] = failing[1] * 0.999 + 1.0
-        out[i] = walk.height if walk.height > 1.0 else 0.0
+            if failed[i] == 1 and walk.height > 1.0:
+                out[i] = walk.height

@@ -2,7 +2,8 @@
 
 - Failures: a run of failed calls on a edge. Each call fails with a
   probability of its own (Beta, shrunk towards everyone's); a run's surprise is that of a
-  Beta-binomial with few effective observations, for failures come in bursts.
+  Beta-binomial with few effective observations, for failures come in bursts. What everyone's
+  are is learned when the hour is over: a run is not its own excuse.
 - Structure: where a source carries `shape` (OpenTelemetry and CSV can, Envoy's log does not), the
   chance of a never seen structure on an edge that was seen often: Laplace's rule of succession.
 """
@@ -94,16 +95,17 @@ def _failures(
         if record.hour != hour[i]:
             if not mute[i]:
                 keep = 1.0 if record.past < _MOST_PAST else _FADE
-                record.past_bad = record.past_bad * keep + min(record.bad, 20.0)
-                record.past = record.past * keep + min(record.bad, 20.0) + min(record.good, 20.0)
+                bad, good = min(record.bad, 20.0), min(record.good, 20.0)
+                record.past_bad = record.past_bad * keep + bad
+                record.past = record.past * keep + bad + good
+                stay = 0.9995 ** (bad + good)
+                everyone[0] = everyone[0] * stay + bad
+                everyone[1] = everyone[1] * stay + bad + good
             record.bad = record.good = 0.0
             record.hour = hour[i]
         if failed[i] >= 0:
             record.bad += failed[i]
             record.good += 1 - failed[i]
-            if not mute[i]:
-                everyone[0] = everyone[0] * 0.9995 + failed[i]
-                everyone[1] = everyone[1] * 0.9995 + 1.0
         rate = (2.0 * everyone[0] / everyone[1] + record.past_bad) / (2.0 + record.past)
         n = record.bad + record.good
         if record.bad > n * rate + 1.0:
