@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.budget import ALARM, FOLLOW_UPS, SUSPECT, spend
 from meshwarden.behaviour.calibrate import BINS, WIDTH, fit
-from meshwarden.behaviour.combine import GROUP, combine, enter
+from meshwarden.behaviour.combine import GROUP, combine, enter, speaking
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
@@ -121,12 +121,13 @@ class Alarms:
         """
         n = len(placed)
         score, outcome, channel = np.empty(n), np.zeros(n, np.int8), np.full(n, -1, np.int8)
-        s = self.state
+        s, bits = self.state, np.zeros(n, np.int64)
         if s["counts"][4] == 0 and n:
             s["counts"][4] = placed.clock[0]
+        speaking(surprise, np.flatnonzero(surprise.max(axis=1, initial=0.0) > 0.0), bits)
         _decide(
             placed.clock, placed.hour, placed.source, placed.destination, placed.edge, placed.fresh,
-            surprise, self.subjects, self.family, s["groups0"], s["groups1"], s["groups2"],
+            surprise, bits, self.subjects, self.family, s["groups0"], s["groups1"], s["groups2"],
             s["open0"], s["open1"], s["open2"], s["suspects"], s["counts"], s["level"],
             s["histogram"], s["days"], s["tokens"], self.settings.false_alarms_per_day,
             self.settings.slack, self.settings.repeat_cost,
@@ -206,22 +207,26 @@ def _close(
 @compiled
 def _decide(
     clock: Any, hours: Any, source: Any, destination: Any, edge: Any, fresh: Any, surprise: Any,
-    subjects: Any, family: Any, edges: Any, sources: Any, destinations: Any, open0: Any, open1: Any,
-    open2: Any, suspects: Any, counts: Any, level: Any, histogram: Any, days: Any, tokens: Any,
-    budget: float, slack: float, cost: float, warm_up: int, warm_ns: int, score: Any, outcome: Any,
-    channel: Any,
+    bits: Any, subjects: Any, family: Any, edges: Any, sources: Any, destinations: Any, open0: Any,
+    open1: Any, open2: Any, suspects: Any, counts: Any, level: Any, histogram: Any, days: Any,
+    tokens: Any, budget: float, slack: float, cost: float, warm_up: int, warm_ns: int, score: Any,
+    outcome: Any, channel: Any,
 ) -> None:  # fmt: skip
     total = np.zeros(subjects.size - family.size - 1)
     closed, seen, base = np.zeros(3), np.zeros(3), np.zeros(3)
-    opened = -1
+    opened, usual = -1, 0.0
     for c in range(family.size):
         closed[subjects[c]] = histogram[c].sum()
     for i in range(clock.size):
         counts[5] += 1
         a, b = source[i], destination[i]
-        enter(edges, edge[i], fresh[i, 2], hours[i], open0, counts, 0, a, b)
-        enter(sources, a, fresh[i, 0], hours[i], open1, counts, 1, a, a)
-        enter(destinations, b, fresh[i, 1], hours[i], open2, counts, 2, b, b)
+        hour = hours[i]
+        if fresh[i, 2] or edges[edge[i]].hour != hour:
+            enter(edges, edge[i], fresh[i, 2], hour, open0, counts, 0, a, b)
+        if fresh[i, 0] or sources[a].hour != hour:
+            enter(sources, a, fresh[i, 0], hour, open1, counts, 1, a, a)
+        if fresh[i, 1] or destinations[b].hour != hour:
+            enter(destinations, b, fresh[i, 1], hour, open2, counts, 2, b, b)
         if fresh[i, 0]:
             suspects[a].until, suspects[a].level, suspects[a].told = 0, 0.0, 0.0
         if fresh[i, 1]:
@@ -232,15 +237,17 @@ def _decide(
             for k in range(3):
                 seen[k] = (closed[k] + counts[k]) / (days[0] if days[0] > 0.0 else elapsed)
                 base[k] = math.log(seen[0] / seen[k])
+            usual = math.log(seen[0])
         group = edges[edge[i]]
         rate, channel[i] = combine(
             surprise,
             i,
+            bits[i],
             subjects,
             family,
             level,
             base,
-            seen[0],
+            usual,
             group,
             sources[a],
             destinations[b],

@@ -61,17 +61,20 @@ def fit(histograms: NDArray[np.float64], level: NDArray[np.float64]) -> None:
 
 
 @compiled
-def read(level: Any, surprise: float) -> Any:
-    """Return ln of the share of groups at `surprise`, between the bins by a straight line."""
+def read(level: Any, row: int, surprise: float) -> Any:
+    """Return ln of the share of groups at `surprise`, between the bins by a straight line.
+
+    `level` and `row`: a view of the row would cost more than the reading.
+    """
     place = surprise / WIDTH
-    last = level.size - 1
+    last = level.shape[1] - 1
     if not place > 0.0:
-        return level[0]
+        return level[row, 0]
     if place >= last:
-        slope = min(level[last] - level[last - 1], -1e-3)
-        return level[last] + slope * (place - last)
+        slope = min(level[row, last] - level[row, last - 1], -1e-3)
+        return level[row, last] + slope * (place - last)
     k = int(place)
-    return level[k] + (level[k + 1] - level[k]) * (place - k)
+    return level[row, k] + (level[row, k + 1] - level[row, k]) * (place - k)
 
 
 @compiled

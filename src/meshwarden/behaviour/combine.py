@@ -37,7 +37,7 @@ def enter(
     groups: Any, number: int, fresh: bool, hour: int, opened: Any, counts: Any, kind: int,
     source: int, destination: int,
 ) -> None:  # fmt: skip
-    """Begin the group of this hour, where the call is its first."""
+    """Begin the group of this hour; the call is its first."""
     group = groups[number]
     if fresh:
         group.until, group.level, group.said, group.tail = 0, 0.0, 0.0, 0
@@ -53,19 +53,31 @@ def enter(
 
 
 @compiled
+def speaking(surprise: Any, channels: Any, bits: Any) -> None:
+    """Set, in the `bits` of each call, the one of each of `channels` that speaks."""
+    for c in channels:
+        bit = np.int64(1) << c
+        for i in range(bits.size):
+            if surprise[c, i] > 0.0:
+                bits[i] |= bit
+
+
+@compiled
 def _channels(
-    surprise: Any, i: int, subjects: Any, family: Any, level: Any, base: Any, group: Any,
+    surprise: Any, i: int, bits: int, subjects: Any, family: Any, level: Any, base: Any, group: Any,
     source: Any, destination: Any, total: Any,
 ) -> None:  # fmt: skip
     total[:] = 0.0
     for c in range(family.size):
-        x = surprise[c, i]
-        if x <= 0.0:
+        if bits >> c == 0:
+            return
+        if not (bits >> c) & 1:
             continue
+        x = surprise[c, i]
         kind = subjects[c]
         own = group if kind == 0 else source if kind == 1 else destination
         own.most[c] = max(own.most[c], bin_of(x))
-        z = max(base[kind] - read(level[c], x), 0.0)
+        z = max(base[kind] - read(level, c, x), 0.0)
         f = family[c]
         total[f] += z * z
         rank = int(min(z * _FINE, _HIGHEST))
@@ -76,25 +88,29 @@ def _channels(
 
 @compiled
 def combine(
-    surprise: Any, i: int, subjects: Any, family: Any, level: Any, base: Any, seen: float,
-    group: Any, source: Any, destination: Any, total: Any,
+    surprise: Any, i: int, bits: int, subjects: Any, family: Any, level: Any, base: Any,
+    usual: float, group: Any, source: Any, destination: Any, total: Any,
 ) -> tuple[float, int]:  # fmt: skip
     """Return ln of how many groups a day are at least as odd as call `i`, and its first channel.
 
     Args:
         surprise: float32[channels, n], nats.
         i: the call.
+        bits: which channels speak, see `speaking`.
         subjects: by row: 0 edge, 1 source, 2 destination.
         family: of each channel.
         level: by row, ln shares by bin (`calibrate.levels`).
         base: by subject, ln of edges' groups a day over its own.
-        seen: groups of edges a day.
+        usual: ln of groups of edges a day.
         group: of the call's edge.
         source: group of its source.
         destination: group of its destination.
         total: room for one number per family.
     """
-    _channels(surprise, i, subjects, family, level, base, group, source, destination, total)
+    last = subjects.size - 1
+    if bits == 0:
+        return read(level, last, 0.0) + usual, -1
+    _channels(surprise, i, bits, subjects, family, level, base, group, source, destination, total)
     inverse, top, best = 0.0, 0.0, -1
     for f in range(total.size):
         if total[f] <= 0.0:
@@ -102,11 +118,10 @@ def combine(
         row = family.size + f
         x = math.sqrt(total[f])
         group.most[row] = max(group.most[row], bin_of(x))
-        z = max(-read(level[row], x), 0.0)
+        z = max(-read(level, row, x), 0.0)
         inverse += math.exp(min(z, 300.0))
         if z > top:
             top, best = z, group.which[f]
     combined = max(math.log(inverse / total.size), 0.0) if inverse > 0.0 else 0.0
-    last = subjects.size - 1
     group.most[last] = max(group.most[last], bin_of(combined))
-    return read(level[last], combined) + math.log(seen), best
+    return read(level, last, combined) + usual, best

@@ -46,9 +46,21 @@ WINDOW: Final = np.dtype(
     ]
 )
 LEVEL: Final = np.dtype([("weight", "f4"), ("mean", "f4")])
-# Of all keys: number, mean and squared residuals of first windows; of later ones their number, sums
-# of squares s, of grains g, of gg and of gs; and, of these, variance at any size and bunches.
-POOL: Final = np.array([4.0, 1.0, 8.0, 4.0, 4.0, 1.0, 0.25, 1.0, 0.75, 1.0])
+POOL: Final = np.dtype(
+    [  # what all keys of a channel have in common
+        ("keys", "f8"),  # first windows: how many, and their logs' mean and squared residuals
+        ("mean", "f8"),
+        ("scatter", "f8"),
+        ("windows", "f8"),  # later ones: how many, and sums of squared residuals, of grains,
+        ("squares", "f8"),
+        ("grains", "f8"),
+        ("fineness", "f8"),  # of grains squared,
+        ("shared", "f8"),  # and of the products of grains and squares
+        ("within", "f8"),  # variance of later ones at any size,
+        ("bunches", "f8"),  # and how many Poisson's are added to it
+    ]
+)
+_AT_FIRST: Final = (4.0, 1.0, 8.0, 4.0, 4.0, 1.0, 0.25, 1.0, 0.75, 1.0)
 _DEGREES: Final = 3.0
 _MEMORY: Final = 400.0  # hours, or days, or calls: minutes are remembered for as many hours
 _POOLED: Final = 20_000.0  # windows that all keys' spread is learned from
@@ -64,6 +76,11 @@ _USUAL: Final = 0.3  # deviations; so few are less than that
 Array = NDArray[Any]
 
 
+def pools(channels: int) -> Array:
+    """Return what is assumed of all keys of each channel: POOL[channels]."""
+    return np.full(channels, np.array(_AT_FIRST, POOL))
+
+
 @compiled
 def _grain(center: float) -> float:
     """Return about what chance alone adds to the variance of a log count above 0: Poisson's."""
@@ -72,17 +89,17 @@ def _grain(center: float) -> float:
 
 
 @compiled
-def _split(pool: Array) -> None:
+def _split(pool: Any) -> None:
     """Set the variance that counts have at any size, and how many Poisson's are added to it.
 
     By least squares of squared residuals upon `_grain`; calls that come in bunches are more than
     one Poisson, clockwork is less.
     """
-    n, grain = pool[3], pool[5]
-    spread = pool[6] - grain * grain / n
-    shared = pool[7] - grain * pool[4] / n
+    n, grain = pool.windows, pool.grains
+    spread = pool.fineness - grain * grain / n
+    shared = pool.shared - grain * pool.squares / n
     bunches = min(max((shared + _PRIOR_GRAIN) / (spread + _PRIOR_GRAIN), 0.0), _MOST_BUNCHES)
-    pool[8], pool[9] = max((pool[4] - bunches * grain) / n, _LEAST_WITHIN), bunches
+    pool.within, pool.bunches = max((pool.squares - bunches * grain) / n, _LEAST_WITHIN), bunches
 
 
 @compiled
@@ -100,13 +117,13 @@ def _slope(record: Any, own: float) -> float:
 
 
 @compiled
-def _predict(record: Any, pool: Array, up: Any, down: Any, events: float) -> None:
+def _predict(record: Any, pool: Any, up: Any, down: Any, events: float) -> None:
     """Set center and deviation of the next log count."""
-    within, bunches = pool[8], pool[9]
-    usual = pool[4] / pool[3]
-    between = max(pool[2] / pool[0] - usual, 0.1 * usual)
+    within, bunches = pool.within, pool.bunches
+    usual = pool.squares / pool.windows
+    between = max(pool.scatter / pool.keys - usual, 0.1 * usual)
     own = _own(record, within)
-    prior = (4.0 * pool[1] + up.weight * up.mean + down.weight * down.mean) / (
+    prior = (4.0 * pool.mean + up.weight * up.mean + down.weight * down.mean) / (
         4.0 + up.weight + down.weight
     )
     slope = _slope(record, own)
@@ -120,25 +137,30 @@ def _predict(record: Any, pool: Array, up: Any, down: Any, events: float) -> Non
 
 
 @compiled
-def _pool_residual(pool: Array, square: float, grain: float) -> None:
+def _pool_residual(pool: Any, square: float, grain: float) -> None:
     """Add a squared residual within a key to what is known of all of them."""
-    pool[3] += 1.0
-    pool[4] += square
-    pool[5] += grain
-    pool[6] += grain * grain
-    pool[7] += grain * square
-    if pool[3] > _POOLED:
-        pool[3:8] *= _POOLED / pool[3]
+    pool.windows += 1.0
+    pool.squares += square
+    pool.grains += grain
+    pool.fineness += grain * grain
+    pool.shared += grain * square
+    if pool.windows > _POOLED:
+        keep = _POOLED / pool.windows
+        pool.windows *= keep
+        pool.squares *= keep
+        pool.grains *= keep
+        pool.fineness *= keep
+        pool.shared *= keep
     _split(pool)
 
 
 @compiled
 def _learn(
-    record: Any, pool: Array, up: Any, down: Any, x: float, season: Any, everyone: Any,
+    record: Any, pool: Any, up: Any, down: Any, x: float, season: Any, everyone: Any,
     per_hour: int,
 ) -> None:  # fmt: skip
     x = min(max(x, record.center - 3.0 * record.deviation), record.center + 3.0 * record.deviation)
-    within, bunches = pool[8], pool[9]
+    within, bunches = pool.within, pool.bunches
     own = _own(record, within)
     slope = _slope(record, own)
     if per_hour > 0 and record.weight >= SETTLED:
@@ -146,12 +168,12 @@ def _learn(
         residual = x - record.mean + slope * record.usual
         learn_hour(season, everyone, hour, residual, slope, per_hour)
     if record.weight < 1.0:
-        pool[1] += (x - record.added - pool[1]) / (pool[0] + 1.0)
-        pool[0] += 1.0
-        pool[2] += (x - record.center) ** 2
-        if pool[0] > 2000.0:
-            pool[2] *= 2000.0 / pool[0]
-            pool[0] = 2000.0
+        pool.mean += (x - record.added - pool.mean) / (pool.keys + 1.0)
+        pool.keys += 1.0
+        pool.scatter += (x - record.center) ** 2
+        if pool.keys > 2000.0:
+            pool.scatter *= 2000.0 / pool.keys
+            pool.keys = 2000.0
     else:
         off = x - record.mean - slope * (record.added - record.usual)
         square = off * off * record.weight / (record.weight + 1.0)
@@ -189,7 +211,7 @@ def forget(record: Any) -> None:
 
 @compiled
 def _open(
-    record: Any, fresh: bool, mute: bool, window: int, pool: Array, up: Any, down: Any, season: Any,
+    record: Any, fresh: bool, mute: bool, window: int, pool: Any, up: Any, down: Any, season: Any,
     everyone: Any, per_hour: int, events: float,
 ) -> None:  # fmt: skip
     """Learn the window that is over, and begin this one."""
@@ -223,7 +245,7 @@ def count(
     mute: bool,
     window: int,
     amount: float,
-    pool: Array,
+    pool: Any,
     up: Any,
     down: Any,
     season: Any,

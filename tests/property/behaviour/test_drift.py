@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.behaviour_world import SMALL, START, call, table, traffic
 
 from meshwarden.behaviour import Model
-from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count
+from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count, pools
 from meshwarden.behaviour.season import SEASON
 
 HOURS = 400
@@ -22,8 +22,10 @@ class _Key:
 
     def __init__(self) -> None:
         self.record = np.zeros(1, WINDOW)[0]
-        self.pool = POOL * 5000.0 * np.array([0.1, 0.0, 0.1, 1.0, *[0.16] * 6])
-        self.pool[1] = math.log(_USUAL)
+        self.pool = pools(1)[0]
+        for name, factor in zip(POOL.fields or (), [0.1, 0.0, 0.1, 1.0, *[0.16] * 6], strict=True):
+            self.pool[name] *= 5000.0 * factor
+        self.pool["mean"] = math.log(_USUAL)
         self.level, self.season = np.zeros(2, LEVEL), np.zeros(2, SEASON)
         self.hour = START // (3600 * 10**9)
         chance = np.random.default_rng(3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.behaviour_world import START
 
-from meshwarden.behaviour.budget import FOLLOW_UPS, SUSPECT, spend
+from meshwarden.behaviour.budget import ALARM, FOLLOW_UPS, SUSPECT, spend
 from meshwarden.behaviour.combine import GROUP
 
 BUDGET, SLACK, COST = 1.0, 3.0, 10.0
@@ -17,11 +17,11 @@ def _raised(per_day: float, tokens: float) -> bool:
     edges, parties = np.zeros(1, GROUP), np.zeros(2, SUSPECT)
     edges[0]["hour"], edges[0]["born"] = 500, 100
     purse = np.array([tokens, START, FOLLOW_UPS])
-    raised, _ = spend(
+    outcome = spend(
         math.log(per_day), START, BUDGET, SLACK, COST, purse, edges[0], parties[0], parties[1],
         edges[0], False, False, 30.0, 0, 0,
     )  # fmt: skip
-    return bool(raised)
+    return bool(outcome == ALARM)
 
 
 @pytest.mark.parametrize("tokens", [2.0, 1.5, 1.0])

@@ -6,7 +6,7 @@ import numpy as np
 from tests.behaviour_world import DAY, HOUR, SMALL, START, call, table, traffic
 
 from meshwarden.behaviour import Model
-from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count
+from meshwarden.behaviour.counts import LEVEL, WINDOW, count, pools
 from meshwarden.behaviour.declared import GRACE, expect
 from meshwarden.behaviour.season import SEASON
 from meshwarden.kernel import Call
@@ -18,7 +18,7 @@ class _Source:
     """Keys of one source, counted by the hour."""
 
     def __init__(self, keys: int) -> None:
-        self.records, self.pool = np.zeros(keys, WINDOW), POOL.copy()
+        self.records, self.pool = np.zeros(keys, WINDOW), pools(1)[0]
         self.levels, self.seasons = np.zeros(2, LEVEL), np.zeros(2, SEASON)
 
     def hour(self, key: int, number: int, amount: float) -> float:

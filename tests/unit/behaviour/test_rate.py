@@ -7,7 +7,7 @@ import numpy as np
 from tests.behaviour_world import SMALL, table, traffic
 
 from meshwarden.behaviour.calibrate import BINS, levels
-from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count
+from meshwarden.behaviour.counts import LEVEL, WINDOW, count, pools
 from meshwarden.behaviour.detectors.rate import Rate
 from meshwarden.behaviour.encode import encode
 from meshwarden.behaviour.ground import Ground, Placed
@@ -24,7 +24,7 @@ def _placed() -> Placed:
 
 def _alone(keys: Any, fresh: Any, amount: Any, window: Any, per_hour: int) -> Any:
     """Count for one kind of key by itself, judged by nobody else."""
-    records, pool, nothing = np.zeros(1 << 10, WINDOW), POOL.copy(), np.zeros(1, LEVEL)
+    records, pool, nothing = np.zeros(1 << 10, WINDOW), pools(1)[0], np.zeros(1, LEVEL)
     seasons, usual, found = np.zeros(1 << 10, SEASON), np.zeros(1, SEASON), []
     for key, new, more, now in zip(keys, fresh, amount, window, strict=True):
         nothing[0]["weight"] = 0.0

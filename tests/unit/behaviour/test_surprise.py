@@ -31,13 +31,13 @@ def test_count_tail(count: int, shape: float, exposure: float) -> None:
 
 
 def test_without_data_surprise_is_what_it_claims() -> None:
-    level = levels(np.zeros(BINS))
-    assert read(level, 3.0) == pytest.approx(-3.0, abs=0.3)
-    assert read(level, 500.0) < -60
+    level = levels(np.zeros(BINS))[None]
+    assert read(level, 0, 3.0) == pytest.approx(-3.0, abs=0.3)
+    assert read(level, 0, 500.0) < -60
 
 
 def test_levels_never_rise_and_survive_nan() -> None:
     histogram = np.random.default_rng(1).poisson(np.exp(5 - np.arange(BINS) / 6.0)).astype(float)
-    level = levels(histogram)
+    level = levels(histogram)[None]
     assert (np.diff(level) <= 1e-9).all()
-    assert math.isfinite(read(level, float("nan")))
+    assert math.isfinite(read(level, 0, float("nan")))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
-from meshwarden.behaviour.counts import LEVEL, POOL, WINDOW, count
+from meshwarden.behaviour.counts import LEVEL, WINDOW, count, pools
 from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.season import SEASON, forget_hours
@@ -50,17 +50,17 @@ class Rate(Detector):
     def __init__(self, settings: Settings) -> None:
         edges, nodes = 1 << settings.edge_bits, 1 << settings.node_bits
         self.state = {
-            "edges": np.zeros((3, edges), WINDOW),
-            "sources": np.zeros((2, nodes), WINDOW),
-            "destinations": np.zeros((2, nodes), WINDOW),
-            "fan-out": np.zeros((3, nodes), WINDOW),
-            "fan-in": np.zeros((2, nodes), WINDOW),
-            "source levels": np.zeros((3, nodes), LEVEL),
-            "destination levels": np.zeros((3, nodes), LEVEL),
-            "seasons": np.zeros((len(self.channels), nodes), SEASON),
+            "edges": np.zeros((3, edges), WINDOW, order="F"),
+            "sources": np.zeros((2, nodes), WINDOW, order="F"),
+            "destinations": np.zeros((2, nodes), WINDOW, order="F"),
+            "fan-out": np.zeros((3, nodes), WINDOW, order="F"),
+            "fan-in": np.zeros((2, nodes), WINDOW, order="F"),
+            "source levels": np.zeros((3, nodes), LEVEL, order="F"),
+            "destination levels": np.zeros((3, nodes), LEVEL, order="F"),
+            "seasons": np.zeros((len(self.channels), nodes), SEASON, order="F"),
             "usual": np.zeros(len(self.channels), SEASON),
             "edge born": np.zeros(edges, np.int32),
-            "pool": np.tile(POOL, (len(self.channels), 1)),
+            "pool": pools(len(self.channels)),
         }
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
@@ -76,7 +76,7 @@ class Rate(Detector):
         )  # fmt: skip
         out[_SOURCE:, placed.expected] = 0.0
         _spare(
-            placed.edge, placed.fresh, placed.graced, placed.hour, s["edge born"], out[:_SOURCE],
+            placed.edge, placed.fresh, placed.graced, placed.hour, s["edge born"], _SOURCE,
             np.flatnonzero(np.array(self.subjects) == DESTINATION), out,
         )  # fmt: skip
         return out
@@ -148,14 +148,15 @@ def _alone(
 
 @compiled
 def _spare(
-    edge: Any, fresh: Any, graced: Any, hour: Any, born: Any, own: Any, channels: Any, out: Any
+    edge: Any, fresh: Any, graced: Any, hour: Any, born: Any, own: int, channels: Any, out: Any
 ) -> None:
-    """Silence `channels` at calls of edges that are neither young nor, by `own`, unusual."""
+    """Silence `channels` at calls of edges that are neither young nor, by their own, unusual."""
     for i in range(edge.size):
         if fresh[i, 2]:
             born[edge[i]] = hour[i]
-        young = hour[i] - born[edge[i]] < _YOUNG and not graced[i]
-        if young or own[:, i].max() >= _PART:
-            continue
-        for c in channels:
-            out[c, i] = 0.0
+        part = hour[i] - born[edge[i]] < _YOUNG and not graced[i]
+        for c in range(own):
+            part = part or out[c, i] >= _PART
+        if not part:
+            for c in channels:
+                out[c, i] = 0.0

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
-from meshwarden.behaviour.counts import LEVEL, POOL, SINGLE, WINDOW, Array, count, forget
+from meshwarden.behaviour.counts import LEVEL, SINGLE, WINDOW, Array, count, forget, pools
 from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.season import SEASON, forget_hours
@@ -60,11 +60,12 @@ class Volume(Detector):
             "hours": np.zeros(edges, WINDOW),
             "received": np.zeros(edges, WINDOW),
             "sums": np.zeros(edges, np.float32),
-            "pool": np.tile(POOL * np.array([1, 6, *[1] * 8]), (3, 1)),
+            "pool": pools(len(_VIEWS)),
             **{f"season {k}": np.zeros(nodes, SEASON) for k in range(3)},
             **{f"usual {k}": np.zeros(1, SEASON) for k in range(3)},
             **{f"{side} {k}": np.zeros(nodes, LEVEL) for side in ("up", "down") for k in range(3)},
         }
+        self.state["pool"]["mean"] = 6.0
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
