@@ -33,6 +33,7 @@ CHAIN: Final = np.dtype(
 SETTLES: Final = 60_000_000_000  # ns; hardly an outer call takes longer than an inner one by more
 BITS: Final = 18
 RELEARN: Final = 0.9999
+_STRAYS, _CARRIED = 0.5, 50.0  # assumed before any
 
 
 @compiled
@@ -78,7 +79,7 @@ def follow(
         joined = time[i] < chain.first or (chain.members & carrier) == carrier
         stray = not joined and _waits(chain, carrier, callee, time[i])
         if stray:
-            out[i] = -math.log(strays[0] / strays[1])
+            out[i] = -math.log((_STRAYS + strays[0]) / (_CARRIED + strays[1]))
         if not mute[i]:
             strays[0] = strays[0] * RELEARN + (0.2 if stray else 0.0)
             strays[1] = strays[1] * RELEARN + 1.0

@@ -55,13 +55,13 @@ class Credentials(Detector):
         self.state = {
             "bound": np.zeros(1 << BITS, BOUND),
             "sessions": np.zeros(1 << BITS, CARRIED),
-            "moves": np.array([_MOVES, _USES]),
+            "moves": np.zeros(2),
             "callers": np.zeros(nodes, MOVES),
             "chains": np.zeros(1 << BITS, CHAIN),
-            "strays": np.array([_MOVES, _USES]),
+            "strays": np.zeros(2),
             "carried": np.zeros(1 << BITS, BOUND),
             "carriers": np.zeros(nodes, MOVES),
-            "nowhere": np.array([_MOVES, _USES]),
+            "nowhere": np.zeros(2),
         }
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
@@ -124,7 +124,7 @@ def _hold(
         moved = place.holder != source[i]
         foreign = moved and not _carries(sessions, held[i], source[i])
         if foreign:
-            usual = _USES * moves[0] / moves[1]
+            usual = _USES * (_MOVES + moves[0]) / (_USES + moves[1])
             out[0, i] = -math.log((usual + own.foreign) / (_USES + own.held))
         if not mute[i]:
             own.foreign = own.foreign * RELEARN + (1.0 if foreign else 0.0)

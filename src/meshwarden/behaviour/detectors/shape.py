@@ -28,6 +28,8 @@ SHAPES: Final = np.dtype([("seen", "f4"), ("kinds", "f4"), ("bits", "u8")])
 _FADE: Final = 0.98
 _SPREAD: Final = 2.0  # effective observations of the prior: failures come in bursts
 _MOST_PAST: Final = 200.0
+_BAD, _SEEN = 1.0, 20.0  # failed calls, and all, that are assumed of everyone before any
+_LEAST: Final = 0.5  # failed calls that are assumed of an edge at least (Jeffreys)
 
 
 class Shape(Detector):
@@ -42,7 +44,7 @@ class Shape(Detector):
     def __init__(self, settings: Settings) -> None:
         self.state = {
             "edges": np.zeros(1 << settings.edge_bits, FAILING),
-            "all": np.array([1.0, 20.0]),
+            "all": np.zeros(2),  # failed calls, and all, of the past
             "shapes": np.zeros(1 << settings.edge_bits, SHAPES),
         }
 
@@ -106,7 +108,8 @@ def _failures(
         if failed[i] >= 0:
             record.bad += failed[i]
             record.good += 1 - failed[i]
-        rate = (2.0 * everyone[0] / everyone[1] + record.past_bad) / (2.0 + record.past)
+        usual = (_BAD + everyone[0]) / (_SEEN + everyone[1])
+        rate = (max(_SPREAD * usual, _LEAST) + record.past_bad) / (_SPREAD + record.past)
         n = record.bad + record.good
         if record.bad > n * rate + 1.0:
             surprise = _run(record.bad, record.good, _SPREAD * rate, _SPREAD * (1.0 - rate))
