@@ -14,6 +14,7 @@ from meshwarden.adapters.yaml import load_document
 from meshwarden.behaviour import Model, Verdict
 from meshwarden.control.watching import BehaviourSettings, Inbox, Pace, Watch
 from meshwarden.control.watching.opening import open_watch
+from meshwarden.control.watching.watch import SAVE_S
 from meshwarden.kernel import (
     Call,
     DependencyError,
@@ -113,6 +114,29 @@ async def test_at_the_end_what_waits_is_scored_and_the_state_kept() -> None:
     assert bench.kept == [b"3"]
     bench.watch.offer(calls_to_table([call(4)]))
     assert bench.watch.figures().waiting == 0
+
+
+async def test_the_state_is_kept_though_its_time_comes_within_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, loop = Bench(), asyncio.get_running_loop()
+    real, late_s = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: real() + late_s)
+
+    class Slow(DenialDetector):
+        def observe(self, calls: pa.Table) -> Scores:
+            nonlocal late_s
+            late_s += SAVE_S + 1
+            return super().observe(calls)
+
+    bench.detector = Slow()
+    running = asyncio.create_task(bench.watch.run())
+    for number in range(1, 4):
+        bench.watch.offer(calls_to_table([call(number)]))
+        while bench.watch.figures().scored < number:
+            await asyncio.sleep(0)
+    running.cancel()
+    assert bench.kept
 
 
 async def test_a_state_that_cannot_be_kept_is_a_finding_and_no_end() -> None:
