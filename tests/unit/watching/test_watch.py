@@ -213,6 +213,19 @@ async def test_a_model_that_was_kept_is_gone_on_with(tmp_path: Path) -> None:
     assert told == []
 
 
+async def test_a_model_that_was_kept_takes_the_budget_that_the_mesh_file_says_now(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model"
+    for budget in (1.0, 20.0):
+        settings = BehaviourSettings(false_alarms_per_day=budget)
+        watch = open_watch(settings, path, clock=FakeClock(), tell=print, policy=POLICY)
+        assert watch
+        watch.offer(calls_to_table([call(NS)]))
+        await watch.close()
+        assert Model.load(path.read_bytes()).describe()["false_alarms_per_day"] == budget
+
+
 async def test_a_damaged_model_is_set_aside_and_said(tmp_path: Path) -> None:
     path, told = tmp_path / "model", list[Finding]()
     path.write_bytes(b"no model")
