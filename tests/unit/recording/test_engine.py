@@ -291,3 +291,22 @@ def test_the_log_that_is_furthest_behind_is_read_first(bench: Bench) -> None:
         assert bench.engine.figures().held < 25
     bench.flush()
     assert len(bench.times()) == 40
+
+
+def test_floods_of_old_lines_keep_no_other_log_from_being_read(bench: Bench) -> None:
+    bench.engine.close()
+    bench.limits = Limits(chunk_bytes=2000, cycle_bytes=8000, part_rows=1000)
+    bench.start()
+    bench.logs["liar"] = bench.folder / "liar.log"
+    bench.engine.follow(LogSource(name="liar", owner=GATEWAY, path=bench.logs["liar"]))
+    now = bench.clock.nanoseconds
+    bench.write("ledger", inbound(now, "a"))
+    bench.flush()
+    for flooding in ("gateway", "liar"):
+        bench.write(flooding, *(inbound(i, f"{flooding}{i}") for i in range(1, 300)))
+    bench.write("ledger", inbound(now + 1, "b"))
+    for _ in range(3):  # each of three logs has its turn
+        assert bench.engine.cycle()
+    assert now + 1 in bench.observed
+    bench.flush()
+    assert len(bench.observed) == 2 + 2 * 299

@@ -4,15 +4,17 @@
 - What is read but not yet in a part exists only in memory; the newest part's checkpoint says from
   where a new engine has to read again. A log's old generation is deleted only after a part that
   lies beyond it is durable. So a kill at any moment loses nothing and doubles nothing.
-- The log that is furthest behind in event time is read first, in bounded chunks; where the disk
-  refuses, reading stops and the logs are the queue. Only when a log outgrows its bound is its
-  oldest generation given up: counted, and said in a finding.
+- The log that is furthest behind in event time is read first, in bounded chunks; a share of each
+  cycle is for the others in turn, so that none waits for one that has much, or old times, to tell.
+  Where the disk refuses, reading stops and the logs are the queue. Only when a log outgrows its
+  bound is its oldest generation given up: counted, and said in a finding.
 - A log that cannot be read may yet tell of any call: others' reports wait for it, for a while.
 """
 
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +45,7 @@ from meshwarden.kernel import (
 
 _RATE_WINDOW_S: Final = 5
 _REOPEN_AGAIN_S: Final = 1
+_SHARED: Final = 4  # of a cycle, one part in so many is not for the log that is furthest behind
 _MOST_PARTS: Final = 4
 """Parts' worth of calls that may wait in memory while one is being written."""
 
@@ -83,6 +86,8 @@ class Engine:
         self._storing = Storing(self._writer, aside)
         self._sources: dict[str, LogSource] = {}
         self._asked: dict[str, int] = {}
+        self._turns: dict[str, int] = {}
+        self._turns_taken = count(1)
         self._behind: dict[str, int] = {}
         self._calls: list[pa.Table] = []
         self._rejected: list[Rejected] = []
@@ -150,16 +155,9 @@ class Engine:
         return Checkpoint()
 
     def _read(self, now: int, *, settle: bool) -> bool:
-        """Read chunks, the furthest behind first; return whether more is left."""
+        """Read chunks, and tell what is certain; return whether more is left."""
         reading = Reading()
-        budget = self._limits.cycle_bytes
-        waiting = set(self._logs)
-        while waiting and budget > 0:
-            name = min(waiting, key=lambda each: (self._logs[each].progress, each))
-            drained, used = self._read_chunk(name, reading)
-            budget -= used
-            if drained:
-                waiting.discard(name)
+        waiting = self._read_logs(reading)
         telling = Telling(reading, self.naming)
         horizon = now - self._limits.slack_ns
         untold = waiting | self._waited_for(now)
@@ -173,6 +171,28 @@ class Engine:
             self._reject(line)
         self._take(calls, now)
         return bool(waiting)
+
+    def _read_logs(self, reading: Reading) -> set[str]:
+        """Read chunks: the furthest behind first, at last who was not read longest.
+
+        Return the logs that have more.
+        """
+        waiting, budget = set(self._logs), self._limits.cycle_bytes
+        for first, shared in ((self._progress, budget // _SHARED), (self._turn, 0)):
+            while waiting and budget > shared:
+                name = min(waiting, key=lambda each: (first(each), each))
+                drained, used = self._read_chunk(name, reading)
+                self._turns[name] = next(self._turns_taken)
+                budget -= used
+                if drained:
+                    waiting.discard(name)
+        return waiting
+
+    def _progress(self, name: str) -> int:
+        return self._logs[name].progress
+
+    def _turn(self, name: str) -> int:
+        return self._turns.get(name, 0)
 
     def _read_chunk(self, name: str, reading: Reading) -> tuple[bool, int]:
         log = self._logs[name]
