@@ -157,17 +157,22 @@ class Model:
 
     @classmethod
     def load(
-        cls, raw: bytes, declared: Declared | None = None, *, settings: Settings | None = None
+        cls,
+        raw: bytes,
+        declared: Declared | None = None,
+        *,
+        false_alarms_per_day: float | None = None,
     ) -> Self:
         """Return the model that `save` wrote.
 
         Args:
             raw: bytes that may come from anyone.
             declared: as for the model.
-            settings: another budget and warm-up; table sizes stay those of the baseline.
+            false_alarms_per_day: another budget; all other settings stay those of the baseline.
 
         Raises:
             InputError: `behaviour.baseline`, the bytes are no baseline, damaged, or too large.
+            ConfigError: `behaviour.budget`.
         """
         about, arrays = unpack(raw)
         try:
@@ -176,9 +181,8 @@ class Model:
             names, suppressed = dict(about["names"]), int(about["suppressed"])
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(str(error)) from error
-        if settings is not None:
-            sizes = {k: getattr(kept, k) for k in ("node_bits", "edge_bits", "link_bits")}
-            kept = replace(settings, **sizes)
+        if false_alarms_per_day is not None:
+            kept = replace(kept, false_alarms_per_day=false_alarms_per_day)
         model = cls(kept, declared)
         model.names.load(names)
         model.verdicts, model.suppressed = verdicts, suppressed

@@ -110,12 +110,7 @@ def score(
         ocsf: write findings there as OCSF Detection Findings, one JSON line each.
         json: print one JSON object.
     """
-    settings = Settings(false_alarms_per_day=false_alarms_per_day)
-    prior = prior or Prior()
-    declared = prior.declared()
-    model = Model(settings, declared)
-    if prior.baseline is not None:
-        model = Model.load(load_baseline(prior.baseline), declared, settings=settings)
+    model = _begun(prior or Prior(), false_alarms_per_day)
     rejected, findings, alarms = Counter[str](), list[Finding](), 0
     try:
         with pq.ParquetWriter(output, _SCORES) as writer:
@@ -157,6 +152,13 @@ def show(
     text = learned_svg(learned) if format == "svg" else "\n".join(learned_lines(learned))
     show_text(text, output, code="behaviour.output", plain=format == "text")
     return 0
+
+
+def _begun(prior: Prior, budget: float) -> Model:
+    declared = prior.declared()
+    if prior.baseline is None:
+        return Model(Settings(false_alarms_per_day=budget), declared)
+    return Model.load(load_baseline(prior.baseline), declared, false_alarms_per_day=budget)
 
 
 def _observe(

@@ -109,7 +109,7 @@ class _Watching:
         learned = FileModelState(self.baseline).load_state()
         if learned is None:
             raise InputError("behaviour.baseline", "no such file", where=str(self.baseline))
-        return Model.load(learned, self.declared)
+        return Model.load(learned, self.declared, false_alarms_per_day=self.budget)
 
     def _batches(self, stop: threading.Event) -> Iterator[pa.Table | pa.RecordBatch]:
         if self.state is not None:

@@ -221,6 +221,66 @@ def test_a_damaged_newest_part_is_set_aside_and_its_calls_recorded_again(bench: 
     assert _codes(bench) == ["record.damaged"]
 
 
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Bench:
+    """The ledger's log cannot be read: a folder stands in its place."""
+    bench = Bench(tmp_path, Limits(unreadable_s=30.0))
+    bench.logs["ledger"].mkdir()
+    return bench
+
+
+def test_callers_reports_wait_for_a_log_that_cannot_be_read(unreadable: Bench) -> None:
+    bench, now = unreadable, unreadable.clock.nanoseconds
+    bench.write("gateway", outbound(now, "a"))
+    for _ in range(3):
+        bench.engine.cycle()
+        bench.clock.advance(9)
+    assert bench.observed == []
+    assert "ledger.log cannot be read" in (bench.engine.figures().trouble or "")
+    bench.logs["ledger"].rmdir()
+    bench.write("ledger", inbound(now, "a"))
+    bench.flush()
+    figures = bench.engine.figures()
+    assert (bench.observed, figures.late, figures.trouble) == ([now], 0, None)
+    assert load_calls([bench.folder / "calls"]).table["reporter"].to_pylist() == ["destination"]
+
+
+def test_a_log_that_stays_unreadable_holds_nobody_up_for_ever(unreadable: Bench) -> None:
+    bench, now = unreadable, unreadable.clock.nanoseconds
+    bench.write("gateway", outbound(now, "a"))
+    bench.engine.cycle()
+    bench.clock.advance(29)
+    bench.engine.cycle()
+    assert bench.observed == []
+    bench.clock.advance(1)
+    bench.engine.cycle()
+    assert bench.observed == [now]
+    assert [(f.code, f.subject) for f in bench.findings] == [
+        ("record.trouble", "ledger"), ("record.one_sided", "ledger"),
+    ]  # fmt: skip
+
+
+def test_what_is_held_for_an_unreadable_log_outlives_the_recorder(unreadable: Bench) -> None:
+    bench, now = unreadable, unreadable.clock.nanoseconds
+    bench.write("gateway", outbound(now, "a"))
+    bench.flush()
+    assert bench.observed == []
+    bench.engine.close()
+    bench.logs["ledger"].rmdir()
+    bench.start()
+    bench.write("ledger", inbound(now, "a"))
+    bench.flush()
+    assert bench.times() == [now]
+
+
+def test_a_log_that_cannot_be_read_is_no_disk_that_refuses(unreadable: Bench) -> None:
+    bench = unreadable
+    bench.write("gateway", *(outbound(i, str(i), to="external:x.example") for i in range(1, 30)))
+    bench.flush()
+    assert bench.times() == list(range(1, 30))
+    assert bench.engine.figures().trouble is not None
+
+
 def test_the_log_that_is_furthest_behind_is_read_first(bench: Bench) -> None:
     bench.engine.close()
     bench.limits = Limits(chunk_bytes=2000, cycle_bytes=2000, part_rows=1000)
@@ -231,3 +291,22 @@ def test_the_log_that_is_furthest_behind_is_read_first(bench: Bench) -> None:
         assert bench.engine.figures().held < 25
     bench.flush()
     assert len(bench.times()) == 40
+
+
+def test_floods_of_old_lines_keep_no_other_log_from_being_read(bench: Bench) -> None:
+    bench.engine.close()
+    bench.limits = Limits(chunk_bytes=2000, cycle_bytes=8000, part_rows=1000)
+    bench.start()
+    bench.logs["liar"] = bench.folder / "liar.log"
+    bench.engine.follow(LogSource(name="liar", owner=GATEWAY, path=bench.logs["liar"]))
+    now = bench.clock.nanoseconds
+    bench.write("ledger", inbound(now, "a"))
+    bench.flush()
+    for flooding in ("gateway", "liar"):
+        bench.write(flooding, *(inbound(i, f"{flooding}{i}") for i in range(1, 300)))
+    bench.write("ledger", inbound(now + 1, "b"))
+    for _ in range(3):  # each of three logs has its turn
+        assert bench.engine.cycle()
+    assert now + 1 in bench.observed
+    bench.flush()
+    assert len(bench.observed) == 2 + 2 * 299

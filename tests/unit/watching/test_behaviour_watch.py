@@ -50,6 +50,18 @@ def test_a_log_in_a_file_is_watched_as_well(recorded: Path, tmp_path: Path, caps
     assert "/notifications" in capsys.readouterr().out
 
 
+def test_the_budget_that_is_asked_for_goes_before_that_of_a_baseline_or_a_kept_model(
+    recorded: Path, tmp_path: Path
+) -> None:
+    kept, base = tmp_path / "kept", tmp_path / "base"
+    base.write_bytes(Model().save())
+    watch = ["behaviour", "watch", "--state", str(recorded), "--once", "--keep", str(kept)]
+    for budget in ("10", "20"):
+        run([*watch, "--baseline", str(base), "--false-alarms-per-day", budget])
+        model = Model.load((kept / "model").read_bytes())
+        assert model.settings.false_alarms_per_day == float(budget)
+
+
 @pytest.mark.parametrize(("options", "why"), [
     ([], "name logs"),
     (["x.log", "--state", "."], "name logs"),

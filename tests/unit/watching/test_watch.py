@@ -14,6 +14,7 @@ from meshwarden.adapters.yaml import load_document
 from meshwarden.behaviour import Model, Verdict
 from meshwarden.control.watching import BehaviourSettings, Inbox, Pace, Watch
 from meshwarden.control.watching.opening import open_watch
+from meshwarden.control.watching.watch import SAVE_S
 from meshwarden.kernel import (
     Call,
     DependencyError,
@@ -115,6 +116,29 @@ async def test_at_the_end_what_waits_is_scored_and_the_state_kept() -> None:
     assert bench.watch.figures().waiting == 0
 
 
+async def test_the_state_is_kept_though_its_time_comes_within_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, loop = Bench(), asyncio.get_running_loop()
+    real, late_s = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: real() + late_s)
+
+    class Slow(DenialDetector):
+        def observe(self, calls: pa.Table) -> Scores:
+            nonlocal late_s
+            late_s += SAVE_S + 1
+            return super().observe(calls)
+
+    bench.detector = Slow()
+    running = asyncio.create_task(bench.watch.run())
+    for number in range(1, 4):
+        bench.watch.offer(calls_to_table([call(number)]))
+        while bench.watch.figures().scored < number:
+            await asyncio.sleep(0)
+    running.cancel()
+    assert bench.kept
+
+
 async def test_a_state_that_cannot_be_kept_is_a_finding_and_no_end() -> None:
     bench = Bench()
 
@@ -187,6 +211,19 @@ async def test_a_model_that_was_kept_is_gone_on_with(tmp_path: Path) -> None:
         await watch.close()
         assert Model.load(path.read_bytes()).describe()["calls"] == expected
     assert told == []
+
+
+async def test_a_model_that_was_kept_takes_the_budget_that_the_mesh_file_says_now(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model"
+    for budget in (1.0, 20.0):
+        settings = BehaviourSettings(false_alarms_per_day=budget)
+        watch = open_watch(settings, path, clock=FakeClock(), tell=print, policy=POLICY)
+        assert watch
+        watch.offer(calls_to_table([call(NS)]))
+        await watch.close()
+        assert Model.load(path.read_bytes()).describe()["false_alarms_per_day"] == budget
 
 
 async def test_a_damaged_model_is_set_aside_and_said(tmp_path: Path) -> None:

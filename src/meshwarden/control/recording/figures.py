@@ -67,7 +67,8 @@ class Figures:
         late: callees' reports that came too late to be recorded.
         evicted: what the merge gave up early because a bound was reached.
         behind_bytes: octets of log that are not read yet.
-        trouble: why nothing can be written at the moment; None where all is well.
+        trouble: what cannot be done at the moment: to write the record, to tidy it, to read or
+            rotate a log; what has failed longest, None where all is well.
         refused: refused calls since the recorder started, by what refused them (`refused_by`).
     """
 

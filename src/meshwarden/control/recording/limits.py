@@ -37,6 +37,9 @@ class Limits:
         chunk_bytes: read from one log at a time.
         cycle_bytes: read in one cycle.
         slack_ns: how long a sidecar may take from the end of a call to the line in its log.
+        unreadable_s: how long others' reports wait for a log that cannot be read. Longer, and one
+            broken file holds all of them back; shorter, and calls are recorded without what its
+            sidecar knows.
         merge: bounds of the merge.
     """
 
@@ -48,4 +51,5 @@ class Limits:
     chunk_bytes: int = 256 * 1024
     cycle_bytes: int = 1024**2
     slack_ns: int = SECOND
+    unreadable_s: float = 30.0
     merge: MergeLimits = field(default_factory=MergeLimits)

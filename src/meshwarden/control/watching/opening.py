@@ -62,14 +62,14 @@ def load_detector(
 ) -> Detector:
     """Return the model that was kept; a new one where none was, or where it is not usable.
 
-    A kept model goes on with the budget that it was made with.
+    A kept model takes this budget, too; its warm-up and sizes stay.
     """
     from meshwarden.behaviour import Model, Settings  # noqa: PLC0415  # compiled code, seconds
 
     try:
         kept = state.load_state() if state else None
         if kept is not None:
-            return Model.load(kept, declared)
+            return Model.load(kept, declared, false_alarms_per_day=false_alarms_per_day)
     except InputError as error:
         if state is not None:
             state.set_aside()

@@ -146,8 +146,9 @@ class Watch:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(arrived.wait(), max(0.0, save_at - loop.time()))
             arrived.clear()
-            await self._step(save=loop.time() >= save_at)
-            if loop.time() >= save_at:
+            due = loop.time() >= save_at  # asked once: a step may last beyond the next time
+            await self._step(save=due)
+            if due:
                 save_at = loop.time() + SAVE_S
 
     async def close(self) -> None:
