@@ -88,10 +88,18 @@ class KnownNames:
     def keys(self, column: str, names: pa.Array) -> Keys:
         """Return the keys of a dictionary's names, in order, and one more, 0, for null."""
         last = self._last.get(column)
-        if last is None or not last[0].equals(names):
+        if last is None or not are_same(last[0], names):
             keys = np.array([key_of(each or "") for each in names.to_pylist()] + [0], np.uint64)
             last = self._last[column] = names, keys
         return last[1]
+
+
+def are_same(names: pa.Array, others: pa.Array) -> bool:
+    """Return whether two dictionaries hold the same names; at once where it is the same memory."""
+    there = [b and b.address for b in names.buffers()]
+    if there == [b and b.address for b in others.buffers()] and names.offset == others.offset:
+        return len(names) == len(others)
+    return bool(names.equals(others))
 
 
 def encode(table: pa.Table | pa.RecordBatch, known: KnownNames | None = None) -> Calls:
@@ -157,7 +165,8 @@ def _keys(name: str, column: pa.Array, known: KnownNames) -> Keys:
     if len(column) == 0 or column.null_count == len(column):
         return np.zeros(len(column), np.uint64)
     codes = np.asarray(pc.fill_null(column.indices, -1))
-    return known.keys(name, column.dictionary)[codes]
+    keys: Keys = known.keys(name, column.dictionary)[codes]
+    return keys
 
 
 def _fast_keys(column: pa.Array) -> Keys:
