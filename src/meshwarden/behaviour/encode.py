@@ -88,18 +88,10 @@ class KnownNames:
     def keys(self, column: str, names: pa.Array) -> Keys:
         """Return the keys of a dictionary's names, in order, and one more, 0, for null."""
         last = self._last.get(column)
-        if last is None or not are_same(last[0], names):
+        if last is None or not last[0].equals(names):
             keys = np.array([key_of(each or "") for each in names.to_pylist()] + [0], np.uint64)
             last = self._last[column] = names, keys
         return last[1]
-
-
-def are_same(names: pa.Array, others: pa.Array) -> bool:
-    """Return whether two dictionaries hold the same names; at once where it is the same memory."""
-    there = [b and b.address for b in names.buffers()]
-    if there == [b and b.address for b in others.buffers()] and names.offset == others.offset:
-        return len(names) == len(others)
-    return bool(names.equals(others))
 
 
 def encode(table: pa.Table | pa.RecordBatch, known: KnownNames | None = None) -> Calls:
@@ -150,6 +142,8 @@ def _array(table: Any, name: str) -> pa.Array:
     column = table.column(name)
     if not isinstance(column, pa.ChunkedArray):
         return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
     if column.num_chunks > 1 and pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     joined = column.combine_chunks()
@@ -157,14 +151,20 @@ def _array(table: Any, name: str) -> pa.Array:
 
 
 def _values(column: pa.Array, kind: pa.DataType, unknown: float) -> NDArray[Any]:
-    return np.asarray(pc.fill_null(column.cast(kind, safe=False), unknown))
+    if column.null_count == len(column):
+        return np.full(len(column), unknown, kind.to_pandas_dtype())
+    return np.asarray(_filled(column.cast(kind, safe=False), unknown))
+
+
+def _filled(column: pa.Array, unknown: float) -> pa.Array:
+    return pc.fill_null(column, unknown) if column.null_count else column
 
 
 def _keys(name: str, column: pa.Array, known: KnownNames) -> Keys:
     """Return the keys of a column of few different names; 0 where it is null."""
     if len(column) == 0 or column.null_count == len(column):
         return np.zeros(len(column), np.uint64)
-    codes = np.asarray(pc.fill_null(column.indices, -1))
+    codes = np.asarray(_filled(column.indices, -1))
     keys: Keys = known.keys(name, column.dictionary)[codes]
     return keys
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from meshwarden.behaviour.encode import are_same, key_of
+from meshwarden.behaviour.encode import key_of
 
 _MOST_CHARACTERS = 256
 
@@ -28,7 +28,7 @@ class Names:
             column = table.column(side)
             for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
                 learned = self._learned.get(side)
-                if learned is None or not are_same(learned, chunk.dictionary):
+                if learned is None or not learned.equals(chunk.dictionary):
                     self._learned[side] = chunk.dictionary
                     self._learn(chunk.dictionary)
 
