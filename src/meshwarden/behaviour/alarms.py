@@ -124,12 +124,14 @@ class Alarms:
         s, bits = self.state, np.zeros(n, np.int64)
         if s["counts"][4] == 0 and n:
             s["counts"][4] = placed.clock[0]
-        speaking(surprise, np.flatnonzero(surprise.max(axis=1, initial=0.0) > 0.0), bits)
+        again = np.ones(n, np.bool_)
+        loud = np.flatnonzero(surprise.max(axis=1, initial=0.0) > 0.0)
+        speaking(surprise, loud, bits, again)
         _decide(
             placed.clock, placed.hour, placed.source, placed.destination, placed.edge, placed.fresh,
-            surprise, bits, self.subjects, self.family, s["groups0"], s["groups1"], s["groups2"],
-            s["open0"], s["open1"], s["open2"], s["suspects"], s["counts"], s["level"],
-            s["histogram"], s["days"], s["tokens"], self.settings.false_alarms_per_day,
+            surprise, bits, again, self.subjects, self.family, s["groups0"], s["groups1"],
+            s["groups2"], s["open0"], s["open1"], s["open2"], s["suspects"], s["counts"],
+            s["level"], s["histogram"], s["days"], s["tokens"], self.settings.false_alarms_per_day,
             self.settings.slack, self.settings.repeat_cost,
             self.settings.warm_up_calls, int(self.settings.warm_up_minutes * 6e10), score, outcome,
             channel,
@@ -207,14 +209,14 @@ def _close(
 @compiled
 def _decide(
     clock: Any, hours: Any, source: Any, destination: Any, edge: Any, fresh: Any, surprise: Any,
-    bits: Any, subjects: Any, family: Any, edges: Any, sources: Any, destinations: Any, open0: Any,
-    open1: Any, open2: Any, suspects: Any, counts: Any, level: Any, histogram: Any, days: Any,
-    tokens: Any, budget: float, slack: float, cost: float, warm_up: int, warm_ns: int, score: Any,
-    outcome: Any, channel: Any,
+    bits: Any, again: Any, subjects: Any, family: Any, edges: Any, sources: Any, destinations: Any,
+    open0: Any, open1: Any, open2: Any, suspects: Any, counts: Any, level: Any, histogram: Any,
+    days: Any, tokens: Any, budget: float, slack: float, cost: float, warm_up: int, warm_ns: int,
+    score: Any, outcome: Any, channel: Any,
 ) -> None:  # fmt: skip
     total = np.zeros(subjects.size - family.size - 1)
     closed, seen, base = np.zeros(3), np.zeros(3), np.zeros(3)
-    opened, usual = -1, 0.0
+    opened, usual, rate = -1, 0.0, 0.0
     for c in range(family.size):
         closed[subjects[c]] = histogram[c].sum()
     for i in range(clock.size):
@@ -232,27 +234,23 @@ def _decide(
         if fresh[i, 1]:
             suspects[b].until, suspects[b].level, suspects[b].told = 0, 0.0, 0.0
         elapsed = max((clock[i] - counts[4]) / (24.0 * _HOUR), 1.0 / 24.0)
+        new = fresh[i, 0] or fresh[i, 1] or fresh[i, 2]
+        same = again[i] and i > 0 and edge[i] == edge[i - 1] and not new
         if days[0] == 0.0 or opened != counts[0] + counts[1] + counts[2]:
+            same = False
             opened = counts[0] + counts[1] + counts[2]
             for k in range(3):
                 seen[k] = (closed[k] + counts[k]) / (days[0] if days[0] > 0.0 else elapsed)
                 base[k] = math.log(seen[0] / seen[k])
             usual = math.log(seen[0])
         group = edges[edge[i]]
-        rate, channel[i] = combine(
-            surprise,
-            i,
-            bits[i],
-            subjects,
-            family,
-            level,
-            base,
-            usual,
-            group,
-            sources[a],
-            destinations[b],
-            total,
-        )
+        if same:  # what was said is said again, of the same groups
+            channel[i] = channel[i - 1]
+        else:
+            rate, channel[i] = combine(
+                surprise, i, bits[i], subjects, family, level, base, usual, group, sources[a],
+                destinations[b], total,
+            )  # fmt: skip
         score[i] = -rate / _LN_10
         if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns:
             group.born = 0  # what is new during warm-up is no news

@@ -8,6 +8,7 @@ peak). Where little was seen, the prior is that surprises are what they claim to
 of scale 1.
 """
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -30,27 +31,40 @@ def levels(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     Args:
         histogram: decayed number of groups by their largest surprise.
     """
-    above = histogram[::-1].cumsum()[::-1] + _ASSUMED
-    share = above / above[0]
-    at = min(int(np.searchsorted(-share, -_TAIL)), BINS - 1)
-    middle = _EDGES + WIDTH / 2
-    excess = np.maximum(middle[at:] - _EDGES[at], 0.0)
-    weight = histogram[at:]
-    # moments with the prior's exceedances as pseudo observations of an exponential of scale 1
-    n = weight.sum() + _PRIOR
-    mean = ((weight * excess).sum() + _PRIOR) / n
-    square = ((weight * excess * excess).sum() + 2.0 * _PRIOR) / n
+    above, sum_above = np.empty(BINS), 0.0
+    for k in range(BINS - 1, -1, -1):
+        sum_above += histogram[k]
+        above[k] = sum_above + _ASSUMED[k]
+    result, at = np.empty(BINS), 0
+    while at < BINS - 1 and above[at] / above[0] > _TAIL:
+        result[at] = math.log(above[at] / above[0])
+        at += 1
+    result[at] = math.log(above[at] / above[0])
+    shape, scale = _tail(histogram, at)
+    for k in range(at + 1, BINS):
+        far = _EDGES[k] - _EDGES[at]
+        tail = -math.log1p(shape * far / scale) / shape if shape >= 1e-6 else -far / scale
+        result[k] = result[at] + tail
+    return result
+
+
+@compiled
+def _tail(histogram: NDArray[np.float64], at: int) -> tuple[float, float]:
+    """Return shape and scale of the tail from a bin on, by moments.
+
+    The prior's exceedances are pseudo observations of an exponential of scale 1.
+    """
+    n, mean, square = 0.0, 0.0, 0.0
+    for k in range(at, BINS):
+        excess = max(_EDGES[k] + WIDTH / 2 - _EDGES[at], 0.0)
+        n += histogram[k]
+        mean += histogram[k] * excess
+        square += histogram[k] * excess * excess
+    n += _PRIOR
+    mean, square = (mean + _PRIOR) / n, (square + 2.0 * _PRIOR) / n
     variance = max(square - mean * mean, 1e-3)
     shape = min(max(0.5 * (1.0 - mean * mean / variance), 0.0), 0.5)
-    scale = mean * (1.0 - shape)
-    far = _EDGES[at:] - _EDGES[at]
-    tail = -far / scale
-    if shape >= 1e-6:
-        tail = -np.log1p(shape * far / scale) / shape
-    result = np.empty(BINS)
-    result[: at + 1] = np.log(share[: at + 1])
-    result[at:] = result[at] + tail
-    return result
+    return shape, mean * (1.0 - shape)
 
 
 @compiled

@@ -53,13 +53,20 @@ def enter(
 
 
 @compiled
-def speaking(surprise: Any, channels: Any, bits: Any) -> None:
-    """Set, in the `bits` of each call, the one of each of `channels` that speaks."""
+def speaking(surprise: Any, channels: Any, bits: Any, again: Any) -> None:
+    """Set, in the `bits` of each call, the one of each of `channels` that speaks.
+
+    Where one says something else than at the call before, `again` becomes false.
+    """
     for c in channels:
-        bit = np.int64(1) << c
+        bit, before = np.int64(1) << c, np.float32(-1.0)
         for i in range(bits.size):
-            if surprise[c, i] > 0.0:
+            x = surprise[c, i]
+            if x > 0.0:
                 bits[i] |= bit
+            if x != before:
+                again[i] = False
+            before = x
 
 
 @compiled

@@ -239,6 +239,21 @@ def _judge(record: Any) -> None:
 
 
 @compiled
+def adds(record: Any, fresh: bool, window: int, amount: float) -> bool:
+    """Add to a window that is open, where its surprise stays; return whether it was that simple.
+
+    Else nothing was done, and it is for `count`. This is small enough to become part of a loop.
+    """
+    if fresh or record.window != window:
+        return False
+    total = np.float32(record.count + amount)
+    if total >= record.next:
+        return False
+    record.count = total
+    return True
+
+
+@compiled
 def count(
     record: Any,
     fresh: bool,

@@ -142,6 +142,8 @@ def _array(table: Any, name: str) -> pa.Array:
     column = table.column(name)
     if not isinstance(column, pa.ChunkedArray):
         return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
     if column.num_chunks > 1 and pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     joined = column.combine_chunks()
@@ -149,16 +151,22 @@ def _array(table: Any, name: str) -> pa.Array:
 
 
 def _values(column: pa.Array, kind: pa.DataType, unknown: float) -> NDArray[Any]:
-    return np.asarray(pc.fill_null(column.cast(kind, safe=False), unknown))
+    if column.null_count == len(column):
+        return np.full(len(column), unknown, kind.to_pandas_dtype())
+    return np.asarray(_filled(column.cast(kind, safe=False), unknown))
+
+
+def _filled(column: pa.Array, unknown: float) -> pa.Array:
+    return pc.fill_null(column, unknown) if column.null_count else column
 
 
 def _keys(name: str, column: pa.Array, known: KnownNames) -> Keys:
     """Return the keys of a column of few different names; 0 where it is null."""
     if len(column) == 0 or column.null_count == len(column):
         return np.zeros(len(column), np.uint64)
-    codes = np.asarray(pc.fill_null(column.indices, -1))
-    found: Keys = known.keys(name, column.dictionary)[codes]
-    return found
+    codes = np.asarray(_filled(column.indices, -1))
+    keys: Keys = known.keys(name, column.dictionary)[codes]
+    return keys
 
 
 def _fast_keys(column: pa.Array) -> Keys:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.encode import Calls
 from meshwarden.behaviour.settings import Settings
-from meshwarden.behaviour.tables import Table, number_of, pair
+from meshwarden.behaviour.tables import Table, number_of, pair, seen
 from meshwarden.kernel import InputError
 
 Numbers = NDArray[np.int32]
@@ -142,15 +142,26 @@ def _place(  # a kernel takes its arrays one by one
     links: Any, link_index: Any, link_used: Any,
     numbers: Any, fresh: Any,
 ) -> None:  # fmt: skip
+    """Number all five; `number_of`, which is too large to be inlined, only where one is new."""
     for i in range(source.size):
-        h = hour[i]
-        numbers[0, i], fresh[i, 0] = number_of(nodes, node_index, node_used, source[i], h)
-        numbers[1, i], fresh[i, 1] = number_of(nodes, node_index, node_used, destination[i], h)
-        key = pair(source[i], destination[i])
-        numbers[2, i], fresh[i, 2] = number_of(edges, edge_index, edge_used, key, h)
+        h, a, b, offered = hour[i], source[i], destination[i], service[i]
+        both = pair(a, b)
+        numbers[0, i] = seen(nodes, node_index, a, h)
+        if numbers[0, i] < 0:
+            numbers[0, i], fresh[i, 0] = number_of(nodes, node_index, node_used, a, h)
+        numbers[1, i] = seen(nodes, node_index, b, h)
+        if numbers[1, i] < 0:
+            numbers[1, i], fresh[i, 1] = number_of(nodes, node_index, node_used, b, h)
+        numbers[2, i] = seen(edges, edge_index, both, h)
+        if numbers[2, i] < 0:
+            numbers[2, i], fresh[i, 2] = number_of(edges, edge_index, edge_used, both, h)
         numbers[3, i] = numbers[4, i] = -1
-        if service[i] != 0:
-            offer = pair(destination[i], service[i])
+        if offered == 0:
+            continue
+        offer, link = pair(b, offered), pair(both, offered)
+        numbers[3, i] = seen(offers, offer_index, offer, h)
+        if numbers[3, i] < 0:
             numbers[3, i], fresh[i, 3] = number_of(offers, offer_index, offer_used, offer, h)
-            link = pair(key, service[i])
+        numbers[4, i] = seen(links, link_index, link, h)
+        if numbers[4, i] < 0:
             numbers[4, i], fresh[i, 4] = number_of(links, link_index, link_used, link, h)

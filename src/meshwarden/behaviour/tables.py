@@ -87,6 +87,18 @@ def find(entries: Any, index: Any, key: Any) -> Any:
 
 
 @compiled
+def seen(entries: Any, index: Any, key: Any, hour: int) -> Any:
+    """Return the number of `key`, noting that it was seen in `hour`, or -1."""
+    number = find(entries, index, key)
+    if number >= 0:
+        entry = entries[number]
+        if entry.hour != hour:
+            entry.hour = hour
+            entry.hours += 1
+    return number
+
+
+@compiled
 def _remove(entries: NDArray[Any], index: NDArray[np.int32], key: np.uint64) -> None:
     mask = index.size - 1
     hole = _home(key, mask)
@@ -128,12 +140,8 @@ def number_of(
     hour: int,
 ) -> tuple[int, bool]:
     """Return the number of `key`, given one now where it has none, and whether that is fresh."""
-    number = find(entries, index, key)
+    number = seen(entries, index, key, hour)
     if number >= 0:
-        entry = entries[number]
-        if entry.hour != hour:
-            entry.hour = hour
-            entry.hours += 1
         return number, False
     if used[0] < entries.size:
         number = used[0]

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
-from meshwarden.behaviour.counts import LEVEL, WINDOW, count, pools
+from meshwarden.behaviour.counts import LEVEL, WINDOW, adds, count, pools
 from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.season import SEASON, forget_hours
 from meshwarden.behaviour.settings import Settings
 
 _MINUTE: Final = 60_000_000_000
-_SIZES: Final = (_MINUTE, 60 * _MINUTE, 24 * 60 * _MINUTE)
+_SIZES: Final = 3  # a minute, an hour, a day
 _PER_HOUR: Final = np.array([60, 1, 0])  # windows; a day has no hour
 _EDGE, _SOURCE, _DESTINATION, _FAN_OUT, _FAN_IN = 0, 3, 5, 7, 10  # first channel of each
 _NODES: Final = 2  # windows in which identities are counted; edges and fan-out in the day's too
@@ -67,10 +67,9 @@ class Rate(Detector):
         """See `Detector.observe`."""
         out = silent(len(self.channels), len(placed))
         s = self.state
-        window = np.stack([(placed.clock // size).astype(np.int32) for size in _SIZES])
         _count(
             placed.edge, placed.source, placed.destination, placed.renewing(), muted,
-            placed.expected, window, _PER_HOUR, s["edges"], s["source levels"],
+            placed.expected, placed.clock, placed.hour, _PER_HOUR, s["edges"], s["source levels"],
             s["destination levels"], s["sources"], s["destinations"], s["fan-out"], s["fan-in"],
             s["seasons"], s["usual"], np.zeros(1, LEVEL), s["pool"], out,
         )  # fmt: skip
@@ -84,9 +83,9 @@ class Rate(Detector):
 
 @compiled
 def _count(
-    edge: Any, source: Any, destination: Any, fresh: Any, muted: Any, expected: Any, window: Any,
-    per_hour: Any, edges: Any, ups: Any, downs: Any, sources: Any, destinations: Any, fan_out: Any,
-    fan_in: Any, seasons: Any, usual: Any, nothing: Any, pool: Any, out: Any,
+    edge: Any, source: Any, destination: Any, fresh: Any, muted: Any, expected: Any, clock: Any,
+    hour: Any, per_hour: Any, edges: Any, ups: Any, downs: Any, sources: Any, destinations: Any,
+    fan_out: Any, fan_in: Any, seasons: Any, usual: Any, nothing: Any, pool: Any, out: Any,
 ) -> None:  # fmt: skip
     """Count each call in every window of all whom it concerns; an edge's first is its fan's."""
     for i in range(edge.size):
@@ -94,56 +93,69 @@ def _count(
         new_a, new_b, new_edge = fresh[i, 0], fresh[i, 1], fresh[i, 2]
         mute_a, mute_b = muted[a], muted[b]
         one = 0.0 if expected[i] else 1.0
-        for w in range(window.shape[0]):
-            now, hours, up, down = window[w, i], per_hour[w], ups[w, a], downs[w, b]
+        minute = clock[i] // _MINUTE
+        for w in range(_SIZES):
+            now = minute if w == 0 else hour[i] if w == 1 else hour[i] // 24
+            hours, up, down = per_hour[w], ups[w, a], downs[w, b]
             if new_a:
                 up.weight = up.mean = 0.0
                 forget_hours(seasons[_EDGE + w, a])
             if new_b:
                 down.weight = down.mean = 0.0
-            c = _EDGE + w
-            out[c, i], opened = count(
-                edges[w, edge[i]], new_edge, mute_a or mute_b, now, 1.0, pool[c], up, down,
-                seasons[c, a], usual[c], hours, math.nan,
-            )  # fmt: skip
+            c, opened = _EDGE + w, False
+            record = edges[w, edge[i]]
+            if not adds(record, new_edge, now, 1.0):
+                _, opened = count(
+                    record, new_edge, mute_a or mute_b, now, 1.0, pool[c], up, down,
+                    seasons[c, a], usual[c], hours, math.nan,
+                )  # fmt: skip
+            out[c, i] = record.surprise
             fan = one if opened else 0.0
-            c = _FAN_OUT + w
-            out[c, i] = _alone(
-                fan_out[w, a], new_a, mute_a, now, fan, pool[c], nothing, seasons[c, a], usual[c],
-                hours,
-            )  # fmt: skip
+            c, record = _FAN_OUT + w, fan_out[w, a]
+            if not adds(record, new_a, now, fan):
+                _alone(
+                    record, new_a, mute_a, now, fan, pool[c], nothing, seasons[c, a], usual[c],
+                    hours,
+                )  # fmt: skip
+            out[c, i] = record.surprise
             if w >= _NODES:
                 continue
-            c = _FAN_IN + w
-            out[c, i] = _alone(
-                fan_in[w, b], new_b, mute_b, now, fan, pool[c], nothing, seasons[c, b], usual[c],
-                hours,
-            )  # fmt: skip
-            c = _SOURCE + w
-            out[c, i] = _alone(
-                sources[w, a], new_a, mute_a, now, one, pool[c], nothing, seasons[c, a], usual[c],
-                hours,
-            )  # fmt: skip
-            c = _DESTINATION + w
-            out[c, i] = _alone(
-                destinations[w, b], new_b, mute_b, now, one, pool[c], nothing, seasons[c, b],
-                usual[c], hours,
-            )  # fmt: skip
+            c, record = _FAN_IN + w, fan_in[w, b]
+            if not adds(record, new_b, now, fan):
+                _alone(
+                    record, new_b, mute_b, now, fan, pool[c], nothing, seasons[c, b], usual[c],
+                    hours,
+                )  # fmt: skip
+            out[c, i] = record.surprise
+            c, record = _SOURCE + w, sources[w, a]
+            if not adds(record, new_a, now, one):
+                _alone(
+                    record, new_a, mute_a, now, one, pool[c], nothing, seasons[c, a], usual[c],
+                    hours,
+                )  # fmt: skip
+            out[c, i] = record.surprise
+            c, record = _DESTINATION + w, destinations[w, b]
+            if not adds(record, new_b, now, one):
+                _alone(
+                    record, new_b, mute_b, now, one, pool[c], nothing, seasons[c, b], usual[c],
+                    hours,
+                )  # fmt: skip
+            out[c, i] = record.surprise
 
 
 @compiled
 def _alone(
     record: Any, fresh: bool, mute: bool, window: int, amount: float, pool: Any, nothing: Any,
     season: Any, everyone: Any, per_hour: int,
-) -> Any:  # fmt: skip
+) -> None:  # fmt: skip
     """Count for an identity, which has no others to be judged by; `nothing` is one empty LEVEL."""
     nothing[0].weight = 0.0
     if fresh:
         forget_hours(season)
-    return count(
+    count(
         record, fresh, mute, window, amount, pool, nothing[0], nothing[0], season, everyone,
         per_hour, math.nan,
-    )[0]  # fmt: skip
+    )  # fmt: skip
 
 
 @compiled

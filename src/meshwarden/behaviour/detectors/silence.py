@@ -116,14 +116,18 @@ def _chance(habit: Any, called: int, days: int, usual: float) -> float:
 
 
 @compiled
-def _due(habits: Any, chance: Any, hour: int) -> tuple[float, float]:
+def _due(
+    habits: Any, called: Any, days: Any, usual: Any, hour: int, chances: Any
+) -> tuple[float, float]:
     """Return how many edges were due in `hour`, and how many of them were silent."""
     due, silent = 1.0, 0.0
-    for k in range(chance.size):
+    for k in range(habits.size):
         habit = habits[k]
-        if habit.hours >= _LEAST_HOURS and habit.run == 0:
-            due += chance[k]
-            silent += chance[k] if habit.last < hour else 0.0
+        if habit.hours >= _LEAST_HOURS:
+            chances[k] = _chance(habit, called[k], days[k], usual[k])
+            if habit.run == 0:
+                due += chances[k]
+                silent += chances[k] if habit.last < hour else 0.0
     return due, silent
 
 
@@ -148,10 +152,7 @@ def _close(
 ) -> None:  # fmt: skip
     """Judge and learn the hour that is over; counts are those of its slot."""
     chances = np.zeros(habits.size)
-    for k in range(habits.size):
-        if habits[k].hours >= _LEAST_HOURS:
-            chances[k] = _chance(habits[k], called[k], days[k], usual[k])
-    due, silent = _due(habits, chances, hour)
+    due, silent = _due(habits, called, days, usual, hour, chances)
     for k in range(habits.size):
         habit, chance = habits[k], chances[k]
         was_called = habit.last >= hour

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
-from meshwarden.behaviour.counts import LEVEL, SINGLE, WINDOW, Array, count, forget, pools
+from meshwarden.behaviour.counts import LEVEL, SINGLE, WINDOW, Array, adds, count, forget, pools
 from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.season import SEASON, forget_hours
@@ -113,6 +113,9 @@ def _sum(
                 number = record.window + 1 if k == 0 else hour[i]
                 if k == _HOURS and record.window != number and record.weight >= 12.0:
                     _cumulate(record, sums, edge[i])
+                if adds(record, False, number, octets[k, i] + 1.0):
+                    out[row, i] = record.surprise
+                    continue
                 events = math.inf
                 if k > 0 and call.weight > 0.0 and hours.weight > 0.0:
                     events = hours.center - call.mean
