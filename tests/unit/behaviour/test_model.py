@@ -19,7 +19,7 @@ from tests.behaviour_world import (
     traffic,
 )
 
-from meshwarden.behaviour import Model, Verdict
+from meshwarden.behaviour import Model, Settings, Verdict
 from meshwarden.behaviour.archive import pack, unpack
 from meshwarden.kernel import ConfigError, InputError
 
