@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from benchmarks.behaviour_data import (
     Labelled,
+    came_true,
     data_folder,
     incident_rows,
     judge,
@@ -62,6 +63,8 @@ def _one(name: str, budget: float, calls: Labelled, options: argparse.Namespace)
     if options.incidents and (calls.label == 1).any():
         print("| class | incident | calls | found | channel | score |\n|---|---|---|---|---|---|")
         print("\n".join(incident_rows(calls, scored.score, scored.alert, scored.channel)))
+    print("| score | benign groups foretold | met |\n|---|---|---|")
+    print("\n".join(came_true(calls, scored.score)))
     for peer, score in _peers(quick=options.quick).items():
         outcome = score(calls)
         told = "not installed" if outcome is None else judge_hindsight(calls, outcome, budget)

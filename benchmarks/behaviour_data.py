@@ -96,6 +96,20 @@ def judge(calls: Labelled, score: NDArray[Any], alert: NDArray[np.bool_]) -> dic
     return result
 
 
+def came_true(calls: Labelled, score: NDArray[Any]) -> list[str]:
+    """Return a row of a table for each score: how many benign groups as odd it foretells, and met.
+
+    A score is -log10 of the groups a day that are at least as odd.
+    """
+    benign = calls.label == 0
+    best = np.full(int(calls.group.max()) + 1, -np.inf)
+    np.maximum.at(best, calls.group[benign], score[benign])
+    return [
+        f"| {least:g} | {10.0**-least * calls.days:,.2f} | {int((best >= least).sum()):,} |"
+        for least in (-2, -1, 0, 1, 2, 4)
+    ]
+
+
 def judge_hindsight(calls: Labelled, score: NDArray[Any], budget: float) -> dict[str, Any]:
     """Return the same for the lowest threshold with at most `budget` false alerts a day."""
     benign = calls.label == 0
