@@ -169,6 +169,24 @@ class Alarms:
 
 
 @compiled
+def _in_tail(group: Any, subjects: Any, kind: int) -> bool:
+    if kind == 0:
+        return bool(group.most[subjects.size - 1] >= _TAIL)
+    for c in range(subjects.size):
+        if subjects[c] == kind and group.most[c] >= _TAIL:
+            return True
+    return False
+
+
+@compiled
+def _may_teach(party: Any, hour: int) -> bool:
+    """Return whether an identity may teach the tails one more group today."""
+    if party.day != hour // 24:
+        party.day, party.tail = hour // 24, 0
+    return bool(party.tail < _TAUGHT)
+
+
+@compiled
 def _close(
     groups: Any,
     sources: Any,
@@ -186,14 +204,9 @@ def _close(
         if (muted[group.source] or muted[group.destination]) and not group.alarm:
             group.hour = 0
             continue
-        if kind == 0 and group.most[subjects.size - 1] >= _TAIL:
+        if _in_tail(group, subjects, kind):
             a, b = sources[group.source], destinations[group.destination]
-            day = group.hour // 24
-            if a.day != day:
-                a.day, a.tail = day, 0
-            if b.day != day:
-                b.day, b.tail = day, 0
-            if a.tail >= _TAUGHT or b.tail >= _TAUGHT:
+            if not (_may_teach(a, group.hour) and _may_teach(b, group.hour)):
                 group.hour = 0
                 continue
             a.tail += 1
