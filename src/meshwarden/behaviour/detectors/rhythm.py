@@ -90,6 +90,6 @@ def _beat(
         beat.mean += step / beat.n
         beat.square += step * (x - beat.mean)
         if beat.n >= _LEAST_BEATS and callers[destination[i]] <= 2:
-            spread = max(math.sqrt(beat.square / beat.n), 0.05)
+            spread = max(math.sqrt(max(beat.square, 0.0) / beat.n), 0.05)  # float32 rounds
             surprise = -math.log(min(spread, 1.0)) * min(beat.n - 4.0, 20.0)
             out[i] = surprise if surprise > 3.0 else 0.0
