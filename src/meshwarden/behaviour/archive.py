@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 
 from meshwarden.kernel import InputError
 
-MAGIC: Final = b"MWBASE01"
+MAGIC: Final = b"MWBASE01"  # another number where what is kept changes its meaning, not its layout
 _MAX_HEADER: Final = 1 << 24
 _MAX_BODY: Final = 1 << 31
+_UNSOUND: Final = (
+    ValueError, KeyError, TypeError, IndexError, OverflowError, SyntaxError, zlib.error,
+    MemoryError, RecursionError,
+)  # fmt: skip
+"""What reading hostile bytes may end in; numpy parses some descriptions of types as Python."""
 Arrays = dict[str, NDArray[Any]]
 
 
 def pack(about: dict[str, Any], arrays: Arrays) -> bytes:
     """Return `about` (JSON values) and `arrays` as bytes."""
-    listed = [
-        {"name": n, "type": np.lib.format.dtype_to_descr(a.dtype), "shape": a.shape}
-        for n, a in arrays.items()
-    ]
+    listed = _listed(arrays)
     body = b"".join(np.ascontiguousarray(a).tobytes() for a in arrays.values())
     header = json.dumps({"about": about, "arrays": listed, "octets": len(body)}).encode()
     packed = zlib.compress(body, 1)
@@ -42,13 +44,26 @@ def unpack(raw: bytes) -> tuple[dict[str, Any], Arrays]:
     """
     try:
         return _unpack(raw)
-    except (ValueError, KeyError, TypeError, IndexError, zlib.error, RecursionError) as error:
+    except _UNSOUND as error:
         raise InputError(
             "behaviour.baseline",
             f"not a baseline, or damaged: {' '.join(str(error).split())[:200]}",
             where="baseline",
             hint="make one with meshwarden behaviour learn",
         ) from error
+
+
+def layout_of(about: dict[str, Any], arrays: Arrays) -> str:
+    """Return a digest of the names in `about`, and of each array's name, type and shape."""
+    listed = sorted(_listed(arrays), key=lambda each: str(each["name"]))
+    return hashlib.sha256(json.dumps([sorted(about), listed]).encode()).hexdigest()[:32]
+
+
+def _listed(arrays: Arrays) -> list[dict[str, Any]]:
+    return [
+        {"name": n, "type": np.lib.format.dtype_to_descr(a.dtype), "shape": a.shape}
+        for n, a in arrays.items()
+    ]
 
 
 def _unpack(raw: bytes) -> tuple[dict[str, Any], Arrays]:

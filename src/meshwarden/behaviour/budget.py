@@ -75,7 +75,7 @@ def _tell(source: Any, now: int, excess: float) -> None:
 def _grows(source: Any, now: int, excess: float) -> bool:
     """Return whether what a suspect does is rarer by far than all that was told in the past day.
 
-    The steps grow, so that it is 16 times at most, however long it goes on.
+    The steps grow, so that it is 22 times at most, however long it goes on.
     """
     if not (source.told > 0.0 and now - source.until < _DAY):
         return False

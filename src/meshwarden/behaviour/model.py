@@ -6,8 +6,10 @@ feedback and the calibration change only at each new hour and after every 4,096t
 since the beginning, so results do not depend on how the stream is cut into batches.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any, Final, Self
 
 import numpy as np
@@ -15,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.alarms import Alarms
-from meshwarden.behaviour.archive import pack, unpack
+from meshwarden.behaviour.archive import layout_of, pack, unpack
 from meshwarden.behaviour.budget import ALARM
 from meshwarden.behaviour.clock import tick
 from meshwarden.behaviour.declared import (
@@ -36,7 +38,7 @@ from meshwarden.behaviour.ground import Ground, Placed
 from meshwarden.behaviour.names import Names
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.verdict import Verdict
-from meshwarden.kernel import Finding, InputError
+from meshwarden.kernel import ConfigError, Finding, InputError
 
 _CHUNK: Final = 4096
 _HOUR: Final = 3_600_000_000_000
@@ -147,6 +149,7 @@ class Model:
     def save(self) -> bytes:
         """Return all that was learned, for `load`."""
         about = {
+            "layout": self._layout(),
             "settings": asdict(self.settings),
             "names": self.names.save(),
             "verdicts": [asdict(each) for each in self.verdicts],
@@ -172,21 +175,22 @@ class Model:
 
         Raises:
             InputError: `behaviour.baseline`, the bytes are no baseline, damaged, or too large.
-            ConfigError: `behaviour.budget`.
+            ConfigError: `behaviour.settings`, no budget.
         """
         about, arrays = unpack(raw)
-        try:
+        if about.get("layout") != cls._layout():
+            raise InputError(
+                "behaviour.baseline", "another version wrote it", where="baseline",
+                hint="learn again with this one",
+            )  # fmt: skip
+        with _refusing():
             kept = Settings(**about["settings"])
-            verdicts = [Verdict(**each) for each in about["verdicts"]]
-            names, suppressed = dict(about["names"]), int(about["suppressed"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise _damaged(str(error)) from error
         if false_alarms_per_day is not None:
             kept = replace(kept, false_alarms_per_day=false_alarms_per_day)
-        model = cls(kept, declared)
-        model.names.load(names)
-        model.verdicts, model.suppressed = verdicts, suppressed
-        model._take(arrays)
+        with _refusing():
+            model = cls(kept, declared)
+            model._take_about(about)
+            model._take(arrays)
         return model
 
     def merge(self, other: "Model") -> None:
@@ -348,6 +352,18 @@ class Model:
         used = [len(t) for t in tables if len(t.entries) == array.shape[-1]]
         return max(used, default=int(array.shape[-1]))
 
+    @classmethod
+    @cache
+    def _layout(cls) -> str:
+        """Return a digest of what an empty model keeps: a version that changes it has another."""
+        empty = cls(Settings(node_bits=16, edge_bits=20, link_bits=20))
+        return layout_of(asdict(empty.settings), empty._arrays())
+
+    def _take_about(self, about: dict[str, Any]) -> None:
+        self.names.load(about["names"])
+        self.verdicts = [Verdict(**each) for each in about["verdicts"]][-_MOST_VERDICTS:]
+        self.suppressed = int(about["suppressed"])
+
     def _take(self, arrays: dict[str, NDArray[Any]]) -> None:
         for name, array in self._arrays().items():
             given = arrays.get(name)
@@ -379,3 +395,14 @@ _SHOWN: Final = ("source", "destination", "method", "route", "protocol", "destin
 
 def _damaged(why: str) -> InputError:
     return InputError("behaviour.baseline", f"not a baseline, or damaged: {why}", where="baseline")
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Refuse a baseline for whatever its values lead to, too little memory included."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise _damaged(f"{type(error).__name__}: {str(error)[:200]}") from error
+    except (ConfigError, MemoryError) as error:
+        raise _damaged(str(error)[:200]) from error

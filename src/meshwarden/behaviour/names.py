@@ -1,13 +1,15 @@
 """Names of identities by their keys, so that what was learned can be shown; bounded."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from meshwarden.behaviour.encode import key_of
 
-_MOST_CHARACTERS = 256
+_MOST_CHARACTERS: Final = 256
+_KEY: Final = re.compile("[0-9a-f]{16}")
 
 
 class Names:
@@ -48,8 +50,12 @@ class Names:
         return {f"{key:016x}": name for key, name in self._names.items()}
 
     def load(self, names: dict[str, str]) -> None:
-        """Take what `save` returned."""
+        """Take what `save` returned; ValueError for anything else."""
         self._learned = {}
-        self._names = {
-            int(k, 16): str(v)[:_MOST_CHARACTERS] for k, v in list(names.items())[: self._most]
-        }
+        self._names = dict(_parse(k, v) for k, v in list(names.items())[: self._most])
+
+
+def _parse(key: str, name: str) -> tuple[int, str]:
+    if not _KEY.fullmatch(key) or not isinstance(name, str):
+        raise ValueError(f"{key[:20]!r} is no key of a name")
+    return int(key, 16), name[:_MOST_CHARACTERS]

@@ -1,6 +1,9 @@
 """`Settings`: everything about the model that someone may want to choose."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import UnionType
+from typing import Final
 
 from meshwarden.kernel import ConfigError
 
@@ -8,6 +11,8 @@ from meshwarden.kernel import ConfigError
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How the model behaves; one set serves every kind of traffic.
+
+    ConfigError `behaviour.settings` where one is of another type than stated, or out of its range.
 
     Attributes:
         false_alarms_per_day: budget. Expected number of alarms a day where nothing is wrong; more
@@ -34,11 +39,26 @@ class Settings:
     link_bits: int = 20
 
     def __post_init__(self) -> None:
-        if not 0 < self.false_alarms_per_day <= 1e6:
-            raise ConfigError(
-                "behaviour.budget", "false alarms per day must be above 0, at most 1e6"
-            )
-        if not (0 < self.slack <= 1e3 and 0 <= self.repeat_cost <= 1e6):
-            raise ConfigError("behaviour.spending", "slack is above 0, repeat_cost at least 0")
-        if not all(4 <= bits <= 26 for bits in (self.node_bits, self.edge_bits, self.link_bits)):
-            raise ConfigError("behaviour.size", "table sizes are 2**4 to 2**26")
+        for name, (kind, least, most) in _BOUNDS.items():
+            given = getattr(self, name)
+            fits = isinstance(given, kind) and not isinstance(given, bool)
+            if not (fits and least <= given <= most):
+                raise ConfigError(
+                    "behaviour.settings",
+                    f"{name} is {_WORDS[kind]} from {least:g} to {most:g}, not {given!r:.40}",
+                )
+
+
+_Kind = type[int] | UnionType
+_NUMBER: Final = int | float
+_WORDS: Final[Mapping[_Kind, str]] = {int: "a whole number", _NUMBER: "a number"}
+_BOUNDS: Final[Mapping[str, tuple[_Kind, float, float]]] = {
+    "false_alarms_per_day": (_NUMBER, 1e-6, 1e6),
+    "warm_up_minutes": (_NUMBER, 0, 366 * 1440),
+    "warm_up_calls": (int, 0, 1e9),
+    "slack": (_NUMBER, 1e-6, 1e3),
+    "repeat_cost": (_NUMBER, 0, 1e6),
+    "node_bits": (int, 4, 26),
+    "edge_bits": (int, 4, 26),
+    "link_bits": (int, 4, 26),
+}

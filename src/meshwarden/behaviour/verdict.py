@@ -5,6 +5,7 @@ from typing import Final
 
 MAX_REASON: Final = 500
 MAX_NAME: Final = 100
+MAX_PARTY: Final = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +13,7 @@ class Verdict:
     """An analyst's word that something is benign; ValueError where it says too little or too much.
 
     Attributes:
-        source: identity it is about.
+        source: identity it is about; names have up to 2,048 characters.
         destination: only towards it; None for any.
         channel: only what this channel says; None for any.
         until: ns since the epoch; afterwards it no longer counts.
@@ -27,9 +28,14 @@ class Verdict:
     by: str
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.reason) <= MAX_REASON:
+        for name in (self.source, self.destination or "any", self.channel or "any"):
+            if not _has(name, MAX_PARTY):
+                raise ValueError(f"a name has 1 to {MAX_PARTY} characters")
+        if type(self.until) is not int or not 0 <= self.until < 1 << 63:
+            raise ValueError("it ends at no time that there is")
+        if not _has(self.reason, MAX_REASON):
             raise ValueError(f"a reason has 1 to {MAX_REASON} characters")
-        if not 0 < len(self.by) <= MAX_NAME:
+        if not _has(self.by, MAX_NAME):
             raise ValueError(f"who says so has 1 to {MAX_NAME} characters")
 
     def covers(self, time: int, source: str, destination: str, channel: str) -> bool:
@@ -40,3 +46,7 @@ class Verdict:
             and self.destination in {None, destination}
             and self.channel in {None, channel}
         )
+
+
+def _has(text: object, most: int) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= most

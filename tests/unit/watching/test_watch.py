@@ -12,6 +12,7 @@ from tests.unit.plane.bench import FakeClock
 from meshwarden.adapters.storage.model_state import FileModelState
 from meshwarden.adapters.yaml import load_document
 from meshwarden.behaviour import Model, Verdict
+from meshwarden.behaviour.archive import pack, unpack
 from meshwarden.control.watching import BehaviourSettings, Inbox, Pace, Watch
 from meshwarden.control.watching.opening import open_watch
 from meshwarden.control.watching.watch import SAVE_S
@@ -226,9 +227,17 @@ async def test_a_model_that_was_kept_takes_the_budget_that_the_mesh_file_says_no
         assert Model.load(path.read_bytes()).describe()["false_alarms_per_day"] == budget
 
 
-async def test_a_damaged_model_is_set_aside_and_said(tmp_path: Path) -> None:
+def _of_no_use(setting: str, value: object) -> bytes:
+    about, arrays = unpack(Model().save())
+    return pack(about | {"settings": about["settings"] | {setting: value}}, arrays)
+
+
+@pytest.mark.parametrize("kept", [
+    b"no model", _of_no_use("node_bits", 99), _of_no_use("warm_up_minutes", "x"),
+])  # fmt: skip
+async def test_a_damaged_model_is_set_aside_and_said(kept: bytes, tmp_path: Path) -> None:
     path, told = tmp_path / "model", list[Finding]()
-    path.write_bytes(b"no model")
+    path.write_bytes(kept)
     watch = open_watch(
         BehaviourSettings(), path, clock=FakeClock(), tell=told.append, policy=POLICY
     )
@@ -236,7 +245,7 @@ async def test_a_damaged_model_is_set_aside_and_said(tmp_path: Path) -> None:
     watch.offer(calls_to_table([call(NS)]))
     await watch.close()
     assert [finding.code for finding in told] == ["behaviour.forgotten"]
-    assert path.with_suffix(".damaged").read_bytes() == b"no model"
+    assert path.with_suffix(".damaged").read_bytes() == kept
     assert Model.load(path.read_bytes()).describe()["calls"] == 1
 
 
