@@ -77,14 +77,16 @@ def decode_text(line: bytes) -> str:
 
 def text_of(value: Any, name: str) -> str | None:  # noqa: ANN401  # whatever JSON holds
     """Return text that Arrow can hold; None for null, empty and `-`."""
-    if value is None or value == "-" or value == "":  # noqa: PLR1714  # 18 times a line
+    if value is None:
         return None
+    if type(value) is str and len(value) <= MAX_TEXT and value.isascii():  # 18 times a line
+        return value if value and value != "-" else None
     if type(value) is not str:
         refuse(f"{name} is no text")
     if len(value) > MAX_TEXT:
         refuse(f"{name} is too long")
     # A lone surrogate (an escape such as \ud800) cannot be stored; what it stood for is unknown.
-    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    return value.encode("utf-8", "replace").decode()
 
 
 def count_of(value: Any, name: str, most: int = INT64_MAX) -> int | None:  # noqa: ANN401

@@ -83,4 +83,4 @@ def reader_of(keys: tuple[str, ...]) -> Callable[[dict[str, Any]], dict[str, Any
     if len(plan) < 2:
         return lambda found: {meaning: found[key] for meaning, key in plan}
     names, values_of = [meaning for meaning, _ in plan], itemgetter(*(key for _, key in plan))
-    return lambda found: dict(zip(names, values_of(found), strict=True))
+    return lambda found: dict(zip(names, values_of(found)))  # noqa: B905  # of one length
