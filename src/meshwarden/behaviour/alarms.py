@@ -170,12 +170,12 @@ class Alarms:
 
 @compiled
 def _in_tail(group: Any, subjects: Any, kind: int) -> bool:
-    if kind == 0:
-        return bool(group.most[subjects.size - 1] >= _TAIL)
+    """Return whether a group is odd: an edge by all channels together, a party by its own."""
+    most = group.most[subjects.size - 1] if kind == 0 else 0
     for c in range(subjects.size):
-        if subjects[c] == kind and group.most[c] >= _TAIL:
-            return True
-    return False
+        if kind > 0 and subjects[c] == kind:
+            most = max(most, group.most[c])
+    return bool(most >= _TAIL)
 
 
 @compiled
