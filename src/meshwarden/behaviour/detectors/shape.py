@@ -29,7 +29,7 @@ _FADE: Final = 0.98
 _SPREAD: Final = 2.0  # effective observations of the prior: failures come in bursts
 _MOST_PAST: Final = 200.0
 _BAD, _SEEN = 1.0, 20.0  # failed calls, and all, that are assumed of everyone before any
-_LEAST: Final = 0.5  # failed calls that are assumed of an edge at least (Jeffreys)
+_LEAST_BAD, _LEAST_SEEN = 0.5, 50.0  # the same of an edge, at least: no history rules failures out
 
 
 class Shape(Detector):
@@ -109,7 +109,8 @@ def _failures(
             record.bad += failed[i]
             record.good += 1 - failed[i]
         usual = (_BAD + everyone[0]) / (_SEEN + everyone[1])
-        rate = (max(_SPREAD * usual, _LEAST) + record.past_bad) / (_SPREAD + record.past)
+        rate = (_SPREAD * usual + record.past_bad) / (_SPREAD + record.past)
+        rate = max(rate, _LEAST_BAD / (_LEAST_SEEN + record.past))
         n = record.bad + record.good
         if record.bad > n * rate + 1.0:
             surprise = _run(record.bad, record.good, _SPREAD * rate, _SPREAD * (1.0 - rate))
