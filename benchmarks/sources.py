@@ -3,11 +3,11 @@
 `python -m benchmarks.sources [--lines N] [--rounds N]`
 
 Each format's lines go through `open_source`, as `calls import` does it: sniffing, decoding,
-duplicates, routes, batches of CALL_SCHEMA; nothing is written. In the same rounds, in turn, three
-ways of merely parsing the same Envoy lines: the standard library's `json`, `pyarrow.json` and
-DuckDB's `read_json` (both on one thread). They check nothing, name nobody, and give up the whole
-file or whole columns at the first odd line, which is why the first is the one in use. Time is the
-process's own (all its threads), the median of the rounds.
+duplicates, routes, batches of CALL_SCHEMA; nothing is written. In the same rounds, in turn, four
+ways of merely parsing the same Envoy lines: `msgspec`, which is in use, the standard library's
+`json`, which reads what that refuses, `pyarrow.json` and DuckDB's `read_json` (both on one thread).
+They check nothing and name nobody; the last two give up the whole file or whole columns at the
+first odd line. Time is the process's own (all its threads), the median of the rounds.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.json as pa_json
 
@@ -114,6 +115,12 @@ def _json(path: Path) -> None:
         json.loads(line)
 
 
+def _msgspec(path: Path) -> None:
+    decoder = msgspec.json.Decoder()
+    for line in path.read_bytes().splitlines():
+        decoder.decode(line)
+
+
 def _arrow(path: Path) -> None:
     options = pa_json.ReadOptions(use_threads=False)
     pa_json.read_json(io.BytesIO(path.read_bytes()), read_options=options)
@@ -142,6 +149,7 @@ def main() -> None:
         envoy = logs["envoy-json"]
         works: dict[str, Callable[[], None]] = {
             **{f"calls from {n}": partial(_import, p, chosen.lines) for n, p in logs.items()},
+            "parse alone: msgspec": lambda: _msgspec(envoy),
             "parse alone: json": lambda: _json(envoy),
             "parse alone: pyarrow.json": lambda: _arrow(envoy),
             "parse alone: duckdb": lambda: _duckdb(envoy),

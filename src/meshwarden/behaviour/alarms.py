@@ -32,7 +32,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from meshwarden.behaviour.budget import ALARM, FOLLOW_UPS, SUSPECT, spend
+from meshwarden.behaviour.budget import ALARM, FOLLOW_UPS, SUSPECT, rarest, spend
 from meshwarden.behaviour.calibrate import BINS, WIDTH, fit
 from meshwarden.behaviour.combine import GROUP, combine, enter, speaking
 from meshwarden.behaviour.compiled import compiled
@@ -229,7 +229,7 @@ def _decide(
 ) -> None:  # fmt: skip
     total = np.zeros(subjects.size - family.size - 1)
     closed, seen, base = np.zeros(3), np.zeros(3), np.zeros(3)
-    opened, usual, rate = -1, 0.0, 0.0
+    opened, usual, rate, most = -1, 0.0, 0.0, rarest(budget, slack)
     for c in range(family.size):
         closed[subjects[c]] = histogram[c].sum()
     for i in range(clock.size):
@@ -268,7 +268,7 @@ def _decide(
         if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns:
             group.born = 0  # what is new during warm-up is no news
             continue
-        if channel[i] < 0:
+        if rate > most or channel[i] < 0:  # as nearly always: `spend` is too large to be inlined
             continue
         news = fresh[i, 2] or fresh[i, 4]
         about = subjects[channel[i]]

@@ -57,7 +57,9 @@ def _say(whom: Any, now: int, kind: int, excess: float) -> None:
 
 
 @compiled
-def _refill(tokens: Any, now: int, most: float) -> None:
+def _refill(tokens: Any, now: int, budget: float) -> None:
+    """Add what has come since the last look; see `spend`."""
+    most = _REFILL * budget
     days = (now - tokens[1]) / _DAY if tokens[1] > 0.0 else 0.0
     tokens[0] = min(tokens[0] + days * most, max(most, 1.0))
     tokens[2] = min(tokens[2] + days * _FOLLOW_REFILL, FOLLOW_UPS)
@@ -103,6 +105,12 @@ def _repeats(
 
 
 @compiled
+def rarest(budget: float, slack: float) -> float:
+    """Return the rate above which `spend` raises and marks nothing, whatever else there is."""
+    return math.log(budget * slack) + _SUSPICION
+
+
+@compiled
 def spend(
     rate: float, now: int, budget: float, slack: float, cost: float, tokens: Any, edge: Any,
     source: Any, destination: Any, whom: Any, same: bool, news: bool, days: float, about: int,
@@ -128,7 +136,7 @@ def spend(
         family: of the channel that speaks.
         about: whom the channel that speaks is about: 0 the edge, 1 the source, 2 the destination.
     """
-    _refill(tokens, now, _REFILL * budget)
+    _refill(tokens, now, budget)
     limit = math.log(budget * slack) - _CAUTION * (1.0 - min(days, 1.0))
     excess = limit - rate
     if excess < -_SUSPICION:

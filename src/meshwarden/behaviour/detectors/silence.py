@@ -153,6 +153,7 @@ def _close(
     """Judge and learn the hour that is over; counts are those of its slot."""
     chances = np.zeros(habits.size)
     due, silent = _due(habits, called, days, usual, hour, chances)
+    learns = not muted.any()  # then nobody need be looked up
     for k in range(habits.size):
         habit, chance = habits[k], chances[k]
         was_called = habit.last >= hour
@@ -163,7 +164,7 @@ def _close(
             habit.run, habit.surprise = 0, 0.0
         elif habit.hours >= _LEAST_HOURS:
             _silent(habit, k, chance, due, silent, hour, whispers, lasting)
-        if not (muted[habit.source] or muted[habit.destination]):
+        if learns or not (muted[habit.source] or muted[habit.destination]):
             _note(habit, called, days, usual, k, was_called)
 
 
