@@ -47,7 +47,8 @@ def watch(
     other meshes' logs, and for a second look.
 
     Args:
-        source: growing logs of any supported format, - for stdin, otlp://HOST:PORT.
+        source: growing logs in lines of any supported format, - for stdin, otlp://HOST:PORT; what
+            cannot be followed (gzip, CSV, Parquet) needs --once.
         state: follow what a running mesh records in this state directory instead.
         reading: how logs are read.
         prior: what is known before.

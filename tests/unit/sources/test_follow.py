@@ -1,5 +1,6 @@
 """Growing files: appended, rotated, cut; and the calls that come of them."""
 
+import gzip
 import json
 import os
 import threading
@@ -9,6 +10,7 @@ import pytest
 
 from meshwarden.adapters.sources.follow import FollowedFile
 from meshwarden.control.sources import SourceOptions, open_source
+from meshwarden.kernel import InputError
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -79,3 +81,26 @@ def test_calls_come_while_the_log_grows_through_a_rotation(tmp_path: Path) -> No
     assert source.report.calls == 3
     assert dict(source.report.set_aside) == {"not JSON": 1}
     assert any("rotated or cut" in note for note in source.report.notes)
+
+
+@pytest.mark.timeout(60)
+def test_what_was_packed_away_beside_a_growing_log_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "access.log.1.gz").write_bytes(gzip.compress(json.dumps(LINE).encode() + b"\n"))
+    (tmp_path / "access.log").write_bytes(json.dumps(LINE).encode() + b"\n")
+    stop = threading.Event()
+    source = open_source([tmp_path], options=SourceOptions(stop=stop, interval_s=0.01))
+    batches = iter(source)
+    assert next(batches).num_rows == 1
+    stop.set()
+    assert list(batches) == []
+    assert dict(source.report.notes) == {
+        f"{tmp_path / 'access.log.1.gz'}: gzip cannot be followed (left out)": 1
+    }
+
+
+@pytest.mark.timeout(60)
+def test_where_all_was_packed_nothing_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "access.log.1.gz").write_bytes(gzip.compress(b"{}\n"))
+    source = open_source([tmp_path], options=SourceOptions(stop=threading.Event()))
+    with pytest.raises(InputError, match="gzip cannot be followed"):
+        list(source)

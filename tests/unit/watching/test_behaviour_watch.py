@@ -1,5 +1,6 @@
 """`behaviour watch` on what a mesh recorded: finds, keeps, resumes, exports."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -60,6 +61,31 @@ def test_the_budget_that_is_asked_for_goes_before_that_of_a_baseline_or_a_kept_m
         run([*watch, "--baseline", str(base), "--false-alarms-per-day", budget])
         model = Model.load((kept / "model").read_bytes())
         assert model.settings.false_alarms_per_day == float(budget)
+
+
+CSV = b"time,source,destination,protocol\n1,a,b,tcp\n"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("content", "kind"), [
+    (CSV, "csv"), (gzip.compress(CSV), "gzip"), (gzip.compress(b"{}\n" * 99), "gzip"),
+    (b"PAR1\0\0PAR1", "Parquet"),
+])  # fmt: skip
+def test_what_cannot_be_followed_is_refused_in_one_line(
+    content: bytes, kind: str, tmp_path: Path, capsys: Lines
+) -> None:
+    log = tmp_path / "calls"
+    log.write_bytes(content)
+    assert run(["behaviour", "watch", str(log)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert f"{log}: {kind} cannot be followed (--once reads it to its end)" in said
+    assert "\n" not in said
+
+
+@pytest.mark.timeout(60)
+def test_a_folder_of_recorded_calls_is_not_followed_as_a_log(recorded: Path, capsys: Lines) -> None:
+    assert run(["behaviour", "watch", str(recorded / "calls")]) == 2
+    assert "a folder of recorded calls cannot be followed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("options", "why"), [

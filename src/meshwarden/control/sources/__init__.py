@@ -41,6 +41,7 @@ def open_source(paths: Sequence[str | Path], *, options: SourceOptions | None = 
         InputError: `source.missing` where a path or pattern names nothing.
         ConfigError: `source.format` for a format nobody knows.
 
-    Iterating raises none of them: a file that cannot be read is a note in the report.
+    Iterating raises none of them: a file that cannot be read is a note in the report. Only where
+    growing files are followed, one that is packed or in columns is an InputError `source.followed`.
     """
     return Source(paths, options or SourceOptions())

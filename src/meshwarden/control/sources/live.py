@@ -2,10 +2,13 @@
 
 What has been read is handed on when a batch is full, or when nothing more came for a moment: a call
 waits in a half-filled batch for the length of `interval_s` at most.
+
+What is packed, or in columns, cannot be read while it grows. Named as such it is refused; where it
+merely lies in a folder of logs (what was rotated away) it is left out, as long as others are left.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,32 +21,68 @@ from meshwarden.control.sources.engine import LogEngine
 from meshwarden.control.sources.formats import LINE_FORMATS
 from meshwarden.control.sources.options import SourceOptions
 from meshwarden.control.sources.report import SourceReport
+from meshwarden.kernel import InputError
 
 _SNIFFED_BYTES: Final = 64 * 1024
+_MAGIC: Final = {b"\x1f\x8b": "gzip", b"PAR1": "Parquet"}
 MakeEngine = Callable[[Path, bytes], LogEngine | None]
 
 
+class NotFollowedError(InputError):
+    """A file of a kind that cannot be read while it grows.
+
+    Args:
+        path: the file.
+        kind: what it is.
+    """
+
+    def __init__(self, path: Path, kind: str) -> None:
+        super().__init__(
+            "source.followed", f"{kind} cannot be followed", where=str(path),
+            hint="--once reads it to its end",
+        )  # fmt: skip
+
+
 def follow(
-    paths: Sequence[Path], make: MakeEngine, options: SourceOptions, report: SourceReport
+    paths: Sequence[Path],
+    make: MakeEngine,
+    options: SourceOptions,
+    report: SourceReport,
+    *,
+    named: Collection[Path],
 ) -> Iterator[pa.RecordBatch]:
     """Return the calls of all `paths` as they grow, until `options.stop` is set.
 
     Args:
         paths: files, which need not be there yet, and `-`.
         make: builds the engine of a file from its path and first octets; None where its format
-            cannot be told from them.
+            cannot be told from them; NotFollowedError where it is in columns.
         options: `stop` and `interval_s`.
         report: grows.
+        named: those of `paths` that were named one by one.
+
+    Raises:
+        NotFollowedError: a named one, or all of them, cannot be followed.
     """
     stop = options.stop or threading.Event()
+    for path in paths:
+        if path.is_dir():
+            raise NotFollowedError(path, "a folder of recorded calls")
     logs = [_Log(path, make, options, report) for path in paths]
     try:
         while not stop.is_set() and not all(log.ended for log in logs):
             moved = False
-            for log in logs:
+            for log in list(logs):
                 data = log.read()
                 moved = moved or bool(data)
-                yield from log.take(data)
+                try:
+                    yield from log.take(data)
+                except NotFollowedError as error:
+                    logs.remove(log)
+                    log.close()
+                    if not logs or log.path in named:
+                        raise
+                    report.note(f"{error.where}: {error.message} (left out)")
             if not moved:
                 for log in logs:
                     yield from log.flush()
@@ -69,6 +108,7 @@ class _Log:
         self._engine: LogEngine | None = None
         self._cutter = LineCutter(max_line_bytes=_SNIFFED_BYTES)
         self._renewed = 0
+        self.path = path
 
     @property
     def ended(self) -> bool:
@@ -113,6 +153,9 @@ class _Log:
         self._file.close()
 
     def _sniff(self, data: bytes) -> bool:
+        for magic, kind in _MAGIC.items():
+            if data.startswith(magic):
+                raise NotFollowedError(self.path, kind)
         whole = data[: data.rfind(b"\n") + 1]
         if not whole and len(data) > _SNIFFED_BYTES:
             whole = data

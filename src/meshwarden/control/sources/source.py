@@ -18,7 +18,7 @@ from meshwarden.behaviour.routes import RouteLearner
 from meshwarden.control.sources.columns import read_columns
 from meshwarden.control.sources.engine import LogEngine
 from meshwarden.control.sources.formats import COLUMN_FORMATS, FORMATS, LINE_FORMATS
-from meshwarden.control.sources.live import follow
+from meshwarden.control.sources.live import NotFollowedError, follow
 from meshwarden.control.sources.options import SourceOptions
 from meshwarden.control.sources.report import SetAside, SourceReport
 from meshwarden.control.sources.sniff import format_of, is_wrapped
@@ -43,6 +43,7 @@ class Source:
         if self._sockets and len(self._sockets) < len(paths):
             raise ConfigError("source.mixed", "receive spans or read files, not both at once")
         files = [path for path in paths if not str(path).startswith(OTLP)]
+        self._named = frozenset(Path(path) for path in files)
         self._paths = expand(files, absent=options.stop is not None)
         self._routes = RouteLearner()
         self._open: dict[str, JoiningDecoder] = {}
@@ -52,7 +53,9 @@ class Source:
         """Return the batches; see `open_source` for the errors."""
         self.report.files = len(self._paths) + len(self._sockets)
         if self._options.stop is not None:
-            yield from follow(self._paths, self._follower, self._options, self.report)
+            yield from follow(
+                self._paths, self._follower, self._options, self.report, named=self._named
+            )
         else:
             for path in self._paths:
                 try:
@@ -117,8 +120,10 @@ class Source:
 
     def _follower(self, path: Path, first: bytes) -> LogEngine | None:
         name = self._format_of(first)
-        if name is None or name in COLUMN_FORMATS:
+        if name is None:
             return None
+        if name in COLUMN_FORMATS:
+            raise NotFollowedError(path, name)
         return self._engine(path, name, wrapped=is_wrapped(first[:_HEAD_BYTES].split(b"\n")))
 
     def _received(self) -> Iterator[pa.RecordBatch]:
