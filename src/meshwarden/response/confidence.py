@@ -24,6 +24,10 @@ MAX_FACTOR: Final = 1e6
 """No single kind of finding can move the odds by more than this, however small its p-value: models
 are wrong before 1 in a million is right."""
 
+_HARMLESS: Final = {"behaviour.failures": 300.0}
+"""The same of findings about what was refused or failed. It did no harm, and where nothing ever
+failed two failures are as rare as an intruder: alone, they cut nobody off."""
+
 _FACTS: Final = {
     Severity.LOW: 1.0,
     Severity.MEDIUM: 10.0,
@@ -58,4 +62,5 @@ def bayes_factor(finding: Finding) -> float:
     if finding.p_value >= 1 / math.e:
         return 1.0
     p = max(finding.p_value, 1e-300)
-    return min(1 / (-math.e * p * math.log(p)), MAX_FACTOR)
+    most = _HARMLESS.get(finding.code, MAX_FACTOR)
+    return min(1 / (-math.e * p * math.log(p)), most)

@@ -43,3 +43,9 @@ def test_facts_count_by_their_severity() -> None:
 def test_the_phase_is_the_latest_that_the_techniques_speak_of() -> None:
     assert phase_of([]) is None
     assert phase_of([finding()]) == "exfiltration"
+
+
+def test_failures_alone_cut_nobody_off_and_do_not_hide_what_is_worse() -> None:
+    failures = finding(code="behaviour.failures", p=1e-9)
+    assert probability_of([failures]) < 0.5
+    assert probability_of([failures, finding(p=1e-9)]) == probability_of([finding(p=1e-9)])
