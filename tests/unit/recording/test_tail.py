@@ -1,5 +1,6 @@
 """Reading a growing log: whole lines, rotations, files that somebody else touched."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,27 @@ def test_the_backlog_counts_all_generations(log: Path) -> None:
     assert tail.backlog(Position()) == 10
     assert tail.backlog(Position(offset=4)) == 6
     assert tail.backlog(Position(generation=2, offset=6)) == 0
+
+
+@pytest.mark.parametrize("before", [0, 10, 100])
+def test_a_log_that_grows_while_it_is_read_for_the_first_time_is_itself(
+    log: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """Its writer adds lines between the reading of its first octets and of the rest."""
+    line = b"x" * 9 + b"\n"
+
+    class Growing(io.FileIO):
+        def seek(self, offset: int, whence: int = 0) -> int:
+            with log.open("ab") as writer:
+                writer.write(line * 40)
+            return super().seek(offset, whence)
+
+    log.write_bytes(line * (before // 10))
+    tail = LogTail(log)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "builtins.open", lambda path, mode, opener: Growing(path, mode, opener=opener)
+        )
+        first = tail.read(Position(), max_bytes=BIG)
+    assert len(first.lines) == before // 10 + 40
+    assert not tail.read(first.position, max_bytes=BIG).restarted

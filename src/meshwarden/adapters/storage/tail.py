@@ -78,6 +78,8 @@ class LogTail:
                     position = replace(position, offset=0, head="")
                 handle.seek(position.offset)
                 data = handle.read(max_bytes)
+                if len(head) < _HEAD_BYTES:  # the file may have grown since
+                    head = (head[: position.offset] + data)[:_HEAD_BYTES]
         except FileNotFoundError:
             return Chunk(
                 lines=[], generation=position.generation, position=position, drained=not over
