@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meshwarden.adapters.storage.model_state import FileModelState
 from meshwarden.control.watching.declared import DeclaredPolicy
@@ -11,6 +12,9 @@ from meshwarden.control.watching.settings import BehaviourSettings
 from meshwarden.control.watching.watch import Watch
 from meshwarden.kernel import Clock, Finding, InputError
 from meshwarden.policy import AccessPolicy
+
+if TYPE_CHECKING:
+    from meshwarden.behaviour import Model
 
 
 def open_watch(
@@ -59,7 +63,7 @@ def load_detector(
     clock: Clock,
     tell: Callable[[Finding], None],
     declared: DeclaredPolicy | None = None,
-) -> Detector:
+) -> "Model":
     """Return the model that was kept; a new one where none was, or where it is not usable.
 
     A kept model takes this budget, too; its warm-up and sizes stay.
