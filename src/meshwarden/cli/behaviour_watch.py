@@ -26,7 +26,7 @@ from meshwarden.control.sources import open_source
 from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.findings import findings_about_verdicts
 from meshwarden.control.watching.following import Followed, recorded, watch_batches
-from meshwarden.control.watching.opening import load_detector
+from meshwarden.control.watching.opening import load_model
 from meshwarden.kernel import ConfigError, Finding, InputError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class _Watching:
     def _model(self, state: FileModelState | None) -> "Model":
         """Return what was kept, else the baseline, else a model that knows nothing."""
         if self.baseline is None or (state is not None and state.path.exists()):
-            return load_detector(
+            return load_model(
                 state, false_alarms_per_day=self.budget, clock=SystemClock(), tell=self._print,
                 declared=self.declared,
             )  # fmt: skip

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from meshwarden.adapters.storage.model_state import FileModelState
 from meshwarden.control.watching.declared import DeclaredPolicy
-from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.findings import finding_about_itself
+from meshwarden.control.watching.scoring_model import ScoringModel
 from meshwarden.control.watching.settings import BehaviourSettings
 from meshwarden.control.watching.watch import Watch
 from meshwarden.kernel import Clock, Finding, InputError
@@ -34,11 +34,11 @@ def open_watch(
         return None
     state, declared = FileModelState(path), DeclaredPolicy(policy)
 
-    def open_detector() -> Detector:
+    def open_model() -> ScoringModel:
         from meshwarden.behaviour.rehearsal import rehearse  # noqa: PLC0415  # compiled code
 
         rehearse()
-        return load_detector(
+        return load_model(
             state,
             false_alarms_per_day=settings.false_alarms_per_day,
             clock=clock,
@@ -47,7 +47,7 @@ def open_watch(
         )
 
     return Watch(
-        open_detector=open_detector,
+        open_model=open_model,
         tell=tell,
         keep=state.store_state,
         clock=clock,
@@ -56,7 +56,7 @@ def open_watch(
     )
 
 
-def load_detector(
+def load_model(
     state: FileModelState | None,
     *,
     false_alarms_per_day: float,
