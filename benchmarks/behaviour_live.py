@@ -42,7 +42,7 @@ _NS: Final = 1_000_000_000
 
 
 class Timed:
-    """A model that notes how old each call was when it had been scored; a watch's `Detector`."""
+    """A model that notes how old each call was once it was scored; a watch's `ScoringModel`."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -117,9 +117,7 @@ async def measure(scratch: Path, rate: int, seconds: float) -> None:
         if (began := first_call_of(finding)) is not None:
             told.append((began, time.time_ns()))
 
-    watch = Watch(
-        open_detector=lambda: detector, tell=tell, keep=lambda _: None, clock=SystemClock()
-    )
+    watch = Watch(open_model=lambda: detector, tell=tell, keep=lambda _: None, clock=SystemClock())
     recorder = Recorder(
         folder=scratch / "calls", clock=SystemClock(), naming=naming(scratch), observe=watch.offer
     )

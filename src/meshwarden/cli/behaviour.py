@@ -4,6 +4,7 @@ import json as jsonlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,16 +13,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cyclopts import App, Parameter
 
+from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.ocsf import render_detection
 from meshwarden.adapters.storage.baseline import load_baseline, store_baseline
 from meshwarden.adapters.storage.calls import CallBatch, read_calls
 from meshwarden.behaviour import Model, Scored, Settings
-from meshwarden.cli.behaviour_text import finding_lines, learned_lines, learned_svg
+from meshwarden.cli.behaviour_text import (
+    finding_lines,
+    learned_lines,
+    learned_svg,
+    warm_up_text,
+)
 from meshwarden.cli.behaviour_verdict import benign, verdicts
 from meshwarden.cli.behaviour_watch import watch
-from meshwarden.cli.calls_text import rfc3339
+from meshwarden.cli.calls_text import printable, rfc3339
 from meshwarden.cli.prior import Prior, load_declared
 from meshwarden.cli.writing import show_text
+from meshwarden.control.watching.findings import findings_about_verdicts
 from meshwarden.kernel import ConfigError, Finding, InputError
 
 app = App(
@@ -111,18 +119,16 @@ def score(
         json: print one JSON object.
     """
     model = _begun(prior or Prior(), false_alarms_per_day)
-    rejected, findings, alarms = Counter[str](), list[Finding](), 0
-    try:
-        with pq.ParquetWriter(output, _SCORES) as writer:
-            for batch, scored in _observe(model, calls, rejected):
-                writer.write_table(_rows(batch, scored))
-                findings += scored.findings
-                alarms += int(scored.alert.sum())
-        if ocsf is not None:
+    rejected, findings, alarms = Counter[str](), _held_back(model), 0
+    with _written(output), pq.ParquetWriter(output, _SCORES) as writer:
+        for batch, scored in _observe(model, calls, rejected):
+            writer.write_table(_rows(batch, scored))
+            findings += scored.findings
+            alarms += int(scored.alert.sum())
+    if ocsf is not None:
+        with _written(ocsf):
             lines = [jsonlib.dumps(render_detection(one)) + "\n" for one in findings]
             ocsf.write_text("".join(lines), "utf-8")
-    except OSError as error:
-        raise ConfigError("behaviour.output", f"{output} cannot be written: {error}") from error
     _not_empty(model)
     return _report(model, findings, alarms, rejected, json=json)
 
@@ -161,6 +167,14 @@ def _begun(prior: Prior, budget: float) -> Model:
     return Model.load(load_baseline(prior.baseline), declared, false_alarms_per_day=budget)
 
 
+def _held_back(model: Model) -> list[Finding]:
+    """Return, and say, which verdicts may hold back what will be scored."""
+    found = findings_about_verdicts(SystemClock(), model.verdicts, after=model.times[1])
+    for one in found:
+        print(printable(one.sentence), file=sys.stderr)
+    return found
+
+
 def _observe(
     model: Model, calls: tuple[Path, ...], rejected: Counter[str]
 ) -> Iterator[tuple[CallBatch, Scored]]:
@@ -173,6 +187,14 @@ def _observe(
         if model.calls >= told:
             print(f"{model.calls:,} calls", file=sys.stderr)
             told += _PROGRESS_CALLS
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError("behaviour.output", f"{path} cannot be written: {error}") from error
 
 
 def _rows(batch: CallBatch, scored: Scored) -> pa.Table:
@@ -196,12 +218,11 @@ def _report(
         _print_json(_times(learned) | said)
     else:
         print("\n".join(finding_lines(findings)))
-        warm = learned["warm_up"]
         print(
-            f"{learned['calls']:,} calls, {alarms} alarms; warm-up: nothing is reported in"
-            f" the first {warm['minutes']:g} minutes and {warm['calls']} calls{_left_out(rejected)}"
+            f"{learned['calls']:,} calls, {alarms} alarms; {warm_up_text(learned)}"
+            f"{_left_out(rejected)}"
         )
-    return 1 if findings else 0
+    return 1 if alarms else 0
 
 
 def _times(learned: dict[str, Any]) -> dict[str, Any]:

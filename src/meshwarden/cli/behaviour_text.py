@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
-from meshwarden.cli.calls_text import rfc3339
+from meshwarden.cli.calls_text import printable, rfc3339
 from meshwarden.kernel import Finding
 
 _SHOWN_EDGES: Final = 40
@@ -15,14 +15,13 @@ _SHOWN_PARTIES: Final = 60
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """Return one line for each finding."""
-    return [f"{rfc3339(f.time)} {f.severity.value:<8} {f.sentence}" for f in findings]
+    return [f"{rfc3339(f.time)} {f.severity.value:<8} {printable(f.sentence)}" for f in findings]
 
 
 def learned_lines(learned: dict[str, Any]) -> list[str]:
     """Return what was learned, the most regular edges last named first."""
-    state = "still warming up" if learned["warming_up"] else "warmed up"
     lines = [
-        f"{learned['calls']:,} calls in {learned['days']:g} days, {state}",
+        f"{learned['calls']:,} calls in {learned['days']:g} days, {warm_up_text(learned)}",
         f"{learned['identities']:,} identities, {learned['edges_known']:,} edges,"
         f" {learned['services']:,} services, {learned['links']:,} uses of a service",
         f"{len(learned['verdicts'])} verdicts, {learned['suppressed']} alarms held back by them",
@@ -35,6 +34,17 @@ def learned_lines(learned: dict[str, Any]) -> list[str]:
     if learned["edges_known"] > _SHOWN_EDGES:
         lines.append(f"       and {learned['edges_known'] - _SHOWN_EDGES:,} more")
     return lines
+
+
+def warm_up_text(learned: dict[str, Any]) -> str:
+    """Return whether the model still warms up, and until when."""
+    if not learned["warming_up"]:
+        return "warmed up"
+    warm = learned["warm_up"]
+    return (
+        f"still warming up: nothing is reported in the first {warm['minutes']:g} minutes"
+        f" and {warm['calls']} calls"
+    )
 
 
 def learned_svg(learned: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ def benign(
     """Hold alarms about an identity back, for a while, on the record.
 
     Nothing is unlearned, and what is alarming is still not learned. That somebody said so is itself
-    a finding, which goes where findings go.
+    a finding, which goes where findings go; of a baseline, it is one whenever calls are scored.
 
     Args:
         source: SPIFFE ID or other name that the alarms are about; of a running mesh, a service.

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
 from cyclopts import Parameter
@@ -24,10 +24,13 @@ from meshwarden.cli.progress import Progress
 from meshwarden.cli.sources import Reading, RejectedFile, options_of
 from meshwarden.control.sources import open_source
 from meshwarden.control.watching.declared import DeclaredPolicy
-from meshwarden.control.watching.detector import Detector
+from meshwarden.control.watching.findings import findings_about_verdicts
 from meshwarden.control.watching.following import Followed, recorded, watch_batches
-from meshwarden.control.watching.opening import load_detector
+from meshwarden.control.watching.opening import load_model
 from meshwarden.kernel import ConfigError, Finding, InputError
+
+if TYPE_CHECKING:
+    from meshwarden.behaviour import Model
 
 
 def watch(
@@ -91,17 +94,20 @@ class _Watching:
     def follow(self, stop: threading.Event) -> Followed:
         """Follow the source until it ends or `stop` is set; for a thread."""
         state = FileModelState(self.keep / "model") if self.keep else None
+        model, tell, clock = self._model(state), self._tell(), SystemClock()
+        for held_back in findings_about_verdicts(clock, model.verdicts, after=model.times[1]):
+            tell(held_back)
         return watch_batches(
             self._batches(stop),
-            self._detector(state),
-            tell=self._tell(),
+            model,
+            tell=tell,
             keep=state.store_state if state else lambda _: None,
         )
 
-    def _detector(self, state: FileModelState | None) -> Detector:
+    def _model(self, state: FileModelState | None) -> "Model":
         """Return what was kept, else the baseline, else a model that knows nothing."""
         if self.baseline is None or (state is not None and state.path.exists()):
-            return load_detector(
+            return load_model(
                 state, false_alarms_per_day=self.budget, clock=SystemClock(), tell=self._print,
                 declared=self.declared,
             )  # fmt: skip

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.behaviour_world import HOUR, SECOND, START, call, table, traffic
+from tests.behaviour_world import HOUR, SECOND, START, call, learned, table, traffic
 
+from meshwarden.adapters.storage.parts import PartWriter
 from meshwarden.cli import run
 from meshwarden.lab.mesh import ACCESS_POLICY
 
@@ -79,6 +80,56 @@ def test_a_baseline_finds_what_it_did_not_learn(
     assert first["finding_info"]["attacks"][0]["technique"]["uid"].startswith("T1")
 
 
+def test_growth_without_an_alarm_is_told_and_exits_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was alarmed about is in the baseline; it goes on, and becomes rarer by far."""
+    base, rest = tmp_path / "base", tmp_path / "rest.parquet"
+    step = HOUR // 6 // 4000
+    flood = table([call(START + 48 * HOUR + i * step, "s0", "s1") for i in range(4000)])
+    first, *others = learned().observe(flood).alert.nonzero()[0].tolist()
+    model = learned()
+    model.observe(flood.slice(0, first + 1))
+    base.write_bytes(model.save())
+    until_next = min(others, default=len(flood)) - first - 1
+    pq.write_table(flood.slice(first + 1, until_next), rest)
+    score = ["behaviour", "score", str(rest), "--baseline", str(base), "--json"]
+    assert run([*score, "-o", str(tmp_path / "scores.parquet")]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["alarms"] == 0
+    assert "the incident grows" in said["findings"][0]["sentence"]
+
+
+def test_a_file_that_cannot_be_written_is_the_one_that_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet, _ = _attacked(tmp_path)
+    scores = tmp_path / "scores.parquet"
+    score = ["behaviour", "score", str(quiet), "-o", str(scores)]
+    assert run([*score, "--ocsf", str(tmp_path)]) == 2
+    assert f"{tmp_path} cannot be written" in capsys.readouterr().err
+    assert pq.read_table(scores).num_rows
+    assert run([*score[:-1], str(tmp_path / "none" / "scores")]) == 2
+    assert f"{tmp_path / 'none' / 'scores'} cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("hours", "state"), [
+    (48, "warmed up"),
+    (0, "still warming up: nothing is reported in the first 15 minutes and 10 calls"),
+])  # fmt: skip
+def test_score_and_show_say_whether_the_model_still_warms_up(
+    hours: int, state: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls, base = tmp_path / "calls.parquet", tmp_path / "base"
+    pq.write_table(table([call(START, "s0", "s1"), *traffic(hours)]), calls)
+    assert run(["behaviour", "learn", str(calls), "-o", str(base)]) == 0
+    capsys.readouterr()
+    run(["behaviour", "score", str(calls), "-o", str(tmp_path / "scores.parquet")])
+    assert capsys.readouterr().out.rstrip().endswith(f" alarms; {state}")
+    run(["behaviour", "show", str(base)])
+    assert capsys.readouterr().out.splitlines()[0].endswith(f" days, {state}")
+
+
 def test_show_prints_text_and_draws_a_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,21 +195,27 @@ def test_what_a_person_calls_benign_is_held_back_and_shown(
     quiet, bad = _attacked(tmp_path)
     base, out = str(tmp_path / "base"), str(tmp_path / "scores.parquet")
     assert run(["behaviour", "learn", str(quiet), "-o", base]) == 0
-    told = ["--reason", "a test of the network", "--as", "ana", "--days", "365"]
-    assert run(["behaviour", "benign", "spiffe://bank.example/s5", "--baseline", base, *told]) == 0
+    asked = ["--reason", "a test of the network", "--as", "ana", "--days", "365"]
+    assert run(["behaviour", "benign", "spiffe://bank.example/s5", "--baseline", base, *asked]) == 0
     capsys.readouterr()
     assert run(["behaviour", "verdicts", "--baseline", base]) == 0
     assert "a test of the network (ana)" in capsys.readouterr().out
-    assert run(["behaviour", "benign", "x", "--baseline", base, *told, "--channel", "none"]) == 2
+    assert run(["behaviour", "benign", "x", "--baseline", base, *asked, "--channel", "none"]) == 2
     assert "channels: " in capsys.readouterr().err
     score = ["behaviour", "score", str(bad), "--baseline", base, "-o", out, "--json"]
-    found_at = json.loads(_printed(score, capsys))["findings"]
-    assert not any(one["subject"] == "spiffe://bank.example/s5" for one in found_at)
-
-
-def _printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    run(command)
-    return capsys.readouterr().out
+    assert run(score) == 0
+    told = capsys.readouterr()
+    sentence = "Alarms about spiffe://bank.example/s5 are held back until"
+    assert told.err.startswith(sentence)
+    [verdict] = json.loads(told.out)["findings"]
+    assert (verdict["code"], verdict["subject"]) == (
+        "behaviour.verdict",
+        "spiffe://bank.example/s5",
+    )
+    state = tmp_path / "state"
+    PartWriter(state / "calls", max_bytes=2**20).close()
+    assert run(["behaviour", "watch", "--state", str(state), "--once", "--baseline", base]) == 0
+    assert sentence in capsys.readouterr().out
 
 
 def test_baselines_of_two_places_are_joined(

@@ -94,7 +94,7 @@ async def test_the_watch_goes_by_the_policy_in_force(bench: Bench) -> None:
     plane = await started(bench)
     declared = DeclaredPolicy(plane.first.policy)
     plane.watch = Watch(
-        open_detector=Model, tell=print, keep=lambda _: None, clock=bench.clock, declared=declared
+        open_model=Model, tell=print, keep=lambda _: None, clock=bench.clock, declared=declared
     )
     edge = (f"{DOMAIN}/front", f"{DOMAIN}/back", "GET", "/v1/newer")
     assert declared.allows(*edge) is False

@@ -66,7 +66,7 @@ def test_the_budget_that_is_asked_for_goes_before_that_of_a_baseline_or_a_kept_m
 CSV = b"time,source,destination,protocol\n1,a,b,tcp\n"
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(60, method="thread")  # what waits is a thread, which no signal ends
 @pytest.mark.parametrize(("content", "kind"), [
     (CSV, "csv"), (gzip.compress(CSV), "gzip"), (gzip.compress(b"{}\n" * 99), "gzip"),
     (b"PAR1\0\0PAR1", "Parquet"),
@@ -82,7 +82,7 @@ def test_what_cannot_be_followed_is_refused_in_one_line(
     assert "\n" not in said
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(60, method="thread")  # what waits is a thread, which no signal ends
 def test_a_folder_of_recorded_calls_is_not_followed_as_a_log(recorded: Path, capsys: Lines) -> None:
     assert run(["behaviour", "watch", str(recorded / "calls")]) == 2
     assert "a folder of recorded calls cannot be followed" in capsys.readouterr().err

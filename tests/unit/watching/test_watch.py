@@ -72,7 +72,7 @@ class Bench:
         self.kept: list[bytes] = []
         self.clock = FakeClock()
         self.watch = Watch(
-            open_detector=lambda: self.detector, tell=self.told.append, keep=self.keep, clock=self.clock,
+            open_model=lambda: self.detector, tell=self.told.append, keep=self.keep, clock=self.clock,
             holds=holds, inbox=inbox,
         )  # fmt: skip
 
@@ -147,7 +147,7 @@ async def test_a_state_that_cannot_be_kept_is_a_finding_and_no_end() -> None:
         raise DependencyError("behaviour.state", "no space left")
 
     watch = Watch(
-        open_detector=lambda: bench.detector, tell=bench.told.append, keep=refuse, clock=bench.clock
+        open_model=lambda: bench.detector, tell=bench.told.append, keep=refuse, clock=bench.clock
     )
     watch.offer(calls_to_table([call(1)]))
     await watch.close()

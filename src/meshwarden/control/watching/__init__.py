@@ -6,12 +6,12 @@ and keeps the model's state; `pace` turns times for a bank that lives faster tha
 watches what another process records.
 """
 
-from meshwarden.control.watching.detector import Detector, Scored
 from meshwarden.control.watching.inbox import Inbox
 from meshwarden.control.watching.pace import Pace
+from meshwarden.control.watching.scoring_model import Scored, ScoringModel
 from meshwarden.control.watching.settings import BehaviourSettings
 from meshwarden.control.watching.watch import Watch, WatchFigures
 
 __all__ = [
-    "BehaviourSettings", "Detector", "Inbox", "Pace", "Scored", "Watch", "WatchFigures",
+    "BehaviourSettings", "Inbox", "Pace", "Scored", "ScoringModel", "Watch", "WatchFigures",
 ]  # fmt: skip

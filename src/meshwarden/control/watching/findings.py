@@ -1,5 +1,6 @@
 """What the watch says about itself, and about people who hold its alarms back."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,6 +34,13 @@ def finding_about_verdict(clock: Clock, verdict: Verdict) -> Finding:
         sentence=f"{of} about {verdict.source}{towards} are held back until {until}:"
         f" {verdict.by} says {verdict.reason!r}",
     )
+
+
+def findings_about_verdicts(
+    clock: Clock, verdicts: Sequence[Verdict], *, after: int
+) -> list[Finding]:
+    """Return one for each of `verdicts` that may cover calls `after` then (ns since the epoch)."""
+    return [finding_about_verdict(clock, one) for one in verdicts if one.until > after]
 
 
 def nanoseconds(clock: Clock) -> int:

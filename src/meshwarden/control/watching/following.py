@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow as pa
 
 from meshwarden.adapters.storage.calls import follow_record
-from meshwarden.control.watching.detector import Detector
+from meshwarden.control.watching.scoring_model import ScoringModel
 from meshwarden.kernel import Finding
 
 LOOK_S: Final = 0.1
@@ -30,7 +30,7 @@ class Followed:
 
 def watch_batches(
     batches: Iterable[pa.Table | pa.RecordBatch],
-    detector: Detector,
+    model: ScoringModel,
     *,
     tell: Callable[[Finding], None],
     keep: Callable[[bytes], None],
@@ -39,16 +39,16 @@ def watch_batches(
     followed = Followed()
     saved_at = monotonic()
     for batch in batches:
-        scored = detector.observe(pa.table(batch))
+        scored = model.observe(pa.table(batch))
         followed.calls += batch.num_rows
         followed.findings += len(scored.findings)
         for finding in scored.findings:
             tell(finding)
         if monotonic() - saved_at >= SAVE_S:
-            keep(detector.save())
+            keep(model.save())
             saved_at = monotonic()
     if followed.calls:
-        keep(detector.save())
+        keep(model.save())
     return followed
 
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meshwarden.adapters.storage.model_state import FileModelState
 from meshwarden.control.watching.declared import DeclaredPolicy
-from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.findings import finding_about_itself
+from meshwarden.control.watching.scoring_model import ScoringModel
 from meshwarden.control.watching.settings import BehaviourSettings
 from meshwarden.control.watching.watch import Watch
 from meshwarden.kernel import Clock, Finding, InputError
 from meshwarden.policy import AccessPolicy
+
+if TYPE_CHECKING:
+    from meshwarden.behaviour import Model
 
 
 def open_watch(
@@ -30,11 +34,11 @@ def open_watch(
         return None
     state, declared = FileModelState(path), DeclaredPolicy(policy)
 
-    def open_detector() -> Detector:
+    def open_model() -> ScoringModel:
         from meshwarden.behaviour.rehearsal import rehearse  # noqa: PLC0415  # compiled code
 
         rehearse()
-        return load_detector(
+        return load_model(
             state,
             false_alarms_per_day=settings.false_alarms_per_day,
             clock=clock,
@@ -43,7 +47,7 @@ def open_watch(
         )
 
     return Watch(
-        open_detector=open_detector,
+        open_model=open_model,
         tell=tell,
         keep=state.store_state,
         clock=clock,
@@ -52,14 +56,14 @@ def open_watch(
     )
 
 
-def load_detector(
+def load_model(
     state: FileModelState | None,
     *,
     false_alarms_per_day: float,
     clock: Clock,
     tell: Callable[[Finding], None],
     declared: DeclaredPolicy | None = None,
-) -> Detector:
+) -> "Model":
     """Return the model that was kept; a new one where none was, or where it is not usable.
 
     A kept model takes this budget, too; its warm-up and sizes stay.

@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 
 from meshwarden.behaviour.verdict import Verdict
 from meshwarden.control.watching.declared import DeclaredPolicy
-from meshwarden.control.watching.detector import Detector
 from meshwarden.control.watching.evidence import first_call_of
 from meshwarden.control.watching.findings import (
     finding_about_itself,
@@ -29,6 +28,7 @@ from meshwarden.control.watching.findings import (
 )
 from meshwarden.control.watching.inbox import SAMPLE, Inbox
 from meshwarden.control.watching.pace import Pace
+from meshwarden.control.watching.scoring_model import ScoringModel
 from meshwarden.kernel import Clock, DependencyError, Finding
 from meshwarden.policy import AccessPolicy
 
@@ -63,19 +63,19 @@ class Watch:
     """One model, fed by one recorder.
 
     Args:
-        open_detector: gives the model; called once, from a thread, when the watch runs.
+        open_model: gives the model; called once, from a thread, when the watch runs.
         tell: takes each finding; called from a thread.
         keep: takes the model's state; DependencyError where it cannot be kept.
         clock: time of day, which findings carry.
         inbox: where calls wait.
         holds: score nothing until `set_pace`.
-        declared: what the detector goes by, where it goes by a policy.
+        declared: what the model goes by, where it goes by a policy.
     """
 
     def __init__(
         self,
         *,
-        open_detector: Callable[[], Detector],
+        open_model: Callable[[], ScoringModel],
         tell: Callable[[Finding], None],
         keep: Callable[[bytes], None],
         clock: Clock,
@@ -84,8 +84,8 @@ class Watch:
         declared: DeclaredPolicy | None = None,
     ) -> None:
         self.others: Callable[[pa.Table], pa.Table] = lambda calls: calls
-        self._open_detector = open_detector
-        self._detector: Detector | None = None
+        self._open_model = open_model
+        self._model: ScoringModel | None = None
         self._tell = tell
         self._keep = keep
         self._clock = clock
@@ -130,7 +130,7 @@ class Watch:
         """Return the figures of this moment."""
         return replace(
             self._figures,
-            ready=self._detector is not None,
+            ready=self._model is not None,
             waiting=self._inbox.waiting,
             paced=self._pace is not None,
         )
@@ -182,43 +182,43 @@ class Watch:
                 await asyncio.wait({task})  # the thread goes on whatever happens here
                 raise
 
-    def _opened(self) -> Detector:
-        if self._detector is None:
+    def _opened(self) -> ScoringModel:
+        if self._model is None:
             gc.disable()  # each collection of what compiles would stop whoever waits at an edge
             try:
-                self._detector = self._open_detector()
+                self._model = self._open_model()
             finally:
                 gc.freeze()  # its libraries stay for good
                 gc.enable()
-        return self._detector
+        return self._model
 
     def _work(self, save: bool) -> None:
-        detector = self._opened()
+        model = self._opened()
         taken = self._inbox.take()
         self._count_left_out(taken.left_out)
         if not self._holds:
-            self._score(detector, taken.calls)
+            self._score(model, taken.calls)
         if save:
-            self._save(detector)
+            self._save(model)
 
     def _judge(self, verdict: Verdict) -> None:
-        detector = self._opened()
-        before = detector.verdicts
-        detector.judge(verdict)
+        model = self._opened()
+        before = model.verdicts
+        model.judge(verdict)
         try:
-            self._keep(detector.save())
+            self._keep(model.save())
         except DependencyError:
-            detector.verdicts = before
+            model.verdicts = before
             raise
         self._tell(finding_about_verdict(self._clock, verdict))
 
-    def _score(self, detector: Detector, calls: pa.Table) -> None:
+    def _score(self, model: ScoringModel, calls: pa.Table) -> None:
         if self._pace is not None:
             calls = self._pace.paced(calls)
         if not calls.num_rows:
             return
         in_order = pc.sort_indices(calls["time"])  # the logs of several sidecars
-        scored = detector.observe(calls.unify_dictionaries().take(in_order).combine_chunks())
+        scored = model.observe(calls.unify_dictionaries().take(in_order).combine_chunks())
         now = self._now()
         for finding in scored.findings:
             self._tell(replace(finding, time=now))
@@ -246,11 +246,11 @@ class Watch:
             )
             self._said_at, self._unsaid = now, 0
 
-    def _save(self, detector: Detector) -> None:
+    def _save(self, model: ScoringModel) -> None:
         if self._figures.scored == self._saved:
             return
         try:
-            self._keep(detector.save())
+            self._keep(model.save())
             self._saved = self._figures.scored
         except DependencyError as error:
             sentence = f"What was learned cannot be kept for the next start: {error}"

@@ -1,4 +1,4 @@
-"""What the watch needs from a model of behaviour: `behaviour.Model` is one."""
+"""What the watch needs from a model of behaviour: `behaviour.Model`, detectors and all, is one."""
 
 from typing import Protocol
 
@@ -17,7 +17,7 @@ class Scored(Protocol):
         ...
 
 
-class Detector(Protocol):
+class ScoringModel(Protocol):
     """Learns from calls, and scores each before it is learned.
 
     Attributes:
