@@ -12,10 +12,11 @@
    was raised already or fail for want of tokens; the factor is measured, not proved),
    tightened in proportion to the tokens that are left, and by what the same edge, source and
    destination have alarmed with in the past day: about an edge, or about a party where a channel is
-   about one, only what is rarer is said again, or what is of another family. The token bucket
-   bounds alarms of any kind: two budgets a day.
+   about one, only what is rarer is said again, or what is of another family, or a service of the
+   edge that was never used before. The token bucket bounds alarms of any kind: two budgets a day.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
-   little less evidence and no token, and are few a day.
+   little less evidence and no token, and are few a day. So does another kind of evidence about an
+   edge that alarms, where it is a hundred times rarer than an alarm has to be.
 
 What an identity contributes to the tails is bounded per day. Of an alarming party nothing is
 learned but that there was an alarm: it counts as what is seen once a day, however odd it was. So

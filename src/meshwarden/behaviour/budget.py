@@ -14,7 +14,9 @@ _CAUTION: Final = 0.8  # ln of how much smaller the factor on the budget is at f
 _REFILL: Final = 2.0  # tokens a day, in budgets
 _SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
 _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
-_RARE: Final = 4.6  # ... for what is a hundred times rarer than it would have to be
+_RARE: Final = (
+    4.6  # ... for what is a hundred times rarer than it would have to be; joins incidents
+)
 _DESTINATION: Final = 2
 _HOUR: Final = 3_600_000_000_000
 _DAY: Final = 24 * _HOUR
@@ -49,6 +51,12 @@ def _say(whom: Any, now: int, kind: int, excess: float) -> None:
     recent = whom.level > 0.0 and now - whom.until < _DAY
     whom.kinds = whom.kinds | kind if recent else kind
     whom.said = max(excess, 0.0)
+
+
+@compiled
+def _is_another_kind(edge: Any, whom: Any, now: int, kind: int) -> bool:
+    """Return whether the edge alarmed within the hour, and not with this kind of evidence."""
+    return bool(edge.level > 0.0 and now - edge.until < _HOUR and not whom.kinds & kind)
 
 
 @compiled
@@ -96,11 +104,18 @@ def spend(
         for party in (source, destination):
             party.level, party.until = _left(party, now), now
         return True, True
+    excess = limit - rate
+    if tokens[2] >= 1.0 and excess > _RARE and _is_another_kind(edge, whom, now, 1 << family):
+        tokens[2] -= 1.0
+        _say(whom, now, 1 << family, excess)
+        if about > 0:
+            _note(whom, now)
+        return True, True
     if tokens[0] < -max(budget, _OVERDRAFT):
         return False, False
-    excess = limit - rate
     penalty = math.log1p(cost * _left(edge, now)) + 0.5 * math.log1p(cost * _left(source, now))
-    penalty += _said(whom, now, 1 << family)
+    if about > 0 or not news:  # of a service that was never used nothing was said
+        penalty += _said(whom, now, 1 << family)
     if not same:
         weight = 1.0 if about == _DESTINATION else 0.5  # what others did there says less
         penalty += weight * math.log1p(cost * _left(destination, now))
