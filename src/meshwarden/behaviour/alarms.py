@@ -12,10 +12,11 @@
    was raised already or fail for want of tokens; the factor is measured, not proved),
    tightened in proportion to the tokens that are left, and by what the same edge, source and
    destination have alarmed with in the past day: about an edge, or about a party where a channel is
-   about one, only what is rarer is said again, or what is of another family. The token bucket
-   bounds alarms of any kind: two budgets a day.
+   about one, only what is rarer is said again, or what is of another family, or a service of the
+   edge that was never used before. The token bucket bounds alarms of any kind: two budgets a day.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
-   little less evidence and no token, and are few a day.
+   little less evidence and no token, and are few a day. So does another kind of evidence about an
+   edge that alarms, where it is a hundred times rarer than an alarm has to be.
 6. What a suspect does that is rarer by far than all that was told of it in the past day is told as
    well, but raises no alarm: its incident has grown. That takes no token.
 

@@ -17,7 +17,7 @@ _CAUTION: Final = 0.8  # ln of how much smaller the factor on the budget is at f
 _REFILL: Final = 2.0  # tokens a day, in budgets
 _SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
 _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
-_RARE: Final = 4.6  # ... for what is a hundred times rarer than it would have to be
+_RARE: Final = 4.6  # ... for what is a hundred times rarer than it has to be; joins incidents
 _GROWTH: Final = math.log(3.0)  # nats by which what goes on has to be rarer to be told again ...
 _GROWTH_SHARE: Final = 0.25  # ... or this much of what was told, if that is more
 _DESTINATION: Final = 2
@@ -54,6 +54,12 @@ def _say(whom: Any, now: int, kind: int, excess: float) -> None:
     recent = whom.level > 0.0 and now - whom.until < _DAY
     whom.kinds = whom.kinds | kind if recent else kind
     whom.said = max(excess, 0.0)
+
+
+@compiled
+def _is_another_kind(edge: Any, whom: Any, now: int, kind: int) -> bool:
+    """Return whether the edge alarmed within the hour, and not with this kind of evidence."""
+    return bool(edge.level > 0.0 and now - edge.until < _HOUR and not whom.kinds & kind)
 
 
 @compiled
@@ -149,7 +155,16 @@ def spend(
         for party in (source, destination):
             party.level, party.until = _left(party, now), now
         return ALARM
-    price = _scarcity(tokens, budget) + _said(whom, now, 1 << family)
+    if tokens[2] >= 1.0 and excess > _RARE and _is_another_kind(edge, whom, now, 1 << family):
+        tokens[2] -= 1.0
+        _tell(source, now, excess)
+        _say(whom, now, 1 << family, excess)
+        if about > 0:
+            _note(whom, now)
+        return ALARM
+    price = _scarcity(tokens, budget)
+    if about > 0 or not news:  # of a service that was never used nothing was said
+        price += _said(whom, now, 1 << family)
     price += _repeats(edge, source, destination, same, now, cost, about)
     if price > excess:
         if not _grows(source, now, excess):
