@@ -20,7 +20,7 @@ _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that
 _RARE: Final = 4.6  # ... for what is a hundred times rarer than it has to be; joins incidents
 _GROWTH: Final = math.log(3.0)  # nats by which what goes on has to be rarer to be told again ...
 _GROWTH_SHARE: Final = 0.25  # ... or this much of what was told, if that is more
-_DESTINATION: Final = 2
+_SOURCE, _DESTINATION = 1, 2
 _HOUR: Final = 3_600_000_000_000
 _DAY: Final = 24 * _HOUR
 
@@ -104,7 +104,7 @@ def _repeats(
 ) -> float:
     """Return the same for what all concerned alarmed with in the past day."""
     nats = math.log1p(cost * _left(edge, now)) + 0.5 * math.log1p(cost * _left(source, now))
-    if not same:
+    if not same and about != _SOURCE:  # what is about a source says nothing of the other end
         weight = 1.0 if about == _DESTINATION else 0.5  # what others did there says less
         nats += weight * math.log1p(cost * _left(destination, now))
     return nats
