@@ -269,6 +269,8 @@ def _decide(
         if counts[5] <= warm_up or clock[i] - counts[4] < warm_ns:
             group.born = 0  # what is new during warm-up is no news
             continue
+        if tokens[1] == 0.0:
+            tokens[1] = clock[i]  # from now on they come
         if rate > most or channel[i] < 0:  # as nearly always: `spend` is too large to be inlined
             continue
         news = fresh[i, 2] or fresh[i, 4]

@@ -66,7 +66,7 @@ def _is_another_kind(edge: Any, whom: Any, now: int, kind: int) -> bool:
 def _refill(tokens: Any, now: int, budget: float) -> None:
     """Add what has come since the last look; see `spend`."""
     most = _REFILL * budget
-    days = (now - tokens[1]) / _DAY if tokens[1] > 0.0 else 0.0
+    days = (now - tokens[1]) / _DAY
     tokens[0] = min(tokens[0] + days * most, max(most, 1.0))
     tokens[2] = min(tokens[2] + days * _FOLLOW_REFILL, FOLLOW_UPS)
     tokens[1] = now

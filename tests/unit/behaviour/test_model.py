@@ -189,3 +189,9 @@ def test_what_no_channel_speaks_of_raises_no_alarm_however_few_calls_there_are()
     scored = model.observe(table([call(START + i * DAY, "s0", "s1") for i in range(40)]))
     assert not scored.alert[scored.loudest < 0].any()
     assert not any(one.p_value == 1.0 for one in scored.findings)
+
+
+def test_tokens_come_from_the_end_of_warm_up_on_also_while_nothing_is_rare() -> None:
+    model = learned(3)
+    since = int(model.alarms.state["tokens"][1])
+    assert START + 15 * 60 * SECOND <= since < START + 20 * 60 * SECOND
