@@ -122,13 +122,17 @@ class _Watching:
         if self.state is not None:
             if self.once:
                 stop.set()
-            return recorded(self.state / "calls", stop)
+            yield from recorded(self.state / "calls", stop)
+            return
         rejected = RejectedFile(self.reading.rejected)
         options = options_of(self.reading, rejected, Progress())
         source = open_source(
             self.source, options=options if self.once else replace(options, stop=stop)
         )
-        return iter(source)
+        for batch in source:
+            rejected.flush()
+            yield batch
+        rejected.flush()
 
     def _tell(self) -> Callable[[Finding], None]:
         if self.keep is None:

@@ -51,6 +51,15 @@ def test_a_log_in_a_file_is_watched_as_well(recorded: Path, tmp_path: Path, caps
     assert "/notifications" in capsys.readouterr().out
 
 
+def test_lines_that_cannot_be_read_are_kept_however_few_they_are(tmp_path: Path) -> None:
+    log, aside = tmp_path / "calls.csv", tmp_path / "aside.jsonl"
+    log.write_text("time,source,destination,protocol\n1700000000000000000,a,b,tcp\nnever,a,b,tcp\n")
+    watch = ["behaviour", "watch", "--once", str(log), "--rejected", str(aside)]
+    assert run(watch) in {0, 1}
+    [kept] = aside.read_text().splitlines()
+    assert "time cannot be read" in kept
+
+
 def test_the_budget_that_is_asked_for_goes_before_that_of_a_baseline_or_a_kept_model(
     recorded: Path, tmp_path: Path
 ) -> None:
