@@ -10,7 +10,7 @@ import numpy as np
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import Array
 
-UNKNOWN, ALLOWED, GRACE, DENIED = 0, 1, 2, -1
+ALLOWED, GRACE, DENIED = 1, 2, -1  # 0: unknown
 RELEASE: Final = np.dtype([("key", "u8"), ("since", "i8")])
 _CALLED: Final = -1  # as `since`: called somebody before its release was known to change
 _GRACE_HOURS: Final = 24

@@ -18,9 +18,9 @@ own. Not thread-safe.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from meshwarden.behaviour.identifiers import without_identifiers
 
@@ -125,19 +125,6 @@ class RouteLearner:
             self._cache[key] = known
         return known
 
-    def dump(self) -> dict[str, Any]:
-        """Return what was learned, for JSON."""
-        return {"version": 1, "root": _dumped(self._root)}
-
-    @classmethod
-    def load(cls, state: Mapping[str, Any], limits: RouteLimits | None = None) -> "RouteLearner":
-        """Return a learner in `state`, which `dump` gave; ValueError where it is none."""
-        if state.get("version") != 1:
-            raise ValueError("not a state of the route learner")
-        learner = cls(limits)
-        learner._root = learner._loaded(state["root"])
-        return learner
-
     def _step(self, node: _Node, segment: str, times: int) -> _Node | None:
         if segment in node.children:
             return self._child(node, segment, times)
@@ -241,12 +228,6 @@ class RouteLearner:
             node = child
         return "/" + "/".join(route)
 
-    def _loaded(self, state: Mapping[str, Any]) -> _Node:
-        node = _Node(count=state["n"], collapsed=state.get("x", False), judged=state.get("j", 0))
-        node.children = {s: self._loaded(child) for s, child in state.get("c", {}).items()}
-        self._nodes += len(node.children)
-        return node
-
 
 def route_by_form(raw_path: str) -> str:
     """Return the route of a path or URL as far as form alone tells it; learns nothing.
@@ -269,14 +250,3 @@ def segments_of(raw_path: str) -> tuple[str, ...]:
 
 def _size(node: _Node) -> int:
     return 1 + sum(_size(child) for child in node.children.values())
-
-
-def _dumped(node: _Node) -> dict[str, Any]:
-    state: dict[str, Any] = {"n": node.count}
-    if node.children:
-        state["c"] = {segment: _dumped(child) for segment, child in node.children.items()}
-    if node.collapsed:
-        state["x"] = True
-    if node.judged:
-        state["j"] = node.judged
-    return state

@@ -21,28 +21,3 @@ def student_tail(t: float, df: float) -> float:
     """Return -ln P(T >= t) of Student's t, by the normal deviate of Wallace (1959)."""
     z = math.sqrt(df * math.log1p(t * t / df)) * (8.0 * df + 1.0) / (8.0 * df + 3.0)
     return normal_tail(z if t >= 0.0 else -z)
-
-
-@compiled
-def count_tail(count: float, shape: float, exposure: float) -> float:
-    """Return -ln P(N >= count) where N is Poisson and its rate Gamma(shape, exposure).
-
-    That is a negative binomial with p = exposure / (exposure + 1).
-    """
-    if count <= 0.0:
-        return 0.0
-    miss = math.log(exposure / (exposure + 1.0))
-    hit = -math.log(exposure + 1.0)
-    if count <= 32.0:
-        term, below = shape * miss, 0.0
-        for k in range(int(count)):
-            below += math.exp(term)
-            term += math.log((shape + k) / (k + 1.0)) + hit
-        if below < 0.999:
-            return -math.log(1.0 - below)
-    log_pmf = (
-        math.lgamma(shape + count) - math.lgamma(shape) - math.lgamma(count + 1.0)
-        + shape * miss + count * hit
-    )  # fmt: skip
-    ratio = min((shape + count) / (count + 1.0) * math.exp(hit), 0.99)
-    return max(-log_pmf + math.log(1.0 - ratio), 0.0)

@@ -1,6 +1,5 @@
 """What must hold of the route learner whatever paths come."""
 
-import json
 import random
 import string
 
@@ -16,15 +15,13 @@ _SMALL = RouteLimits(evidence=3.0, children=8, kept=2, nodes=60)
 
 @settings(max_examples=200, deadline=None)
 @given(paths=st.lists(st.tuples(st.sampled_from(["one", "two"]), _PATH), max_size=80))
-def test_names_are_bounded_stable_and_survive_storage(paths: list[tuple[str, str]]) -> None:
+def test_names_are_bounded_and_stable(paths: list[tuple[str, str]]) -> None:
     learner = RouteLearner(_SMALL)
     learner.routes(paths)
     assert learner.nodes <= _SMALL.nodes + 1 + 2 * 8
-    again = RouteLearner.load(json.loads(json.dumps(learner.dump())), _SMALL)
-    assert again.nodes == learner.nodes
     for service, path in paths:
         route = learner.name(service, path)
-        assert route == learner.name(service, path) == again.name(service, path)
+        assert route == learner.name(service, path)
         assert len(route.split("/")) <= 14
 
 

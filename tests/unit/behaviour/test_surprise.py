@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from meshwarden.behaviour.calibrate import BINS, levels, read
-from meshwarden.behaviour.surprise import count_tail, normal_tail, student_tail
+from meshwarden.behaviour.surprise import normal_tail, student_tail
 
 
 @pytest.mark.parametrize("z", [0.0, 1.0, 4.9, 5.1, 12.0])
@@ -18,16 +18,6 @@ def test_normal_tail(z: float) -> None:
 @pytest.mark.parametrize("t", [0.0, 1.0, 5.0, 50.0])
 def test_student_tail(t: float) -> None:
     assert student_tail(t, 3.0) == pytest.approx(-stats.t.logsf(t, 3), rel=0.06)
-
-
-@pytest.mark.parametrize(
-    ("count", "shape", "exposure"), [(1, 0.5, 10.0), (5, 2.0, 4.0), (60, 3.0, 2.0)]
-)
-def test_count_tail(count: int, shape: float, exposure: float) -> None:
-    p = exposure / (exposure + 1)
-    assert count_tail(count, shape, exposure) == pytest.approx(
-        -stats.nbinom.logsf(count - 1, shape, p), rel=0.1
-    )
 
 
 def test_without_data_surprise_is_what_it_claims() -> None:

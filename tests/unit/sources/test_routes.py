@@ -1,7 +1,5 @@
 """Routes of real-world paths."""
 
-import json
-
 import pytest
 
 from meshwarden.behaviour.identifiers import without_identifiers
@@ -113,12 +111,3 @@ def test_services_do_not_mix() -> None:
     learner.routes([("one", f"/x/a{n}b") for n in range(1000)])
     assert learner.name("one", "/x/anew") == "/x/{}"
     assert learner.name("two", "/x/anew") == "/x/anew"
-
-
-def test_what_was_learned_survives_json() -> None:
-    learner = RouteLearner()
-    learner.routes([("shop", f"/p/x{n}y") for n in range(600)])
-    again = RouteLearner.load(json.loads(json.dumps(learner.dump())))
-    assert (again.name("shop", "/p/other"), again.nodes) == ("/p/{}", learner.nodes)
-    with pytest.raises(ValueError, match="state"):
-        RouteLearner.load({"version": 2})
