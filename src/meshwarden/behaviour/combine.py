@@ -8,20 +8,20 @@ import numpy as np
 from meshwarden.behaviour.calibrate import bin_of, read
 from meshwarden.behaviour.compiled import compiled
 
-MOST_ROWS: Final = 40
+MOST_ROWS: Final = 42
 MOST_FAMILIES: Final = 12
 _FINE: Final = 256.0  # parts of a nat in which a group keeps its highest: there are many groups
 _HIGHEST: Final = 65_535.0
 GROUP: Final = np.dtype(
     [
         ("hour", "i4"),
-        ("alarm", "i4"),
+        ("alarm", "u1"),
         ("born", "i4"),
-        ("tail", "i4"),  # groups in the tail taught today
+        ("tail", "u1"),  # groups in the tail taught today
         ("day", "i4"),
         ("until", "i8"),  # last alarm, ns
         ("level", "f4"),  # alarms of the past day, faded
-        ("kinds", "i4"),  # bits: families in which they were raised
+        ("kinds", "i2"),  # bits: families in which they were raised
         ("said", "f4"),  # by how many nats the last one was rarer than the budget asks
         ("source", "i4"),
         ("destination", "i4"),

@@ -62,14 +62,14 @@ POOL: Final = np.dtype(
 )
 _AT_FIRST: Final = (4.0, 1.0, 8.0, 4.0, 4.0, 1.0, 0.25, 1.0, 0.75, 1.0)
 _DEGREES: Final = 3.0
-_MEMORY: Final = 400.0  # hours, or days, or calls: minutes are remembered for as many hours
+_MEMORY: Final = 400.0  # hours, or days: minutes are remembered for as many hours
 _POOLED: Final = 20_000.0  # windows that all keys' spread is learned from
 _PRIOR_GRAIN: Final = 1.0
 _MOST_BUNCHES: Final = 4.0
 _LEAST_WITHIN: Final = 0.01
 _MOST_SLOPE: Final = 1.5
 _SLOPE_PRIOR: Final = 4.0  # squared deviations: what was added has to have varied by more
-DAY, SINGLE = 0, -1  # windows that have no hour of the day: days, and single calls
+DAY: Final = 0  # windows that have no hour of the day
 _NODE_MEMORY: Final = 20.0
 _LEAST: Final = 1.0  # nats; less is nothing
 _USUAL: Final = 0.3  # deviations; so few are less than that

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.outcomes import ANSWERED, OF_CODE, OF_STATUS, REFUSED, UNANSWERED
 from meshwarden.kernel import CALL_SCHEMA, InputError
 
 _PORT: Final = np.uint64(0x7F4A7C159E3779B9)
@@ -40,7 +41,7 @@ class Calls:
         time: ns since the epoch.
         source, destination: keys of the parties.
         service: key of method and route, else of protocol and port; 0 where neither is stated.
-        failed: 1 no answer, refused or an error; 0 answered; -1 not known.
+        outcome: one of `OUTCOMES`, by its place; -1 not known.
         sent, received: octets; -1 where not known.
         instance, release, session, transaction, shape: keys; 0 where not stated.
     """
@@ -49,7 +50,7 @@ class Calls:
     source: Keys
     destination: Keys
     service: Keys
-    failed: NDArray[np.int8]
+    outcome: NDArray[np.int8]
     sent: NDArray[np.float64]
     received: NDArray[np.float64]
     instance: Keys
@@ -115,7 +116,7 @@ def encode(table: pa.Table | pa.RecordBatch, known: KnownNames | None = None) ->
         source=keys["source"],
         destination=keys["destination"],
         service=_service(port, keys["protocol"], keys["method"], keys["route"]),
-        failed=_failed(columns, keys["protocol"], received),
+        outcome=_outcome(columns, keys["protocol"], received),
         sent=_values(columns["request_bytes"], pa.float64(), -1.0),
         received=received,
         instance=keys["source_instance"],
@@ -203,15 +204,17 @@ def _service(port: NDArray[np.int64], protocol: Keys, method: Keys, route: Keys)
     return np.where(route != 0, by_route, by_port).astype(np.uint64)
 
 
-def _failed(columns: Columns, protocol: Keys, received: NDArray[np.float64]) -> NDArray[np.int8]:
+def _outcome(columns: Columns, protocol: Keys, received: NDArray[np.float64]) -> NDArray[np.int8]:
     """HTTP by its status, gRPC by its code, connections by an answer of no octets."""
     status = _values(columns["status"], pa.int64(), -1)
     grpc, tcp = protocol == key_of("grpc"), protocol == key_of("tcp")
     duration = _values(columns["duration"], pa.int64(), -1)
-    failed = np.full(len(status), -1, np.int8)
-    failed[tcp & (received >= 0)] = 0
-    failed[tcp & ((received == 0) | ((received < 0) & (duration == 0)))] = 1
-    failed[status >= 0] = 0
-    failed[(status >= 400) | (grpc & (status > 0) & (status < 100))] = 1
-    failed[_values(columns["denied"], pa.bool_(), False)] = 1
-    return failed
+    outcome = np.full(len(status), -1, np.int8)
+    outcome[tcp & (received >= 0)] = ANSWERED
+    outcome[tcp & ((received == 0) | ((received < 0) & (duration == 0)))] = UNANSWERED
+    stated = status >= 0
+    outcome[stated] = OF_STATUS[np.minimum(status[stated], len(OF_STATUS) - 1)]
+    code = grpc & (status >= 0) & (status < 100)
+    outcome[code] = OF_CODE[np.minimum(status[code], len(OF_CODE) - 1)]
+    outcome[_values(columns["denied"], pa.bool_(), False)] = REFUSED
+    return outcome

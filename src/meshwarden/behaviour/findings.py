@@ -38,6 +38,11 @@ MEANINGS: Final = {
     "octets received": Meaning(
         "took far more octets from {to} than it does", "T1530", "what it read"
     ),
+    "status mix": Meaning(
+        "gets other answers from {to} at {service} than it does, now: {outcome}",
+        "T1110",
+        "what it was refused, or broke",
+    ),
     "failures": Meaning("is refused or fails at {to} unusually often", "T1110", "the refusals"),
     "body": Meaning("sent {to} a body of a structure never seen there", None, "the body"),
     "even": Meaning("calls {to} by the clock, on an edge that is young", "T1071", "the process"),
@@ -67,6 +72,7 @@ class Alarm:
         time: ns since the epoch.
         source, destination, service: names; service is "" where the call states none.
         towards: whom it is about: the destination, but for what is not called.
+        outcome: one of OUTCOMES: what the call came to; "" where that is not known.
         channel: the first to speak.
         surprise: nats by channel name, of those that spoke.
         score: -log10 of how many such groups (an edge in an hour) a day are expected.
@@ -81,6 +87,7 @@ class Alarm:
     destination: str
     service: str
     towards: str
+    outcome: str
     channel: str
     surprise: dict[str, float]
     score: float
@@ -100,7 +107,7 @@ def finding_of(alarm: Alarm) -> Finding:
     meaning = meaning_of(alarm.channel)
     p = min(10.0**-alarm.score / max(alarm.groups_per_day, 1.0), 1.0)
     to = alarm.towards
-    names = {"to": to, "service": alarm.service or "a service"}
+    names = {"to": to, "service": alarm.service or "a service", "outcome": alarm.outcome}
     words = meaning.words.format(**names) + ("; the incident grows" if alarm.grown else "")
     sentence = (
         f"{alarm.source} {words}; {_history(alarm)} of history, as odd is"

@@ -27,8 +27,8 @@ class Placed:
         calls: the calls.
         clock: ns; the calls' times, never going back.
         hour: hours since the epoch, by the clock.
-        source, destination, edge, offer, link: numbers; `offer` and `link` are -1 where the call
-            states no service.
+        source, destination, edge, offer, link: numbers; a call that states no service uses one
+            without a name.
         fresh: bool[n, 5], in the same order: number given out by this very call.
         stance: of the declared policy on what is new: see `declared`.
         expected: whether the call's edge came with a release and is declared.
@@ -155,9 +155,6 @@ def _place(  # a kernel takes its arrays one by one
         numbers[2, i] = seen(edges, edge_index, both, h)
         if numbers[2, i] < 0:
             numbers[2, i], fresh[i, 2] = number_of(edges, edge_index, edge_used, both, h)
-        numbers[3, i] = numbers[4, i] = -1
-        if offered == 0:
-            continue
         offer, link = pair(b, offered), pair(both, offered)
         numbers[3, i] = seen(offers, offer_index, offer, h)
         if numbers[3, i] < 0:

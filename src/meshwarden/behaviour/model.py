@@ -36,6 +36,7 @@ from meshwarden.behaviour.encode import Calls, KnownNames, encode
 from meshwarden.behaviour.findings import Alarm, finding_of, spoken, text
 from meshwarden.behaviour.ground import Ground, Placed
 from meshwarden.behaviour.names import Names
+from meshwarden.behaviour.outcomes import OUTCOMES
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.verdict import Verdict
 from meshwarden.kernel import ConfigError, Finding, InputError
@@ -311,6 +312,7 @@ class Model:
             destination=text(call["destination"]),
             towards=self._towards(spoke, int(placed.source[row])) or text(call["destination"]),
             service=service,
+            outcome=("", *OUTCOMES)[int(placed.calls.outcome[row]) + 1],
             channel=spoke,
             surprise=spoken(surprise[:, row], self.channels),
             score=float(score[row]),

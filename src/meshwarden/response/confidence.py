@@ -24,7 +24,7 @@ MAX_FACTOR: Final = 1e6
 """No single kind of finding can move the odds by more than this, however small its p-value: models
 are wrong before 1 in a million is right."""
 
-_HARMLESS: Final = {"behaviour.failures": 300.0}
+_HARMLESS: Final = {"behaviour.failures": 300.0, "behaviour.status_mix": 300.0}
 """The same of findings about what was refused or failed. It did no harm, and where nothing ever
 failed two failures are as rare as an intruder: alone, they cut nobody off."""
 

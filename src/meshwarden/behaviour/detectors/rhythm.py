@@ -20,10 +20,16 @@ from meshwarden.behaviour.ground import Placed
 from meshwarden.behaviour.settings import Settings
 
 BEAT: Final = np.dtype(
-    [("born", "i8"), ("last", "i8"), ("n", "f4"), ("mean", "f4"), ("square", "f4")]
+    [
+        ("born", "u4"),  # s
+        ("last", "i8"),  # ns
+        ("n", "f4"),
+        ("mean", "f4"),
+        ("square", "f4"),
+    ]
 )
 _SECOND: Final = 1_000_000_000
-_YOUNG: Final = 3 * 86_400 * _SECOND
+_YOUNG: Final = 3 * 86_400  # s
 _LEAST_BEATS: Final = 8.0
 
 
@@ -72,14 +78,14 @@ def _beat(
         if fresh[i, 1]:
             callers[destination[i]] = 0
         if fresh[i, 2]:
-            beat.born = beat.last = clock[i]
+            beat.born, beat.last = clock[i] // _SECOND, clock[i]
             beat.n = beat.mean = beat.square = 0.0
             callers[destination[i]] += 1
             continue
         gap = clock[i] - beat.last
         if (
-            clock[i] - beat.born > _YOUNG
-            or beat.born - times[0] < _YOUNG // 3
+            clock[i] // _SECOND - beat.born > _YOUNG
+            or beat.born - times[0] // _SECOND < _YOUNG // 3
             or gap < 10 * times[2]
         ):
             continue

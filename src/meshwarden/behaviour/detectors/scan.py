@@ -24,6 +24,7 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import Array
 from meshwarden.behaviour.detectors.contract import Detector, Surprise
 from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.outcomes import ANSWERED
 from meshwarden.behaviour.settings import Settings
 
 WALK: Final = np.dtype([("time", "i8"), ("height", "f4")])
@@ -52,7 +53,7 @@ class Scan(Detector):
         out = np.zeros((1, len(placed)), np.float32)
         first = placed.fresh[:, 2] | placed.fresh[:, 4]
         _walk(
-            placed.source, placed.fresh[:, 0], first, placed.calls.failed, placed.clock,
+            placed.source, placed.fresh[:, 0], first, placed.calls.outcome, placed.clock,
             muted[placed.source], self.state["walks"], self.state["failing"], out[0],
         )  # fmt: skip
         return out
@@ -60,24 +61,25 @@ class Scan(Detector):
 
 @compiled
 def _walk(
-    source: Array, fresh: Array, first: Array, failed: Array, clock: Array, mute: Array,
+    source: Array, fresh: Array, first: Array, outcome: Array, clock: Array, mute: Array,
     walks: Array, failing: Array, out: Array,
 ) -> None:  # fmt: skip
     for i in range(source.size):
         walk = walks[source[i]]
         if fresh[i]:
             walk.height = 0.0
-        if first[i] and failed[i] >= 0:
+        if first[i] and outcome[i] >= ANSWERED:
+            failed = outcome[i] > ANSWERED
             usual = min(max(failing[0] / failing[1], 1.0 - _HIT_BENIGN), 0.7)
             walk.height *= 0.5 ** ((clock[i] - walk.time) / _DAY)
             walk.time = clock[i]
-            if failed[i] == 1:
+            if failed:
                 step = math.log((1.0 - _HIT_SCAN) / usual)
             else:
                 step = math.log(_HIT_SCAN / (1.0 - usual))
             walk.height = min(max(walk.height + step, 0.0), _MOST)
             if not mute[i]:
-                failing[0] = failing[0] * 0.999 + failed[i]
+                failing[0] = failing[0] * 0.999 + failed
                 failing[1] = failing[1] * 0.999 + 1.0
-            if failed[i] == 1 and walk.height > 1.0:
+            if failed and walk.height > 1.0:
                 out[i] = walk.height

@@ -1,120 +1,136 @@
-"""Payload shape: refusals and errors where there are usually none, and bodies of another structure.
+"""Payload shape: what calls come to, how large they are, how their bodies are built.
 
-- Failures: a run of failed calls on a edge. Each call fails with a
-  probability of its own (Beta, shrunk towards everyone's); a run's surprise is that of a
-  Beta-binomial with few effective observations, for failures come in bursts. What everyone's
-  are is learned when the hour is over: a run is not its own excuse.
-- Structure: where a source carries `shape` (OpenTelemetry and CSV can, Envoy's log does not), the
+All but one channel are about what one service uses of another (an edge and a route, or a port):
+
+- failures: a run of failed calls on an edge, whatever it uses (`outcomes`); a young edge is judged
+  by who else calls that destination;
+- status mix: a run of one kind of outcome at one route; a young one is judged by who else uses it.
+  An edge that fails often at one route has no excuse at another, and being refused none by having
+  been in error;
+- octets sent, received in a call: more than such calls have (`sizes`);
+- structure: where a source carries `shape` (OpenTelemetry and CSV can, Envoy's log does not), the
   chance of a never seen structure on an edge that was seen often: Laplace's rule of succession.
 """
 
 import math
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
-from meshwarden.behaviour.counts import Array
-from meshwarden.behaviour.detectors.contract import Detector, Surprise
+from meshwarden.behaviour.counts import LEVEL, Array
+from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
 from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.outcomes import KINDS, past_of, run_of, runs
 from meshwarden.behaviour.settings import Settings
+from meshwarden.behaviour.sizes import SIZE, TALLY, size, sizes, tally
 from meshwarden.behaviour.tables import pair
 
-FAILING: Final = np.dtype(
-    [("hour", "i4"), ("bad", "f4"), ("good", "f4"), ("past_bad", "f4"), ("past", "f4")]
-)
-SHAPES: Final = np.dtype([("seen", "f4"), ("kinds", "f4"), ("bits", "u8")])
-_FADE: Final = 0.98
-_SPREAD: Final = 2.0  # effective observations of the prior: failures come in bursts
-_MOST_PAST: Final = 200.0
-_BAD, _SEEN = 1.0, 20.0  # failed calls, and all, that are assumed of everyone before any
-_LEAST_BAD, _LEAST_SEEN = 0.5, 50.0  # the same of an edge, at least: no history rules failures out
+SHAPES: Final = np.dtype([("seen", "u2"), ("kinds", "u1"), ("bits", "u8")])
+_FAILURES, _MIX, _SENT, _RECEIVED, _STRUCTURE = range(5)
+_FAILED_OR_NOT: Final = 2
 
 
 class Shape(Detector):
-    """Bursts of failures, and new structures of bodies."""
+    """Outcomes, sizes, and structures of bodies."""
 
     name: ClassVar[str] = "shape"
-    channels: ClassVar[tuple[str, ...]] = ("failures", "body structure")
-    families: ClassVar[tuple[str, ...]] = ("failures", "body structure")
-    subjects: ClassVar[tuple[int, ...]] = (0, 0)
-    tables: ClassVar[dict[str, str]] = {"edges": "edges", "shapes": "edges"}
+    channels: ClassVar[tuple[str, ...]] = (
+        "failures", "status mix", "octets sent in a call", "octets received in a call",
+        "body structure",
+    )  # fmt: skip
+    families: ClassVar[tuple[str, ...]] = (
+        "answers", "answers", "volume", "volume", "body structure",
+    )  # fmt: skip
+    subjects: ClassVar[tuple[int, ...]] = (0,) * 5
+    tables: ClassVar[dict[str, str]] = {
+        "edge": "edges",
+        "destination": "nodes",
+        "link": "links",
+        "offer": "offers",
+        "caller": "nodes",
+    }
 
     def __init__(self, settings: Settings) -> None:
+        edges, links = 1 << settings.edge_bits, 1 << settings.link_bits
+        offers, nodes = 1 << settings.link_bits - 2, 1 << settings.node_bits
         self.state = {
-            "edges": np.zeros(1 << settings.edge_bits, FAILING),
-            "all": np.zeros(2),  # failed calls, and all, of the past
-            "shapes": np.zeros(1 << settings.edge_bits, SHAPES),
+            "edge runs": np.zeros(edges, run_of(_FAILED_OR_NOT)),
+            "destination runs": np.zeros(nodes, past_of(_FAILED_OR_NOT)),
+            "all failures": np.zeros(_FAILED_OR_NOT),
+            "link runs": np.zeros(links, run_of(KINDS)),
+            "offer runs": np.zeros(offers, past_of(KINDS)),
+            "all kinds": np.zeros(KINDS),
+            "link sizes": np.zeros((2, links), SIZE, order="F"),
+            "link calls": np.zeros(links, TALLY),
+            "offer sizes": np.zeros((2, offers), LEVEL, order="F"),
+            "caller sizes": np.zeros((2, nodes), LEVEL, order="F"),
+            "all sizes": np.tile(sizes(), 2),
+            "edge shapes": np.zeros(edges, SHAPES),
+            "known": np.zeros(3, np.bool_),  # outcomes, sizes, structures: by any call so far
         }
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
-        out = np.zeros((2, len(placed)), np.float32)
+        out = silent(len(self.channels), len(placed))
         mute = muted[placed.source] | muted[placed.destination]
-        s, calls = self.state, placed.calls
-        if (calls.failed >= 0).any():
-            _failures(
-                placed.edge, placed.fresh[:, 2], calls.failed, placed.hour, mute, s["edges"],
-                s["all"], out[0],
-            )  # fmt: skip
-        if calls.shape.any():
+        calls, fresh, s, known = placed.calls, placed.fresh, self.state, self.state["known"]
+        known |= [
+            (calls.outcome >= 0).any(),
+            (calls.sent >= 0).any() or (calls.received >= 0).any(),
+            calls.shape.any(),
+        ]
+        if known[0]:
+            self._observe_outcomes(placed, mute, out)
+        if known[1]:
+            self._observe_sizes(placed, mute, out[_SENT : _RECEIVED + 1])
+        if known[2]:
             _structures(
-                placed.edge,
-                placed.fresh[:, 2],
-                calls.service,
-                calls.shape,
-                mute,
-                s["shapes"],
-                out[1],
-            )
+                placed.edge, fresh[:, 2], calls.service, calls.shape, mute, s["edge shapes"],
+                out[_STRUCTURE],
+            )  # fmt: skip
         return out
 
+    def _observe_outcomes(self, placed: Placed, mute: NDArray[np.bool_], out: Surprise) -> None:
+        outcome, fresh, s = placed.calls.outcome, placed.fresh, self.state
+        runs(
+            placed.edge, fresh[:, 2], placed.destination, fresh[:, 1], outcome, placed.hour, mute,
+            1, s["edge runs"], s["destination runs"], s["all failures"], out[_FAILURES],
+        )  # fmt: skip
+        runs(
+            placed.link, fresh[:, 4], placed.offer, fresh[:, 3], outcome, placed.hour, mute,
+            0, s["link runs"], s["offer runs"], s["all kinds"], out[_MIX],
+        )  # fmt: skip
+
+    def _observe_sizes(self, placed: Placed, mute: NDArray[np.bool_], out: Surprise) -> None:
+        calls, s = placed.calls, self.state
+        _sizes(
+            placed.link, placed.offer, placed.source, placed.fresh, mute, placed.hour, calls.sent,
+            calls.received, s["link calls"], s["link sizes"], s["offer sizes"], s["caller sizes"],
+            s["all sizes"], out,
+        )  # fmt: skip
+
 
 @compiled
-def _run(bad: float, good: float, alpha: float, beta: float) -> float:
-    """Return -ln of the Beta-binomial chance of so many failures among so many calls."""
-    n = bad + good
-    log_p = (
-        math.lgamma(alpha + bad) - math.lgamma(alpha)
-        + math.lgamma(beta + good) - math.lgamma(beta)
-        - math.lgamma(alpha + beta + n) + math.lgamma(alpha + beta)
-        + math.lgamma(n + 1.0) - math.lgamma(bad + 1.0) - math.lgamma(good + 1.0)
-    )  # fmt: skip
-    return max(-log_p - math.log(n + 1.0), 0.0)
-
-
-@compiled
-def _failures(
-    edge: Array, fresh: Array, failed: Array, hour: Array, mute: Array, edges: Array,
-    everyone: Array, out: Array,
+def _sizes(
+    link: Array, offer: Array, source: Array, fresh: Array, mute: Array, hour: Array, sent: Array,
+    received: Array, tallies: Any, links: Any, offers: Any, callers: Any, pools: Any, out: Array,
 ) -> None:  # fmt: skip
-    for i in range(edge.size):
-        record = edges[edge[i]]
-        if fresh[i]:
-            record.bad = record.good = record.past_bad = record.past = 0.0
-            record.hour = hour[i]
-        if record.hour != hour[i]:
-            if not mute[i]:
-                keep = 1.0 if record.past < _MOST_PAST else _FADE
-                bad, good = min(record.bad, 20.0), min(record.good, 20.0)
-                record.past_bad = record.past_bad * keep + bad
-                record.past = record.past * keep + bad + good
-                stay = 0.9995 ** (bad + good)
-                everyone[0] = everyone[0] * stay + bad
-                everyone[1] = everyone[1] * stay + bad + good
-            record.bad = record.good = 0.0
-            record.hour = hour[i]
-        if failed[i] >= 0:
-            record.bad += failed[i]
-            record.good += 1 - failed[i]
-        usual = (_BAD + everyone[0]) / (_SEEN + everyone[1])
-        rate = (_SPREAD * usual + record.past_bad) / (_SPREAD + record.past)
-        rate = max(rate, _LEAST_BAD / (_LEAST_SEEN + record.past))
-        n = record.bad + record.good
-        if record.bad > n * rate + 1.0:
-            surprise = _run(record.bad, record.good, _SPREAD * rate, _SPREAD * (1.0 - rate))
-            out[i] = surprise if surprise > 1.0 else 0.0
+    for i in range(link.size):
+        known = sent[i] >= 0.0 or received[i] >= 0.0
+        calls = tally(tallies[link[i]], hour[i], fresh[i, 4], known)
+        for k in range(2):
+            record, near, far = links[k, link[i]], offers[k, offer[i]], callers[k, source[i]]
+            if fresh[i, 4]:
+                record.weight, record.mean, record.square = 0, 0.0, 0.0
+            if fresh[i, 3]:
+                near.weight = near.mean = 0.0
+            if fresh[i, 0]:
+                far.weight = far.mean = 0.0
+            octets = sent[i] if k == 0 else received[i]
+            if octets >= 0.0:
+                out[k, i] = size(record, mute[i], octets, calls, pools[k], near, far)
 
 
 @compiled
@@ -125,7 +141,7 @@ def _structures(
     for i in range(edge.size):
         record = records[edge[i]]
         if fresh[i]:
-            record.seen, record.kinds, record.bits = 0.0, 0.0, 0
+            record.seen, record.kinds, record.bits = 0, 0, 0
         if shape[i] == 0:
             continue
         key = pair(service[i], shape[i])
@@ -136,6 +152,6 @@ def _structures(
             out[i] = max(math.log((record.seen + 2.0) / (record.kinds + 1.0)), 0.0)
             if not mute[i]:
                 record.bits |= mask
-                record.kinds += 1.0
+                record.kinds += 1
         if not mute[i]:
-            record.seen = min(record.seen + 1.0, 1e6)
+            record.seen = min(record.seen + 1, 65_535)

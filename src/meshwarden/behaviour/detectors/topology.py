@@ -125,8 +125,6 @@ def _observe(
         if fresh[i, 1]:
             _clear(downs[0, b], hour[i])
             _clear(downs[1, b], hour[i])
-        if key[i] < 0:
-            continue
         edge = births[key[i]]
         if new[i]:
             ku, kd = int(new_down[i]), int(new_up[i])
