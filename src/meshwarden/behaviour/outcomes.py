@@ -23,7 +23,7 @@ _FADE: Final = 0.98  # an hour, of what is remembered beyond ...
 _MOST_PAST: Final = 200.0  # ... so many calls
 _MOST_LEARNED: Final = 20.0  # calls of a key in an hour
 _FADE_OF_ALL: Final = 0.9995  # a call
-_LEAST_SAID: Final = 1.0  # nats; less is nothing
+_LEAST_SAID: Final = 3.0  # nats; one run in twenty is nothing
 _LEAST, _LEAST_SEEN = 0.5, 50.0  # of a kind, and all: no history rules a kind out
 _GOOD, _BAD = 19.0, 1.0  # calls assumed of everyone, the bad of any kind; they never fade
 
