@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.encode import Calls
+from meshwarden.behaviour.peers import KNOWN, forget, join, meet, of_call, of_contact, of_use
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.tables import Table, number_of, pair, seen
 from meshwarden.kernel import InputError
@@ -35,6 +36,9 @@ class Placed:
         graced: whether that, or a new service that a release gave it, is less than a week old.
         ripeness: what is left of the surprises of such an edge: nothing for a day, all in a week.
         renewed: whether the call is the first of such a service: what the edge carried is no guide.
+        peers: int16[n, 2], of a first contact, or a first use of a service on a known edge: how
+            many peers the source has, and how many of them did it before; zeros elsewhere.
+        unlike: nats, by how much less likely that is of it than of anybody: see `peers.unlike`.
     """
 
     calls: Calls
@@ -51,6 +55,8 @@ class Placed:
     graced: NDArray[np.bool_]
     renewed: NDArray[np.bool_]
     ripeness: NDArray[np.float32]
+    peers: NDArray[np.int16]
+    unlike: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.clock)
@@ -69,6 +75,10 @@ class Ground:
     """Tables of identities, edges, offers and links.
 
     An edge is a source and a destination; an offer a destination and a service; a link all three.
+
+    Attributes:
+        known: of KNOWN, by number of identity: a sample of whom it calls and who calls it.
+        callers: one element: how many identities have such a sample of callees.
     """
 
     settings: Settings
@@ -76,22 +86,40 @@ class Ground:
     edges: Table = field(init=False)
     offers: Table = field(init=False)
     links: Table = field(init=False)
+    known: NDArray[Any] = field(init=False)
+    callers: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         self.nodes = Table.sized(self.settings.node_bits)
         self.edges = Table.sized(self.settings.edge_bits)
         self.offers = Table.sized(self.settings.link_bits - 2)
         self.links = Table.sized(self.settings.link_bits)
+        self.known = np.zeros(1 << self.settings.node_bits, KNOWN)
+        self.callers = np.zeros(1, np.int64)
 
-    def place(self, calls: Calls, clock: NDArray[np.int64]) -> Placed:
-        """Return the calls with their numbers."""
+    def place(
+        self, calls: Calls, clock: NDArray[np.int64], muted: NDArray[np.bool_] | None = None
+    ) -> Placed:
+        """Return the calls with their numbers.
+
+        Args:
+            calls: the calls.
+            clock: ns; their times, never going back.
+            muted: by number of identity: it alarms, so it is nobody's peer; None: nobody does.
+        """
         hour = (clock // 3_600_000_000_000).astype(np.int32)
         numbers = np.empty((5, len(calls)), np.int32)
         fresh = np.zeros((len(calls), 5), np.bool_)
         tables = (self.nodes, self.edges, self.offers, self.links)
         parts: list[Any] = [p for t in tables for p in (t.entries, t.index, t.used)]
+        if muted is None:
+            muted = np.zeros(len(self.known), np.bool_)
+        peers, unlike = np.zeros((len(calls), 2), np.int16), np.zeros(len(calls), np.float32)
         place: Any = _place
-        place(calls.source, calls.destination, calls.service, hour, *parts, numbers, fresh)
+        place(
+            calls.source, calls.destination, calls.service, hour, *parts, self.known, self.callers,
+            muted, numbers, fresh, peers, unlike,
+        )  # fmt: skip
         return Placed(
             calls=calls,
             clock=clock,
@@ -107,7 +135,43 @@ class Ground:
             graced=np.zeros(len(calls), np.bool_),
             renewed=np.zeros(len(calls), np.bool_),
             ripeness=np.ones(len(calls), np.float32),
+            peers=peers,
+            unlike=unlike,
         )
+
+    def peers_of(
+        self, placed: Placed, row: int, muted: NDArray[np.bool_], *, service: bool
+    ) -> tuple[int, int]:
+        """Return how many peers the source of a call has, and how many did what the call does.
+
+        Where the call is no first one: as it is now.
+
+        Args:
+            placed: calls.
+            row: which of them.
+            muted: as for `place`.
+            service: whether they used its service, not only called its destination.
+        """
+        if placed.fresh[row, 4 if service else 2]:
+            return int(placed.peers[row, 0]), int(placed.peers[row, 1])
+        if placed.source[row] == placed.destination[row]:
+            return 0, 0
+        nodes, edges, links = self.nodes, self.edges, self.links
+        asked: Any = of_call
+        peers, did, _ = asked(
+            nodes.entries, edges.entries, edges.index, links.entries, links.index, self.known,
+            self.callers, muted, placed.source[row], placed.destination[row],
+            placed.calls.service[row] if service else np.uint64(0),
+        )  # fmt: skip
+        return int(peers), int(did)
+
+    def join(self, other: "Ground") -> None:
+        """Take the samples of identities that are known here, too."""
+        mix: Any = join
+        mix(
+            self.nodes.entries, self.nodes.index, self.edges.entries, self.edges.index, self.known,
+            self.callers, other.nodes.entries, other.known, len(other.nodes),
+        )  # fmt: skip
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all tables' arrays by name."""
@@ -121,7 +185,7 @@ class Ground:
             f"ground/{name}/{part}": getattr(table, part)
             for name, table in tables.items()
             for part in ("entries", "index", "used")
-        }
+        } | {"ground/known": self.known, "ground/callers": self.callers}
 
     def check(self) -> None:
         """Raise InputError `behaviour.baseline` where loaded tables would lead out of bounds."""
@@ -131,30 +195,44 @@ class Ground:
             fits = 0 <= used <= len(table.entries) and filled == used
             if not fits or table.index.min() < 0 or table.index.max() > used:
                 raise InputError("behaviour.baseline", "its tables are damaged", where="baseline")
+        for sample in (self.known["callees"], self.known["callers"]):
+            if sample.min() < 0 or sample.max() > len(self.nodes):
+                raise InputError("behaviour.baseline", "its samples are damaged", where="baseline")
+        if np.count_nonzero(self.known["callees"][:, 0]) != self.callers[0]:
+            raise InputError("behaviour.baseline", "its callers are miscounted", where="baseline")
 
 
 @compiled
 def _place(  # a kernel takes its arrays one by one
-    source: Any, destination: Any, service: Any, hour: Any,
+    sources: Any, destinations: Any, service: Any, hour: Any,
     nodes: Any, node_index: Any, node_used: Any,
     edges: Any, edge_index: Any, edge_used: Any,
     offers: Any, offer_index: Any, offer_used: Any,
     links: Any, link_index: Any, link_used: Any,
-    numbers: Any, fresh: Any,
+    known: Any, callers: Any, muted: Any, numbers: Any, fresh: Any, peers: Any, unlike: Any,
 ) -> None:  # fmt: skip
-    """Number all five; `number_of`, which is too large to be inlined, only where one is new."""
-    for i in range(source.size):
-        h, a, b, offered = hour[i], source[i], destination[i], service[i]
+    """Number all five; what is too large to be inlined is called only where one is new."""
+    for i in range(sources.size):
+        h, a, b, offered = hour[i], sources[i], destinations[i], service[i]
         both = pair(a, b)
         numbers[0, i] = seen(nodes, node_index, a, h)
         if numbers[0, i] < 0:
             numbers[0, i], fresh[i, 0] = number_of(nodes, node_index, node_used, a, h)
+            forget(known, callers, numbers[0, i])
         numbers[1, i] = seen(nodes, node_index, b, h)
         if numbers[1, i] < 0:
             numbers[1, i], fresh[i, 1] = number_of(nodes, node_index, node_used, b, h)
+            forget(known, callers, numbers[1, i])
+        source, destination = numbers[0, i], numbers[1, i]
         numbers[2, i] = seen(edges, edge_index, both, h)
         if numbers[2, i] < 0:
             numbers[2, i], fresh[i, 2] = number_of(edges, edge_index, edge_used, both, h)
+            if source != destination and not fresh[i, 0] and not fresh[i, 1]:
+                peers[i, 0], peers[i, 1], unlike[i] = of_contact(
+                    nodes, edges, edge_index, known, callers, muted, source, destination
+                )
+            if source != destination and not muted[source] and not muted[destination]:
+                meet(nodes, edges, edge_index, known, callers, source, destination)
         numbers[3, i] = numbers[4, i] = -1
         if offered == 0:
             continue
@@ -165,3 +243,8 @@ def _place(  # a kernel takes its arrays one by one
         numbers[4, i] = seen(links, link_index, link, h)
         if numbers[4, i] < 0:
             numbers[4, i], fresh[i, 4] = number_of(links, link_index, link_used, link, h)
+            if source != destination and not fresh[i, 2] and not fresh[i, 3]:
+                peers[i, 0], peers[i, 1], unlike[i] = of_use(
+                    nodes, edges, edge_index, links, link_index, known, muted, source, destination,
+                    offered,
+                )  # fmt: skip

@@ -77,8 +77,8 @@ class Topology(Detector):
             ups, downs, births = (s[name] for name in names[c])
             _observe(
                 placed.source, placed.destination, key, new[c], fresh, kinds[c][0], kinds[c][1],
-                placed.hour, mute, warm, placed.stance, ups, downs, births, s["all"][c],
-                s["pooled"][c], out[c],
+                placed.hour, mute, warm, placed.stance, placed.unlike, ups, downs, births,
+                s["all"][c], s["pooled"][c], out[c],
             )  # fmt: skip
         return out
 
@@ -114,7 +114,7 @@ def _clear(record: Any, hour: int) -> None:
 @compiled
 def _observe(
     source: Any, destination: Any, key: Any, new: Any, fresh: Any, new_up: Any, new_down: Any,
-    hour: Any, mute: Any, warm: Any, stance: Any,
+    hour: Any, mute: Any, warm: Any, stance: Any, unlike: Any,
     ups: Any, downs: Any, births: Any, everyone: Any, pooled: Any, out: Any,
 ) -> None:  # fmt: skip
     for i in range(source.size):
@@ -136,7 +136,8 @@ def _observe(
                 everyone[0].hour = everyone[1].hour = hour[i]
             _turn(up, pooled[ku], hour[i], mute[i])
             _turn(down, pooled[2 + kd], hour[i], mute[i])
-            edge.birth = _surprise(up, pooled[ku]) + _surprise(down, pooled[2 + kd])
+            news = _surprise(up, pooled[ku]) + _surprise(down, pooled[2 + kd])
+            edge.birth = max(news + unlike[i], 0.0)
             if not warm[i] or stance[i] == GRACE:
                 edge.birth = 0.0
             elif stance[i] == ALLOWED:

@@ -1,0 +1,210 @@
+"""Peers: who calls mostly what a caller calls, and whether they do what it does for the first time.
+
+Of each identity the eight callees and the eight callers are kept whose edges have the lowest keys:
+a bottom-k sample (Cohen and Kaplan, PODC 2007). Keys are hashes, so it is a random one, whatever
+the order and however often an edge is forgotten and met again, two of them join to that of both,
+and it tells how many there are (Bar-Yossef et al., RANDOM 2002). Peers of a caller are those of its
+callees' sampled callers that call at least half of its sampled callees. Samples only say whom to
+look at; what anybody calls or uses is asked of the tables, so a number that was handed on does no
+harm. Who alarms is nobody's peer, and whom it meets is not sampled.
+
+The level between a caller and all callers, as in peer-group analysis (Bolton and Hand 2001; for
+networks Turcotte et al., Poisson factorization for peer-based anomaly detection, ISI 2016), which
+learn groups in advance; here they are looked up at each first contact, and at no other call.
+"""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.tables import find, pair
+
+PLACES: Final = 8
+KNOWN: Final = np.dtype([("callees", "i4", (PLACES,)), ("callers", "i4", (PLACES,))])
+"""Of an identity: numbers + 1 of those sampled, 0 where there are no more."""
+_HALF: Final = 0.5
+_KEYS: Final = 2.0**64
+_HIGHEST: Final = np.uint64(2**64 - 1)
+
+
+@compiled
+def meet(
+    nodes: Any, edges: Any, edge_index: Any, known: Any, callers: Any, a: int, b: int
+) -> None:  # fmt: skip
+    """Note in the samples, and in the number of callers, that `a` calls `b`; again is nothing."""
+    if known[a].callees[0] == 0:
+        callers[0] += 1
+    _sample(nodes, edges, edge_index, known[a].callees, a, True, b)
+    _sample(nodes, edges, edge_index, known[b].callers, b, False, a)
+
+
+@compiled
+def forget(known: Any, callers: Any, number: int) -> None:
+    """Clear what was kept under a number that is handed on."""
+    if known[number].callees[0] != 0:
+        callers[0] -= 1
+    known[number].callees[:] = 0
+    known[number].callers[:] = 0
+
+
+@compiled
+def _key(nodes: Any, owner: int, calls: bool, other: int) -> Any:
+    first, second = (owner, other) if calls else (other, owner)
+    return pair(nodes[first].key, nodes[second].key)
+
+
+@compiled
+def _sample(
+    nodes: Any, edges: Any, edge_index: Any, places: Any, owner: int, calls: bool, other: int
+) -> None:  # fmt: skip
+    """Keep `other` where its edge's key is among the lowest; forgotten edges make room first."""
+    highest, at = _key(nodes, owner, calls, other), -1
+    for k in range(places.size):
+        if places[k] == 0 or places[k] == other + 1:
+            places[k] = other + 1
+            return
+        its = _key(nodes, owner, calls, places[k] - 1)
+        if find(edges, edge_index, its) < 0:
+            its = _HIGHEST
+        if its > highest:
+            highest, at = its, k
+    if at >= 0:
+        places[at] = other + 1
+
+
+@compiled
+def _callers_of(nodes: Any, known: Any, b: int) -> float:
+    """Return about how many call `b`, exactly where few do."""
+    places, highest = known[b].callers, np.uint64(0)
+    for k in range(places.size):
+        if places[k] == 0:
+            return float(k)
+        highest = max(highest, _key(nodes, b, False, places[k] - 1))
+    return max((PLACES - 1.0) * _KEYS / (float(highest) + 1.0), float(PLACES))
+
+
+@compiled
+def _calls(nodes: Any, edges: Any, edge_index: Any, a: int, b: int) -> bool:
+    return bool(find(edges, edge_index, pair(nodes[a].key, nodes[b].key)) >= 0)
+
+
+@compiled
+def _is_peer(nodes: Any, edges: Any, edge_index: Any, other: Any, callees: Any) -> bool:
+    same = 0
+    for x in callees:
+        same += _calls(nodes, edges, edge_index, other, x)
+    return bool(2 * same >= callees.size)
+
+
+@compiled
+def _peers(
+    nodes: Any, edges: Any, edge_index: Any, known: Any, muted: Any, a: int, b: int
+) -> Any:  # fmt: skip
+    """Return the numbers of the peers of `a`, at most 64; that it calls `b` does not count."""
+    callees, met = np.empty(PLACES, np.int64), 0
+    for place in known[a].callees:
+        if place > 0 and place - 1 != b and _calls(nodes, edges, edge_index, a, place - 1):
+            callees[met] = place - 1
+            met += 1
+    looked_at, peers = np.empty(PLACES * PLACES, np.int64), np.empty(PLACES * PLACES, np.int64)
+    looked, count = 0, 0
+    for x in callees[:met]:
+        for place in known[x].callers:
+            other = np.int64(place) - 1
+            if other < 0 or other in (a, b) or muted[other]:
+                continue
+            if (looked_at[:looked] == other).any():
+                continue
+            looked_at[looked] = other
+            looked += 1
+            if _is_peer(nodes, edges, edge_index, other, callees[:met]):
+                peers[count] = other
+                count += 1
+    return peers[:count]
+
+
+@compiled
+def unlike(peers: int, did: int, others: float, among: float) -> float:
+    """Return by how many nats something is less likely of a caller than of anybody, by its peers.
+
+    How many peers are expected to do it, by the share of all that do, over how many do; half a one
+    is added to both, as Norén, Hopstadius and Bate do (Stat. Methods Med. Res. 22, 2013). Where
+    next to none is expected, that none does says next to nothing.
+
+    Args:
+        peers: how many there are.
+        did: how many of them did it.
+        others: how many did it, whoever they are.
+        among: out of how many.
+    """
+    expected = peers * min(others / max(among, 1.0), 1.0)
+    return math.log((expected + _HALF) / (did + _HALF))
+
+
+@compiled
+def of_contact(
+    nodes: Any, edges: Any, edge_index: Any, known: Any, callers: Any, muted: Any, a: int, b: int
+) -> tuple[int, int, float]:  # fmt: skip
+    """Return how many peers `a` has, how many of them call `b`, and what that says (`unlike`)."""
+    peers, did = _peers(nodes, edges, edge_index, known, muted, a, b), 0
+    for other in peers:
+        did += _calls(nodes, edges, edge_index, other, b)
+    nats = unlike(peers.size, did, _callers_of(nodes, known, b), float(callers[0]))
+    return peers.size, did, nats
+
+
+@compiled
+def of_use(
+    nodes: Any, edges: Any, edge_index: Any, links: Any, link_index: Any, known: Any, muted: Any,
+    a: int, b: int, service: Any,
+) -> tuple[int, int, float]:  # fmt: skip
+    """Return the same of the peers that call `b`, for one of its services (a key)."""
+    count, did, others, among = 0, 0, 0.0, 0.0
+    for other in _peers(nodes, edges, edge_index, known, muted, a, b):
+        if _calls(nodes, edges, edge_index, other, b):
+            count += 1
+            did += _uses(nodes, links, link_index, other, b, service)
+    for place in known[b].callers:
+        if place > 0 and place - 1 != a:
+            among += 1.0
+            others += _uses(nodes, links, link_index, place - 1, b, service)
+    return count, did, unlike(count, did, others, among)
+
+
+@compiled
+def of_call(
+    nodes: Any, edges: Any, edge_index: Any, links: Any, link_index: Any, known: Any, callers: Any,
+    muted: Any, a: int, b: int, service: Any,
+) -> tuple[int, int, float]:  # fmt: skip
+    """Return the one or the other: `of_contact` where the service is 0."""
+    if service == 0:
+        return of_contact(nodes, edges, edge_index, known, callers, muted, a, b)
+    return of_use(nodes, edges, edge_index, links, link_index, known, muted, a, b, service)
+
+
+@compiled
+def _uses(nodes: Any, links: Any, link_index: Any, a: int, b: int, service: Any) -> bool:
+    both = pair(nodes[a].key, nodes[b].key)
+    return bool(find(links, link_index, pair(both, service)) >= 0)
+
+
+@compiled
+def join(
+    nodes: Any, index: Any, edges: Any, edge_index: Any, known: Any, callers: Any,
+    their_nodes: Any, their_known: Any, count: int,
+) -> None:  # fmt: skip
+    """Take the samples of others' first `count` identities, as far as these are known here."""
+    for number in range(count):
+        a = find(nodes, index, their_nodes[number].key)
+        for k in range(PLACES):
+            callee, caller = their_known[number].callees[k], their_known[number].callers[k]
+            if callee > 0:
+                b = find(nodes, index, their_nodes[callee - 1].key)
+                if a >= 0 and b >= 0:
+                    meet(nodes, edges, edge_index, known, callers, a, b)
+            if caller > 0:
+                b = find(nodes, index, their_nodes[caller - 1].key)
+                if a >= 0 and b >= 0:
+                    meet(nodes, edges, edge_index, known, callers, b, a)
