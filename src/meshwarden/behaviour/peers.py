@@ -24,6 +24,7 @@ from meshwarden.behaviour.tables import find, pair
 PLACES: Final = 8
 KNOWN: Final = np.dtype([("callees", "i4", (PLACES,)), ("callers", "i4", (PLACES,))])
 """Of an identity: numbers + 1 of those sampled, 0 where there are no more."""
+_LOOKS: Final = 128  # look-ups after which no more callers are looked at: some ten microseconds
 _HALF: Final = 0.5
 _KEYS: Final = 2.0**64
 _HIGHEST: Final = np.uint64(2**64 - 1)
@@ -59,17 +60,21 @@ def _key(nodes: Any, owner: int, calls: bool, other: int) -> Any:
 def _sample(
     nodes: Any, edges: Any, edge_index: Any, places: Any, owner: int, calls: bool, other: int
 ) -> None:  # fmt: skip
-    """Keep `other` where its edge's key is among the lowest; forgotten edges make room first."""
-    highest, at = _key(nodes, owner, calls, other), -1
+    """Keep `other` where its edge's key is among the lowest, or that of one place is forgotten."""
     for k in range(places.size):
         if places[k] == 0 or places[k] == other + 1:
             places[k] = other + 1
             return
-        its = _key(nodes, owner, calls, places[k] - 1)
-        if find(edges, edge_index, its) < 0:
-            its = _HIGHEST
-        if its > highest:
-            highest, at = its, k
+    key = _key(nodes, owner, calls, other)
+    at: Any = np.int64(
+        key % np.uint64(places.size)
+    )  # one look at each newcomer suffices in the end
+    if find(edges, edge_index, _key(nodes, owner, calls, places[at] - 1)) >= 0:
+        highest, at = key, -1
+        for k in range(places.size):
+            its = _key(nodes, owner, calls, places[k] - 1)
+            if its > highest:
+                highest, at = its, k
     if at >= 0:
         places[at] = other + 1
 
@@ -91,38 +96,71 @@ def _calls(nodes: Any, edges: Any, edge_index: Any, a: int, b: int) -> bool:
 
 
 @compiled
-def _is_peer(nodes: Any, edges: Any, edge_index: Any, other: Any, callees: Any) -> bool:
-    same = 0
+def _is_peer(
+    nodes: Any, edges: Any, edge_index: Any, other: Any, callees: Any
+) -> tuple[bool, int]:  # fmt: skip
+    """Return whether it calls at least half of them, and how many look-ups it took to say so."""
+    yes, no = 0, 0
     for x in callees:
-        same += _calls(nodes, edges, edge_index, other, x)
-    return bool(2 * same >= callees.size)
+        if _calls(nodes, edges, edge_index, other, x):
+            yes += 1
+        else:
+            no += 1
+        if 2 * yes >= callees.size or 2 * no > callees.size:
+            break
+    return bool(2 * yes >= callees.size), yes + no
+
+
+@compiled
+def _is_among(number: Any, numbers: Any) -> bool:
+    found = False
+    for each in numbers:
+        found |= each == number
+    return bool(found)
+
+
+@compiled
+def _callees_of(
+    nodes: Any, edges: Any, edge_index: Any, known: Any, a: int, b: int
+) -> Any:  # fmt: skip
+    """Return the numbers of those in the sample that `a` calls, without `b`."""
+    callees, met = np.empty(PLACES, np.int64), 0
+    for place in known[a].callees:
+        if place == 0:
+            break
+        if place - 1 != b and _calls(nodes, edges, edge_index, a, place - 1):
+            callees[met] = place - 1
+            met += 1
+    return callees[:met]
 
 
 @compiled
 def _peers(
     nodes: Any, edges: Any, edge_index: Any, known: Any, muted: Any, a: int, b: int
 ) -> Any:  # fmt: skip
-    """Return the numbers of the peers of `a`, at most 64; that it calls `b` does not count."""
-    callees, met = np.empty(PLACES, np.int64), 0
-    for place in known[a].callees:
-        if place > 0 and place - 1 != b and _calls(nodes, edges, edge_index, a, place - 1):
-            callees[met] = place - 1
-            met += 1
-    looked_at, peers = np.empty(PLACES * PLACES, np.int64), np.empty(PLACES * PLACES, np.int64)
-    looked, count = 0, 0
-    for x in callees[:met]:
-        for place in known[x].callers:
-            other = np.int64(place) - 1
-            if other < 0 or other in (a, b) or muted[other]:
+    """Return the numbers of the peers of `a`; that it calls `b` does not count.
+
+    One caller of each callee is looked at, then another of each: callees that everybody calls have
+    few peers among their callers, others many.
+    """
+    callees = _callees_of(nodes, edges, edge_index, known, a, b)
+    looked_at = np.empty(callees.size * PLACES, np.int64)
+    looked, peers, looks = 0, 0, 0  # peers come first
+    for k in range(PLACES):
+        for x in callees:
+            other = np.int64(known[x].callers[k]) - 1
+            if other < 0 or other in (a, b) or muted[other] or _is_among(other, looked_at[:looked]):
                 continue
-            if (looked_at[:looked] == other).any():
-                continue
+            if looks >= _LOOKS:
+                return looked_at[:peers]
+            is_peer, its = _is_peer(nodes, edges, edge_index, other, callees)
+            looks += its
             looked_at[looked] = other
             looked += 1
-            if _is_peer(nodes, edges, edge_index, other, callees[:met]):
-                peers[count] = other
-                count += 1
-    return peers[:count]
+            if is_peer:
+                looked_at[looked - 1], looked_at[peers] = looked_at[peers], other
+                peers += 1
+    return looked_at[:peers]
 
 
 @compiled
