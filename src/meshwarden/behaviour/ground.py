@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.encode import Calls
-from meshwarden.behaviour.peers import KNOWN, forget, join, meet, of_call, of_contact, of_use
+from meshwarden.behaviour.peers import of_call, of_contact, of_use
+from meshwarden.behaviour.samples import KNOWN, forget, join, meet
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.tables import Table, number_of, pair, seen
 from meshwarden.kernel import InputError

@@ -1,16 +1,11 @@
 """Peers: who calls mostly what a caller calls, and whether they do what it does for the first time.
 
-Of each identity the eight callees and the eight callers are kept whose edges have the lowest keys:
-a bottom-k sample (Cohen and Kaplan, PODC 2007). Keys are hashes, so it is a random one, whatever
-the order and however often an edge is forgotten and met again, two of them join to that of both,
-and it tells how many there are (Bar-Yossef et al., RANDOM 2002). Peers of a caller are those of its
-callees' sampled callers that call at least half of its sampled callees. Samples only say whom to
-look at; what anybody calls or uses is asked of the tables, so a number that was handed on does no
-harm. Who alarms is nobody's peer, and whom it meets is not sampled.
-
-The level between a caller and all callers, as in peer-group analysis (Bolton and Hand 2001; for
-networks Turcotte et al., Poisson factorization for peer-based anomaly detection, ISI 2016), which
-learn groups in advance; here they are looked up at each first contact, and at no other call.
+Peers of a caller are those that call at least half of its callees, of a sample of eight, looked for
+among a sample of eight callers of each (`samples`). Who alarms is nobody's peer, and whom it meets
+is not sampled. It is the level between a caller and all callers, as in peer-group analysis (Bolton
+and Hand 2001; for networks Turcotte et al., Poisson factorization for peer-based anomaly detection,
+ISI 2016). There groups are learned in advance; here peers are looked up at a first contact, or a
+first use of a service, and at no other call.
 """
 
 import math
@@ -19,80 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from meshwarden.behaviour.compiled import compiled
+from meshwarden.behaviour.samples import PLACES, callers_of, calls
 from meshwarden.behaviour.tables import find, pair
 
-PLACES: Final = 8
-KNOWN: Final = np.dtype([("callees", "i4", (PLACES,)), ("callers", "i4", (PLACES,))])
-"""Of an identity: numbers + 1 of those sampled, 0 where there are no more."""
 _LOOKS: Final = 128  # look-ups after which no more callers are looked at: some ten microseconds
 _HALF: Final = 0.5
-_KEYS: Final = 2.0**64
-_HIGHEST: Final = np.uint64(2**64 - 1)
-
-
-@compiled
-def meet(
-    nodes: Any, edges: Any, edge_index: Any, known: Any, callers: Any, a: int, b: int
-) -> None:  # fmt: skip
-    """Note in the samples, and in the number of callers, that `a` calls `b`; again is nothing."""
-    if known[a].callees[0] == 0:
-        callers[0] += 1
-    _sample(nodes, edges, edge_index, known[a].callees, a, True, b)
-    _sample(nodes, edges, edge_index, known[b].callers, b, False, a)
-
-
-@compiled
-def forget(known: Any, callers: Any, number: int) -> None:
-    """Clear what was kept under a number that is handed on."""
-    if known[number].callees[0] != 0:
-        callers[0] -= 1
-    known[number].callees[:] = 0
-    known[number].callers[:] = 0
-
-
-@compiled
-def _key(nodes: Any, owner: int, calls: bool, other: int) -> Any:
-    first, second = (owner, other) if calls else (other, owner)
-    return pair(nodes[first].key, nodes[second].key)
-
-
-@compiled
-def _sample(
-    nodes: Any, edges: Any, edge_index: Any, places: Any, owner: int, calls: bool, other: int
-) -> None:  # fmt: skip
-    """Keep `other` where its edge's key is among the lowest, or that of one place is forgotten."""
-    for k in range(places.size):
-        if places[k] == 0 or places[k] == other + 1:
-            places[k] = other + 1
-            return
-    key = _key(nodes, owner, calls, other)
-    at: Any = np.int64(
-        key % np.uint64(places.size)
-    )  # one look at each newcomer suffices in the end
-    if find(edges, edge_index, _key(nodes, owner, calls, places[at] - 1)) >= 0:
-        highest, at = key, -1
-        for k in range(places.size):
-            its = _key(nodes, owner, calls, places[k] - 1)
-            if its > highest:
-                highest, at = its, k
-    if at >= 0:
-        places[at] = other + 1
-
-
-@compiled
-def _callers_of(nodes: Any, known: Any, b: int) -> float:
-    """Return about how many call `b`, exactly where few do."""
-    places, highest = known[b].callers, np.uint64(0)
-    for k in range(places.size):
-        if places[k] == 0:
-            return float(k)
-        highest = max(highest, _key(nodes, b, False, places[k] - 1))
-    return max((PLACES - 1.0) * _KEYS / (float(highest) + 1.0), float(PLACES))
-
-
-@compiled
-def _calls(nodes: Any, edges: Any, edge_index: Any, a: int, b: int) -> bool:
-    return bool(find(edges, edge_index, pair(nodes[a].key, nodes[b].key)) >= 0)
 
 
 @compiled
@@ -102,7 +28,7 @@ def _is_peer(
     """Return whether it calls at least half of them, and how many look-ups it took to say so."""
     yes, no = 0, 0
     for x in callees:
-        if _calls(nodes, edges, edge_index, other, x):
+        if calls(nodes, edges, edge_index, other, x):
             yes += 1
         else:
             no += 1
@@ -128,7 +54,7 @@ def _callees_of(
     for place in known[a].callees:
         if place == 0:
             break
-        if place - 1 != b and _calls(nodes, edges, edge_index, a, place - 1):
+        if place - 1 != b and calls(nodes, edges, edge_index, a, place - 1):
             callees[met] = place - 1
             met += 1
     return callees[:met]
@@ -188,8 +114,8 @@ def of_contact(
     """Return how many peers `a` has, how many of them call `b`, and what that says (`unlike`)."""
     peers, did = _peers(nodes, edges, edge_index, known, muted, a, b), 0
     for other in peers:
-        did += _calls(nodes, edges, edge_index, other, b)
-    nats = unlike(peers.size, did, _callers_of(nodes, known, b), float(callers[0]))
+        did += calls(nodes, edges, edge_index, other, b)
+    nats = unlike(peers.size, did, callers_of(nodes, known, b), float(callers[0]))
     return peers.size, did, nats
 
 
@@ -201,7 +127,7 @@ def of_use(
     """Return the same of the peers that call `b`, for one of its services (a key)."""
     count, did, others, among = 0, 0, 0.0, 0.0
     for other in _peers(nodes, edges, edge_index, known, muted, a, b):
-        if _calls(nodes, edges, edge_index, other, b):
+        if calls(nodes, edges, edge_index, other, b):
             count += 1
             did += _uses(nodes, links, link_index, other, b, service)
     for place in known[b].callers:
@@ -226,23 +152,3 @@ def of_call(
 def _uses(nodes: Any, links: Any, link_index: Any, a: int, b: int, service: Any) -> bool:
     both = pair(nodes[a].key, nodes[b].key)
     return bool(find(links, link_index, pair(both, service)) >= 0)
-
-
-@compiled
-def join(
-    nodes: Any, index: Any, edges: Any, edge_index: Any, known: Any, callers: Any,
-    their_nodes: Any, their_known: Any, count: int,
-) -> None:  # fmt: skip
-    """Take the samples of others' first `count` identities, as far as these are known here."""
-    for number in range(count):
-        a = find(nodes, index, their_nodes[number].key)
-        for k in range(PLACES):
-            callee, caller = their_known[number].callees[k], their_known[number].callers[k]
-            if callee > 0:
-                b = find(nodes, index, their_nodes[callee - 1].key)
-                if a >= 0 and b >= 0:
-                    meet(nodes, edges, edge_index, known, callers, a, b)
-            if caller > 0:
-                b = find(nodes, index, their_nodes[caller - 1].key)
-                if a >= 0 and b >= 0:
-                    meet(nodes, edges, edge_index, known, callers, b, a)

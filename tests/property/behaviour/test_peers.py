@@ -11,7 +11,7 @@ from tests.behaviour_world import SECOND, SMALL, START, call, table
 from meshwarden.behaviour import Settings
 from meshwarden.behaviour.encode import encode
 from meshwarden.behaviour.ground import Ground
-from meshwarden.behaviour.peers import PLACES
+from meshwarden.behaviour.samples import PLACES
 
 _pair = st.tuples(st.integers(0, PLACES), st.integers(0, PLACES))
 _pairs = st.lists(_pair.filter(lambda each: each[0] != each[1]), max_size=60)

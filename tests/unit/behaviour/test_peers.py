@@ -1,5 +1,6 @@
 """Peers: what those do who call the same makes a first contact, or a first use, more or less odd."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -66,6 +67,13 @@ def test_what_is_called_by_next_to_nobody_says_nothing_about_peers() -> None:
     edges = [*roles(), *((f"c{i}", "c-x") for i in range(90)), ("c0", "rare")]
     said, alone = _said([*_calls(edges, START), call(LATER, "a5", "rare")])
     assert said == pytest.approx(alone, abs=0.2)
+
+
+def test_how_many_call_is_told_by_eight_of_them() -> None:
+    """A quarter of eight hundred: of five peers 1.25 are expected."""
+    many = [(f"c{k}", "hub" if k % 4 else "popular") for k in range(788)]
+    said, alone = _said([*_calls([*roles(), *many], START), call(LATER, "a5", "popular")])
+    assert said - alone == pytest.approx(math.log((1.25 + 0.5) / 0.5), abs=0.5)
 
 
 def test_without_peers_nothing_changes() -> None:
