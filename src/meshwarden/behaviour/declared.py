@@ -38,8 +38,10 @@ def in_grace(
     """
     for i in range(source.size):
         record = known[source[i]]
-        if fresh[i]:
+        if fresh[i, 0]:
             record.key, record.since = 0, _CALLED
+        elif fresh[i, 5]:
+            record.key, record.since = 0, 0
         if release[i] == 0 and record.key == 0:
             record.since = _CALLED
         elif release[i] != 0 and release[i] != record.key:

@@ -31,7 +31,9 @@ class Placed:
         hour: hours since the epoch, by the clock.
         source, destination, edge, offer, link: numbers; `offer` and `link` are -1 where the call
             states no service.
-        fresh: bool[n, 5], in the same order: number given out by this very call.
+        fresh: bool[n, 7], in the same order: number given out by this very call. Then whether the
+            source, and the destination, is for the first time in that role since it has its number:
+            what is kept of one role, and may be another identity's, is cleared there.
         stance: of the declared policy on what is new: see `declared`.
         expected: whether the call's edge came with a release and is declared.
         graced: whether that, or a new service that a release gave it, is less than a week old.
@@ -80,6 +82,7 @@ class Ground:
     Attributes:
         known: of KNOWN, by number of identity: a sample of whom it calls and who calls it.
         callers: one element: how many identities have such a sample of callees.
+        roles: bits by number: 1 where its identity was a source, 2 where it was a destination.
     """
 
     settings: Settings
@@ -89,6 +92,7 @@ class Ground:
     links: Table = field(init=False)
     known: NDArray[Any] = field(init=False)
     callers: NDArray[np.int64] = field(init=False)
+    roles: NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
         self.nodes = Table.sized(self.settings.node_bits)
@@ -97,6 +101,7 @@ class Ground:
         self.links = Table.sized(self.settings.link_bits)
         self.known = np.zeros(1 << self.settings.node_bits, KNOWN)
         self.callers = np.zeros(1, np.int64)
+        self.roles = np.zeros(1 << self.settings.node_bits, np.uint8)
 
     def place(
         self, calls: Calls, clock: NDArray[np.int64], muted: NDArray[np.bool_] | None = None
@@ -110,7 +115,7 @@ class Ground:
         """
         hour = (clock // 3_600_000_000_000).astype(np.int32)
         numbers = np.empty((5, len(calls)), np.int32)
-        fresh = np.zeros((len(calls), 5), np.bool_)
+        fresh = np.zeros((len(calls), 7), np.bool_)
         tables = (self.nodes, self.edges, self.offers, self.links)
         parts: list[Any] = [p for t in tables for p in (t.entries, t.index, t.used)]
         if muted is None:
@@ -119,7 +124,7 @@ class Ground:
         place: Any = _place
         place(
             calls.source, calls.destination, calls.service, hour, *parts, self.known, self.callers,
-            muted, numbers, fresh, peers, unlike,
+            self.roles, muted, numbers, fresh, peers, unlike,
         )  # fmt: skip
         return Placed(
             calls=calls,
@@ -166,8 +171,15 @@ class Ground:
         )  # fmt: skip
         return int(peers), int(did)
 
-    def join(self, other: "Ground") -> None:
-        """Take the samples of identities that are known here, too."""
+    def join(self, other: "Ground", new: NDArray[np.int64], old: NDArray[np.int64]) -> None:
+        """Take the samples of all identities of `other`, and the roles of the `new` ones.
+
+        Args:
+            other: of the same sizes.
+            new: numbers here of identities that were unknown here.
+            old: their numbers there.
+        """
+        self.roles[new] = other.roles[old]
         mix: Any = join
         mix(
             self.nodes.entries, self.nodes.index, self.edges.entries, self.edges.index, self.known,
@@ -186,7 +198,11 @@ class Ground:
             f"ground/{name}/{part}": getattr(table, part)
             for name, table in tables.items()
             for part in ("entries", "index", "used")
-        } | {"ground/known": self.known, "ground/callers": self.callers}
+        } | {
+            "ground/known": self.known,
+            "ground/callers": self.callers,
+            "ground/roles": self.roles,
+        }
 
     def check(self) -> None:
         """Raise InputError `behaviour.baseline` where loaded tables would lead out of bounds."""
@@ -210,7 +226,8 @@ def _place(  # a kernel takes its arrays one by one
     edges: Any, edge_index: Any, edge_used: Any,
     offers: Any, offer_index: Any, offer_used: Any,
     links: Any, link_index: Any, link_used: Any,
-    known: Any, callers: Any, muted: Any, numbers: Any, fresh: Any, peers: Any, unlike: Any,
+    known: Any, callers: Any, roles: Any, muted: Any,
+    numbers: Any, fresh: Any, peers: Any, unlike: Any,
 ) -> None:  # fmt: skip
     """Number all five; what is too large to be inlined is called only where one is new."""
     for i in range(sources.size):
@@ -220,11 +237,19 @@ def _place(  # a kernel takes its arrays one by one
         if numbers[0, i] < 0:
             numbers[0, i], fresh[i, 0] = number_of(nodes, node_index, node_used, a, h)
             forget(known, callers, numbers[0, i])
+            roles[numbers[0, i]] = 0
         numbers[1, i] = seen(nodes, node_index, b, h)
         if numbers[1, i] < 0:
             numbers[1, i], fresh[i, 1] = number_of(nodes, node_index, node_used, b, h)
             forget(known, callers, numbers[1, i])
+            roles[numbers[1, i]] = 0
         source, destination = numbers[0, i], numbers[1, i]
+        if not roles[source] & 1:
+            roles[source] |= 1
+            fresh[i, 5] = True
+        if not roles[destination] & 2:
+            roles[destination] |= 2
+            fresh[i, 6] = True
         numbers[2, i] = seen(edges, edge_index, both, h)
         if numbers[2, i] < 0:
             numbers[2, i], fresh[i, 2] = number_of(edges, edge_index, edge_used, both, h)

@@ -208,7 +208,7 @@ class Model:
         numbers = {}
         for name in ("nodes", "edges", "offers", "links"):
             numbers[name] = getattr(self.ground, name).adopt(getattr(other.ground, name))
-        self.ground.join(other.ground)
+        self.ground.join(other.ground, *numbers["nodes"])
         for mine, theirs in zip(self.detectors, other.detectors, strict=True):
             mine.merge(theirs, numbers)
         new, old = numbers["nodes"]
@@ -276,9 +276,7 @@ class Model:
         """Ask the declared policy about what is new."""
         grace = np.zeros(len(placed), np.bool_)
         calls = placed.calls
-        in_grace(
-            placed.source, placed.fresh[:, 0], calls.release, placed.clock, self.releases, grace
-        )
+        in_grace(placed.source, placed.fresh, calls.release, placed.clock, self.releases, grace)
         if self.declared is None:
             return placed
         stance = np.zeros(len(placed), np.int8)

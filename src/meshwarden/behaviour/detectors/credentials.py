@@ -67,7 +67,7 @@ class Credentials(Detector):
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
         out = np.zeros((4, len(placed)), np.float32)
-        calls, s, fresh = placed.calls, self.state, placed.fresh[:, 0]
+        calls, s, fresh = placed.calls, self.state, placed.fresh[:, 5]
         mute = muted[placed.source]
         if fresh.any() or calls.session.any():
             _hold(

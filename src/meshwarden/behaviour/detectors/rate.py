@@ -90,7 +90,7 @@ def _count(
     """Count each call in every window of all whom it concerns; an edge's first is its fan's."""
     for i in range(edge.size):
         a, b = source[i], destination[i]
-        new_a, new_b, new_edge = fresh[i, 0], fresh[i, 1], fresh[i, 2]
+        new_a, new_b, new_edge = fresh[i, 5], fresh[i, 6], fresh[i, 2]
         mute_a, mute_b = muted[a], muted[b]
         one = 0.0 if expected[i] else 1.0
         minute = clock[i] // _MINUTE

@@ -69,7 +69,7 @@ def _beat(
             times[2] = min(times[2], max(clock[i] - times[1], _SECOND))
             times[1] = clock[i]
         beat = beats[edge[i]]
-        if fresh[i, 1]:
+        if fresh[i, 6]:
             callers[destination[i]] = 0
         if fresh[i, 2]:
             beat.born = beat.last = clock[i]

@@ -52,7 +52,7 @@ class Scan(Detector):
         out = np.zeros((1, len(placed)), np.float32)
         first = placed.fresh[:, 2] | placed.fresh[:, 4]
         _walk(
-            placed.source, placed.fresh[:, 0], first, placed.calls.failed, placed.clock,
+            placed.source, placed.fresh[:, 5], first, placed.calls.failed, placed.clock,
             muted[placed.source], self.state["walks"], self.state["failing"], out[0],
         )  # fmt: skip
         return out

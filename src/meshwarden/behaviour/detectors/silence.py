@@ -215,7 +215,7 @@ def _listen(
             habit.calls = habit.calls + 1.0 if habit.last == hour[i] else 1.0
             habit.last, habit.source, habit.destination = hour[i], source[i], destination[i]
         whisper = whispers[source[i]]
-        if fresh[i, 0]:
+        if fresh[i, 5]:
             whisper.surprise = 0.0
         if whisper.hour == hour[i]:
             out[i] = whisper.surprise

@@ -119,12 +119,14 @@ def _observe(
 ) -> None:  # fmt: skip
     for i in range(source.size):
         a, b = source[i], destination[i]
-        if fresh[i, 0]:
-            _clear(ups[0, a], hour[i])
-            _clear(ups[1, a], hour[i])
-        if fresh[i, 1]:
-            _clear(downs[0, b], hour[i])
-            _clear(downs[1, b], hour[i])
+        if fresh[i, 5]:
+            since = hour[i] if fresh[i, 0] else 0  # else it met nobody for as long as one remembers
+            _clear(ups[0, a], since)
+            _clear(ups[1, a], since)
+        if fresh[i, 6]:
+            since = hour[i] if fresh[i, 1] else 0
+            _clear(downs[0, b], since)
+            _clear(downs[1, b], since)
         if key[i] < 0:
             continue
         edge = births[key[i]]

@@ -98,10 +98,10 @@ def _sum(
         for k in range(3):
             record, up, down = records[k][edge[i]], ups[k][source[i]], downs[k][destination[i]]
             season = seasons[k][source[i]]
-            if fresh[i, 0]:
+            if fresh[i, 5]:
                 up.weight = up.mean = 0.0
                 forget_hours(season)
-            if fresh[i, 1]:
+            if fresh[i, 6]:
                 down.weight = down.mean = 0.0
             if fresh[i, 2]:
                 forget(record)
