@@ -160,13 +160,15 @@ class Ground:
         """
         if placed.fresh[row, 4 if service else 2]:
             return int(placed.peers[row, 0]), int(placed.peers[row, 1])
-        if placed.source[row] == placed.destination[row]:
-            return 0, 0
         nodes, edges, links = self.nodes, self.edges, self.links
+        ends = [placed.source[row], placed.destination[row]]
+        keys = [placed.calls.source[row], placed.calls.destination[row]]
+        if ends[0] == ends[1] or nodes.entries["key"][ends].tolist() != keys:  # handed on since
+            return 0, 0
         asked: Any = of_call
         peers, did, _ = asked(
             nodes.entries, edges.entries, edges.index, links.entries, links.index, self.known,
-            self.callers, muted, placed.source[row], placed.destination[row],
+            self.callers, muted, *ends,
             placed.calls.service[row] if service else np.uint64(0),
         )  # fmt: skip
         return int(peers), int(did)

@@ -18,7 +18,7 @@ from meshwarden.behaviour.samples import PLACES, callers_of, calls
 from meshwarden.behaviour.tables import find, pair
 
 _LOOKS: Final = 128  # look-ups after which no more callers are looked at: some ten microseconds
-_HALF: Final = 0.5
+_HALF: Final = 0.5  # a peer that did it, and one that was expected to, before any: see `unlike`
 
 
 @compiled
@@ -142,7 +142,7 @@ def of_call(
     nodes: Any, edges: Any, edge_index: Any, links: Any, link_index: Any, known: Any, callers: Any,
     muted: Any, a: int, b: int, service: Any,
 ) -> tuple[int, int, float]:  # fmt: skip
-    """Return the one or the other: `of_contact` where the service is 0."""
+    """Return `of_use`, or `of_contact` where the service is 0: for alarms after the first call."""
     if service == 0:
         return of_contact(nodes, edges, edge_index, known, callers, muted, a, b)
     return of_use(nodes, edges, edge_index, links, link_index, known, muted, a, b, service)

@@ -122,6 +122,18 @@ def test_what_began_while_it_alarmed_makes_nobody_a_peer_afterwards() -> None:
     assert _place(ground, [call(LATER + HOUR, "a5", "b-ledger")]).peers.tolist() == [[5, 0]]
 
 
+def test_after_the_first_call_it_is_told_what_peers_do_by_now() -> None:
+    ground = Ground(SMALL)
+    _place(ground, _calls(roles(), START))
+    first = _place(ground, _calls([("a5", "b-ledger")] * 2, LATER))
+    _place(ground, _calls([("a0", "b-ledger"), ("a1", "b-ledger")], LATER + HOUR, route="/v2"))
+    told = [ground.peers_of(first, row, NOBODY, service=service)
+            for service in (False, True) for row in (0, 1)]  # fmt: skip
+    assert told == [(5, 0), (5, 2), (5, 0), (2, 0)]
+    own = _place(ground, _calls([("a5", "a5")] * 2, LATER + 2 * HOUR))
+    assert ground.peers_of(own, 1, NOBODY, service=False) == (0, 0)
+
+
 def _learned(edges: Edges) -> Model:
     model = Model(SMALL)
     model.observe(table(traffic(48, edges=edges, rate=8.0)))
