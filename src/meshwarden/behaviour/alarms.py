@@ -37,7 +37,7 @@ from meshwarden.behaviour.budget import ALARM, FOLLOW_UPS, SUSPECT, rarest, spen
 from meshwarden.behaviour.calibrate import BINS, WIDTH, fit
 from meshwarden.behaviour.combine import GROUP, combine, enter, speaking
 from meshwarden.behaviour.compiled import compiled
-from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.ground import AS_DESTINATION, AS_SOURCE, Placed
 from meshwarden.behaviour.settings import Settings
 
 _LN_10: Final = math.log(10.0)
@@ -239,16 +239,16 @@ def _decide(
         hour = hours[i]
         if fresh[i, 2] or edges[edge[i]].hour != hour:
             enter(edges, edge[i], fresh[i, 2], hour, open0, counts, 0, a, b)
-        if fresh[i, 0] or sources[a].hour != hour:
-            enter(sources, a, fresh[i, 0], hour, open1, counts, 1, a, a)
-        if fresh[i, 1] or destinations[b].hour != hour:
-            enter(destinations, b, fresh[i, 1], hour, open2, counts, 2, b, b)
+        if fresh[i, AS_SOURCE] or sources[a].hour != hour:
+            enter(sources, a, fresh[i, AS_SOURCE], hour, open1, counts, 1, a, a)
+        if fresh[i, AS_DESTINATION] or destinations[b].hour != hour:
+            enter(destinations, b, fresh[i, AS_DESTINATION], hour, open2, counts, 2, b, b)
         if fresh[i, 0]:
             suspects[a].until, suspects[a].level, suspects[a].told = 0, 0.0, 0.0
         if fresh[i, 1]:
             suspects[b].until, suspects[b].level, suspects[b].told = 0, 0.0, 0.0
         elapsed = max((clock[i] - counts[4]) / (24.0 * _HOUR), 1.0 / 24.0)
-        new = fresh[i, 0] or fresh[i, 1] or fresh[i, 2]
+        new = fresh[i, AS_SOURCE] or fresh[i, AS_DESTINATION] or fresh[i, 2]
         same = again[i] and i > 0 and edge[i] == edge[i - 1] and not new
         if days[0] == 0.0 or opened != counts[0] + counts[1] + counts[2]:
             same = False

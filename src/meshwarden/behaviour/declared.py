@@ -9,6 +9,7 @@ import numpy as np
 
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import Array
+from meshwarden.behaviour.ground import AS_SOURCE
 
 ALLOWED, GRACE, DENIED = 1, 2, -1  # 0: unknown
 RELEASE: Final = np.dtype([("key", "u8"), ("since", "i8")])
@@ -38,8 +39,10 @@ def in_grace(
     """
     for i in range(source.size):
         record = known[source[i]]
-        if fresh[i]:
+        if fresh[i, 0]:
             record.key, record.since = 0, _CALLED
+        elif fresh[i, AS_SOURCE]:
+            record.key, record.since = 0, 0
         if release[i] == 0 and record.key == 0:
             record.since = _CALLED
         elif release[i] != 0 and release[i] != record.key:

@@ -80,6 +80,8 @@ class Alarm:
         began: ns, the model's first call.
         row: number of the call since the model began.
         grown: it is no alarm of its own: what a suspect does became rarer by far.
+        peers: how many peers the source has, where it is about something new; see `peers`.
+        did: how many of them did the same before.
     """
 
     time: int
@@ -95,6 +97,8 @@ class Alarm:
     began: int
     row: int
     grown: bool = False
+    peers: int = 0
+    did: int = 0
 
 
 def meaning_of(channel: str) -> Meaning:
@@ -110,7 +114,7 @@ def finding_of(alarm: Alarm) -> Finding:
     names = {"to": to, "service": alarm.service or "a service", "outcome": alarm.outcome}
     words = meaning.words.format(**names) + ("; the incident grows" if alarm.grown else "")
     sentence = (
-        f"{alarm.source} {words}; {_history(alarm)} of history, as odd is"
+        f"{alarm.source} {words}; {_history(alarm)} of history{_peers(alarm)}, as odd is"
         f" expected {_often(alarm.score)}; p = {p:.0e}; look at {meaning.look.format(to=to)}"
     )
     total = sum(alarm.surprise.values()) or 1.0
@@ -143,6 +147,16 @@ def text(value: Any) -> str:
 def _history(alarm: Alarm) -> str:
     days = (alarm.time - alarm.began) / _DAY
     return f"{days:.0f} days" if days >= 2 else f"{max(days * 24.0, 0.1):.1f} hours"
+
+
+def _peers(alarm: Alarm) -> str:
+    if not alarm.peers:
+        return ""
+    if alarm.peers == 1:
+        return f", its one peer {'did before' if alarm.did else 'never did'}"
+    if not alarm.did:
+        return f", none of its {alarm.peers} peers ever did"
+    return f", {alarm.did} of its {alarm.peers} peers did before"
 
 
 def _often(score: float) -> str:

@@ -209,6 +209,7 @@ class Model:
         numbers = {}
         for name in ("nodes", "edges", "offers", "links"):
             numbers[name] = getattr(self.ground, name).adopt(getattr(other.ground, name))
+        self.ground.join(other.ground, *numbers["nodes"])
         for mine, theirs in zip(self.detectors, other.detectors, strict=True):
             mine.merge(theirs, numbers)
         new, old = numbers["nodes"]
@@ -254,8 +255,8 @@ class Model:
             nodes = len(self.ground.nodes)
             self.alarms.turn(int(clock[0] // _HOUR), nodes)
             self.alarms.state["muted"][:nodes] = self.alarms.muted(int(clock[0]), nodes)
-        placed = self._stance(self.ground.place(calls, clock), table, start)
         muted = self.alarms.state["muted"]
+        placed = self._stance(self.ground.place(calls, clock, muted), table, start)
         surprise = silent(len(self.channels), len(placed))
         np.concatenate([d.observe(placed, muted) for d in self.detectors], out=surprise)
         if placed.graced.any():
@@ -276,9 +277,7 @@ class Model:
         """Ask the declared policy about what is new."""
         grace = np.zeros(len(placed), np.bool_)
         calls = placed.calls
-        in_grace(
-            placed.source, placed.fresh[:, 0], calls.release, placed.clock, self.releases, grace
-        )
+        in_grace(placed.source, placed.fresh, calls.release, placed.clock, self.releases, grace)
         if self.declared is None:
             return placed
         stance = np.zeros(len(placed), np.int8)
@@ -306,6 +305,10 @@ class Model:
         service = " ".join(text(call[c]) for c in ("method", "route") if call[c])
         if not service and call["destination_port"] is not None:
             service = f"{call['protocol']}/{call['destination_port']}"
+        peers, did = 0, 0
+        if spoke in _NEWS:
+            muted = self.alarms.state["muted"]
+            peers, did = self.ground.peers_of(placed, row, muted, service=spoke == _NEWS[1])
         return Alarm(
             time=int(placed.calls.time[row]),
             source=text(call["source"]),
@@ -319,6 +322,8 @@ class Model:
             groups_per_day=self.alarms.groups_per_day(int(placed.calls.time[row])),
             began=self.times[0],
             row=self.calls + row,
+            peers=peers,
+            did=did,
         )
 
     def _towards(self, channel: str, source: int) -> str | None:
@@ -392,6 +397,7 @@ _WHOLE: Final = (
     "alarms/histogram",
     "alarms/level",
 )  # by no table
+_NEWS: Final = ("new edge", "new service")  # channels about what peers may have done before
 _SHOWN: Final = ("source", "destination", "method", "route", "protocol", "destination_port")
 
 

@@ -63,7 +63,7 @@ def forget_hours(season: Any) -> None:
     """Begin an identity's hours anew; where nothing was learned, no memory is touched."""
     for hour in range(24):
         if season.weight[hour] != 0.0:
-            season.weight[hour] = 0.0
+            season.weight[hour] = season.mean[hour] = 0.0
 
 
 @compiled

@@ -42,6 +42,12 @@ def test_what_the_refused_ones_are_made_of_is_sound() -> None:
     assert model.calls > 0
 
 
+def _sampled(raw: bytes, where: str, number: int) -> bytes:
+    about, arrays = unpack(raw)
+    arrays["ground/known"][where][0, 1] = number
+    return pack(about, arrays)
+
+
 @pytest.mark.parametrize("spoil", [
     lambda _: b"",
     lambda _: b"\x80\x04pickle",
@@ -50,6 +56,13 @@ def test_what_the_refused_ones_are_made_of_is_sound() -> None:
     lambda _: pack({}, {}),
     lambda raw: pack(
         unpack(raw)[0], unpack(raw)[1] | {"alarms/open0": np.full(4096, 2**30, np.int32)}
+    ),
+    *(
+        lambda raw, where=where, number=number: _sampled(raw, where, number)
+        for where in ("callees", "callers") for number in (-1, 2**30)
+    ),
+    lambda raw: pack(
+        unpack(raw)[0], unpack(raw)[1] | {"ground/callers": np.full(1, 2**40)}
     ),
 ])  # fmt: skip
 def test_hostile_baselines_are_refused(spoil: Callable[[bytes], bytes]) -> None:

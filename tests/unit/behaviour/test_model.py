@@ -19,6 +19,7 @@ from tests.behaviour_world import (
 )
 
 from meshwarden.behaviour import Model, Settings, Verdict
+from meshwarden.behaviour.encode import encode
 from meshwarden.kernel import InputError
 
 LATER = START + 48 * HOUR
@@ -117,6 +118,7 @@ def test_merged_models_know_both_worlds() -> None:
     edges = {(e["source"], e["destination"]) for e in one.describe()["edges"]}
     assert edges == {(name(a), name(b)) for a, b in (*EDGES, ("s1", "a"), ("a", "b"))}
     again = traffic(6, seed=9, begin=LATER, edges=(("a", "b"),), release="r1")
+    assert not one.ground.place(encode(table(again)), np.full(len(again), LATER)).fresh.any()
     assert not one.observe(table(again)).alert.any()
     strange = [call(LATER + 6 * HOUR + i * SECOND, "b", f"s{i % 3}") for i in range(9)]
     assert one.observe(table(strange)).alert.any()

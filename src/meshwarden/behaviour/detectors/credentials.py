@@ -21,7 +21,7 @@ from meshwarden.behaviour.chains import BITS, CHAIN, RELEARN, follow, mark, plac
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import Array
 from meshwarden.behaviour.detectors.contract import Detector, Surprise
-from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.ground import AS_SOURCE, Placed
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.tables import pair
 
@@ -67,7 +67,7 @@ class Credentials(Detector):
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
         out = np.zeros((4, len(placed)), np.float32)
-        calls, s, fresh = placed.calls, self.state, placed.fresh[:, 0]
+        calls, s, fresh = placed.calls, self.state, placed.fresh[:, AS_SOURCE]
         mute = muted[placed.source]
         if fresh.any() or calls.session.any():
             _hold(

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
-from meshwarden.behaviour.counts import LEVEL, WINDOW, adds, count, pools
+from meshwarden.behaviour.counts import LEVEL, WINDOW, adds, count, forget, pools
 from meshwarden.behaviour.detectors.contract import DESTINATION, Detector, Surprise, silent
-from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.ground import AS_DESTINATION, AS_SOURCE, Placed
 from meshwarden.behaviour.season import SEASON, forget_hours
 from meshwarden.behaviour.settings import Settings
 
@@ -94,13 +94,19 @@ def _count(
         mute_a, mute_b = muted[a], muted[b]
         one = 0.0 if expected[i] else 1.0
         minute = clock[i] // _MINUTE
+        if fresh[i, AS_SOURCE]:
+            _begin(fan_out, seasons, _FAN_OUT, a)
+            _begin(sources, seasons, _SOURCE, a)
+        if fresh[i, AS_DESTINATION]:
+            _begin(fan_in, seasons, _FAN_IN, b)
+            _begin(destinations, seasons, _DESTINATION, b)
         for w in range(_SIZES):
             now = minute if w == 0 else hour[i] if w == 1 else hour[i] // 24
             hours, up, down = per_hour[w], ups[w, a], downs[w, b]
-            if new_a:
+            if fresh[i, AS_SOURCE]:
                 up.weight = up.mean = 0.0
                 forget_hours(seasons[_EDGE + w, a])
-            if new_b:
+            if fresh[i, AS_DESTINATION]:
                 down.weight = down.mean = 0.0
             c, opened = _EDGE + w, False
             record = edges[w, edge[i]]
@@ -144,14 +150,21 @@ def _count(
 
 
 @compiled
+def _begin(records: Any, seasons: Any, channel: int, number: int) -> None:
+    """Clear what another identity may have left under a number, in all windows."""
+    for w in range(len(records)):
+        forget(records[w, number])
+        records[w, number].window = -1
+        forget_hours(seasons[channel + w, number])
+
+
+@compiled
 def _alone(
     record: Any, fresh: bool, mute: bool, window: int, amount: float, pool: Any, nothing: Any,
     season: Any, everyone: Any, per_hour: int,
 ) -> None:  # fmt: skip
     """Count for an identity, which has no others to be judged by; `nothing` is one empty LEVEL."""
     nothing[0].weight = 0.0
-    if fresh:
-        forget_hours(season)
     count(
         record, fresh, mute, window, amount, pool, nothing[0], nothing[0], season, everyone,
         per_hour, math.nan,

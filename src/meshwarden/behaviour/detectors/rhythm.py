@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import Array
 from meshwarden.behaviour.detectors.contract import Detector, Surprise
-from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.ground import AS_DESTINATION, Placed
 from meshwarden.behaviour.settings import Settings
 
 BEAT: Final = np.dtype(
@@ -75,7 +75,7 @@ def _beat(
             times[2] = min(times[2], max(clock[i] - times[1], _SECOND))
             times[1] = clock[i]
         beat = beats[edge[i]]
-        if fresh[i, 1]:
+        if fresh[i, AS_DESTINATION]:
             callers[destination[i]] = 0
         if fresh[i, 2]:
             beat.born, beat.last = clock[i] // _SECOND, clock[i]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import Array
 from meshwarden.behaviour.detectors.contract import Detector, Surprise
-from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.ground import AS_SOURCE, Placed
 from meshwarden.behaviour.outcomes import ANSWERED
 from meshwarden.behaviour.settings import Settings
 
@@ -53,7 +53,7 @@ class Scan(Detector):
         out = np.zeros((1, len(placed)), np.float32)
         first = placed.fresh[:, 2] | placed.fresh[:, 4]
         _walk(
-            placed.source, placed.fresh[:, 0], first, placed.calls.outcome, placed.clock,
+            placed.source, placed.fresh[:, AS_SOURCE], first, placed.calls.outcome, placed.clock,
             muted[placed.source], self.state["walks"], self.state["failing"], out[0],
         )  # fmt: skip
         return out

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, Array
 from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
-from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.ground import AS_DESTINATION, AS_SOURCE, Placed
 from meshwarden.behaviour.outcomes import KINDS, past_of, run_of, runs
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.sizes import SIZE, TALLY, size, sizes, tally
@@ -95,8 +95,9 @@ class Shape(Detector):
     def _observe_outcomes(self, placed: Placed, mute: NDArray[np.bool_], out: Surprise) -> None:
         outcome, fresh, s = placed.calls.outcome, placed.fresh, self.state
         runs(
-            placed.edge, fresh[:, 2], placed.destination, fresh[:, 1], outcome, placed.hour, mute,
-            1, s["edge runs"], s["destination runs"], s["all failures"], out[_FAILURES],
+            placed.edge, fresh[:, 2], placed.destination, fresh[:, AS_DESTINATION], outcome,
+            placed.hour, mute, 1, s["edge runs"], s["destination runs"], s["all failures"],
+            out[_FAILURES],
         )  # fmt: skip
         runs(
             placed.link, fresh[:, 4], placed.offer, fresh[:, 3], outcome, placed.hour, mute,
@@ -126,7 +127,7 @@ def _sizes(
                 record.weight, record.mean, record.square = 0, 0.0, 0.0
             if fresh[i, 3]:
                 near.weight = near.mean = 0.0
-            if fresh[i, 0]:
+            if fresh[i, AS_SOURCE]:
                 far.weight = far.mean = 0.0
             octets = sent[i] if k == 0 else received[i]
             if octets >= 0.0:

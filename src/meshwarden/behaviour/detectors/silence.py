@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.detectors.contract import SOURCE, Detector, Surprise, silent
-from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.ground import AS_SOURCE, Placed
 from meshwarden.behaviour.season import SLOTS, slot_of
 from meshwarden.behaviour.settings import Settings
 
@@ -215,7 +215,7 @@ def _listen(
             habit.calls = habit.calls + 1.0 if habit.last == hour[i] else 1.0
             habit.last, habit.source, habit.destination = hour[i], source[i], destination[i]
         whisper = whispers[source[i]]
-        if fresh[i, 0]:
+        if fresh[i, AS_SOURCE]:
             whisper.surprise = 0.0
         if whisper.hour == hour[i]:
             out[i] = whisper.surprise

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.declared import ALLOWED, DENIED, GRACE
 from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
-from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.ground import AS_DESTINATION, AS_SOURCE, Placed
 from meshwarden.behaviour.settings import Settings
 
 NEWS: Final = np.dtype([("hour", "i4"), ("now", "f4"), ("events", "f4"), ("hours", "f4")])
@@ -77,8 +77,8 @@ class Topology(Detector):
             ups, downs, births = (s[name] for name in names[c])
             _observe(
                 placed.source, placed.destination, key, new[c], fresh, kinds[c][0], kinds[c][1],
-                placed.hour, mute, warm, placed.stance, ups, downs, births, s["all"][c],
-                s["pooled"][c], out[c],
+                placed.hour, mute, warm, placed.stance, placed.unlike, ups, downs, births,
+                s["all"][c], s["pooled"][c], out[c],
             )  # fmt: skip
         return out
 
@@ -114,17 +114,19 @@ def _clear(record: Any, hour: int) -> None:
 @compiled
 def _observe(
     source: Any, destination: Any, key: Any, new: Any, fresh: Any, new_up: Any, new_down: Any,
-    hour: Any, mute: Any, warm: Any, stance: Any,
+    hour: Any, mute: Any, warm: Any, stance: Any, unlike: Any,
     ups: Any, downs: Any, births: Any, everyone: Any, pooled: Any, out: Any,
 ) -> None:  # fmt: skip
     for i in range(source.size):
         a, b = source[i], destination[i]
-        if fresh[i, 0]:
-            _clear(ups[0, a], hour[i])
-            _clear(ups[1, a], hour[i])
-        if fresh[i, 1]:
-            _clear(downs[0, b], hour[i])
-            _clear(downs[1, b], hour[i])
+        if fresh[i, AS_SOURCE]:
+            since = hour[i] if fresh[i, 0] else 0  # else it met nobody for as long as one remembers
+            _clear(ups[0, a], since)
+            _clear(ups[1, a], since)
+        if fresh[i, AS_DESTINATION]:
+            since = hour[i] if fresh[i, 1] else 0
+            _clear(downs[0, b], since)
+            _clear(downs[1, b], since)
         edge = births[key[i]]
         if new[i]:
             ku, kd = int(new_down[i]), int(new_up[i])
@@ -134,7 +136,8 @@ def _observe(
                 everyone[0].hour = everyone[1].hour = hour[i]
             _turn(up, pooled[ku], hour[i], mute[i])
             _turn(down, pooled[2 + kd], hour[i], mute[i])
-            edge.birth = _surprise(up, pooled[ku]) + _surprise(down, pooled[2 + kd])
+            news = _surprise(up, pooled[ku]) + _surprise(down, pooled[2 + kd])
+            edge.birth = max(news + unlike[i], 0.0)
             if not warm[i] or stance[i] == GRACE:
                 edge.birth = 0.0
             elif stance[i] == ALLOWED:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, WINDOW, Array, adds, count, forget, pools
 from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
-from meshwarden.behaviour.ground import Placed
+from meshwarden.behaviour.ground import AS_DESTINATION, AS_SOURCE, Placed
 from meshwarden.behaviour.season import SEASON, forget_hours
 from meshwarden.behaviour.settings import Settings
 
@@ -102,10 +102,10 @@ def _sum(
         for k in range(2):
             record, up, down = records[k][edge[i]], ups[k][source[i]], downs[k][destination[i]]
             season = seasons[k][source[i]]
-            if fresh[i, 0]:
+            if fresh[i, AS_SOURCE]:
                 up.weight = up.mean = 0.0
                 forget_hours(season)
-            if fresh[i, 1]:
+            if fresh[i, AS_DESTINATION]:
                 down.weight = down.mean = 0.0
             if fresh[i, 2]:
                 forget(record)
