@@ -17,7 +17,7 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.samples import PLACES, callers_of, calls
 from meshwarden.behaviour.tables import find, pair
 
-_LOOKS: Final = 128  # look-ups after which no more callers are looked at: some ten microseconds
+_LOOKS: Final = 64  # look-ups after which no more callers are looked at: some five microseconds
 _HALF: Final = 0.5  # a peer that did it, and one that was expected to, before any: see `unlike`
 
 
