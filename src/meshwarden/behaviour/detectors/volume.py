@@ -80,8 +80,8 @@ class Volume(Detector):
         octets = np.stack([calls.sent, calls.received])
         learn: Any = _sum
         learn(
-            placed.edge, placed.source, placed.destination, fresh, mute, placed.hour, octets,
-            s["call"], tuple(s[name] for name in _VIEWS), s["pool"], *(
+            placed.edge, placed.source, placed.destination, fresh, mute, placed.hour,
+            placed.ripeness, octets, s["call"], tuple(s[name] for name in _VIEWS), s["pool"], *(
                 tuple(s[f"{part} {k}"] for k in range(2))
                 for part in ("up", "down", "season", "usual")
             ), s["sums"], out,
@@ -92,8 +92,8 @@ class Volume(Detector):
 @compiled
 def _sum(
     edge: Array, source: Array, destination: Array, fresh: Array, mute: Array, hour: Array,
-    octets: Array, calls: Array, records: Any, pool: Array, ups: Any, downs: Any, seasons: Any,
-    everyone: Any, sums: Array, out: Array,
+    ripeness: Array, octets: Array, calls: Array, records: Any, pool: Array, ups: Any, downs: Any,
+    seasons: Any, everyone: Any, sums: Array, out: Array,
 ) -> None:  # fmt: skip
     for i in range(edge.size):
         call, sent = calls[edge[i]], records[_SENT][edge[i]]
@@ -117,7 +117,7 @@ def _sum(
                     out[k, i] = record.surprise
                 continue
             if k == _SENT and record.window != hour[i] and record.weight >= 12.0:
-                _cumulate(record, sums, edge[i])
+                _cumulate(record, sums, edge[i], ripeness[i])
             if adds(record, False, hour[i], octets[k, i] + 1.0):
                 out[k, i] = record.surprise
                 continue
@@ -136,8 +136,8 @@ def _sum(
 
 
 @compiled
-def _cumulate(record: Any, sums: Array, edge: int) -> None:
-    """Add the hour that is over to the edge's sum."""
+def _cumulate(record: Any, sums: Array, edge: int, ripeness: float) -> None:
+    """Add the hour that is over to the edge's sum; while a release is young, a part of it."""
     if record.count > 0.0:
         step = (math.log(record.count) - record.center) / record.deviation - _ALLOWANCE
-        sums[edge] = min(max(sums[edge] + min(step, 3.0), 0.0), _MOST)
+        sums[edge] = min(max(sums[edge] + ripeness * min(step, 3.0), 0.0), _MOST)
