@@ -35,7 +35,14 @@ from numpy.typing import NDArray
 
 from meshwarden.behaviour.budget import ALARM, FOLLOW_UPS, SUSPECT, rarest, spend
 from meshwarden.behaviour.calibrate import BINS, WIDTH, fit
-from meshwarden.behaviour.combine import GROUP, combine, enter, speaking
+from meshwarden.behaviour.combine import (
+    GROUP,
+    MOST_FAMILIES,
+    MOST_ROWS,
+    combine,
+    enter,
+    speaking,
+)
 from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.ground import AS_DESTINATION, AS_SOURCE, Placed
 from meshwarden.behaviour.settings import Settings
@@ -67,6 +74,8 @@ class Alarms:
 
     def __post_init__(self) -> None:
         rows = len(self.subjects)
+        if rows > MOST_ROWS or int(self.family.max()) >= MOST_FAMILIES:
+            raise ValueError("more channels or families than `combine.GROUP` has room for")
         edges, nodes = 1 << self.settings.edge_bits, 1 << self.settings.node_bits
         self.state = {
             **{f"groups{k}": np.zeros(n, GROUP) for k, n in enumerate((edges, nodes, nodes))},

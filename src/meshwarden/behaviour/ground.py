@@ -35,6 +35,7 @@ class Placed:
         fresh: bool[n, 7], in the same order: number given out by this very call. Then whether the
             source, and the destination, is for the first time in that role since it has its number:
             what is kept of one role, and may be another identity's, is cleared there.
+        age: hours since the edge's first call.
         stance: of the declared policy on what is new: see `declared`.
         expected: whether the call's edge came with a release and is declared.
         graced: whether that, or a new service that a release gave it, is less than a week old.
@@ -54,6 +55,7 @@ class Placed:
     offer: Numbers
     link: Numbers
     fresh: NDArray[np.bool_]
+    age: NDArray[np.int32]
     stance: NDArray[np.int8]
     expected: NDArray[np.bool_]
     graced: NDArray[np.bool_]
@@ -83,6 +85,7 @@ class Ground:
     Attributes:
         known: of KNOWN, by number of identity: a sample of whom it calls and who calls it.
         callers: one element: how many identities have such a sample of callees.
+        born: by number of edge, the hour of its first call.
         roles: bits by number: 1 where its identity was a source, 2 where it was a destination.
     """
 
@@ -93,6 +96,7 @@ class Ground:
     links: Table = field(init=False)
     known: NDArray[Any] = field(init=False)
     callers: NDArray[np.int64] = field(init=False)
+    born: NDArray[np.int32] = field(init=False)
     roles: NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +106,7 @@ class Ground:
         self.links = Table.sized(self.settings.link_bits)
         self.known = np.zeros(1 << self.settings.node_bits, KNOWN)
         self.callers = np.zeros(1, np.int64)
+        self.born = np.zeros(1 << self.settings.edge_bits, np.int32)
         self.roles = np.zeros(1 << self.settings.node_bits, np.uint8)
 
     def place(
@@ -122,10 +127,11 @@ class Ground:
         if muted is None:
             muted = np.zeros(len(self.known), np.bool_)
         peers, unlike = np.zeros((len(calls), 2), np.int16), np.zeros(len(calls), np.float32)
+        age = np.zeros(len(calls), np.int32)
         place: Any = _place
         place(
             calls.source, calls.destination, calls.service, hour, *parts, self.known, self.callers,
-            self.roles, muted, numbers, fresh, peers, unlike,
+            self.born, self.roles, muted, numbers, fresh, age, peers, unlike,
         )  # fmt: skip
         return Placed(
             calls=calls,
@@ -137,6 +143,7 @@ class Ground:
             offer=numbers[3],
             link=numbers[4],
             fresh=fresh,
+            age=age,
             stance=np.zeros(len(calls), np.int8),
             expected=np.zeros(len(calls), np.bool_),
             graced=np.zeros(len(calls), np.bool_),
@@ -174,15 +181,20 @@ class Ground:
         )  # fmt: skip
         return int(peers), int(did)
 
-    def join(self, other: "Ground", new: NDArray[np.int64], old: NDArray[np.int64]) -> None:
-        """Take the samples of all identities of `other`, and the roles of the `new` ones.
+    def join(
+        self, other: "Ground", numbers: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
+    ) -> None:
+        """Take the samples of all identities of `other`, and what is kept of those unknown here.
 
         Args:
             other: of the same sizes.
-            new: numbers here of identities that were unknown here.
-            old: their numbers there.
+            numbers: by table, the new numbers here and the numbers there, in pairs.
         """
-        self.roles[new] = other.roles[old]
+        for name, mine, theirs in (
+            ("nodes", self.roles, other.roles), ("edges", self.born, other.born),
+        ):  # fmt: skip
+            new, old = numbers[name]
+            mine[new] = theirs[old]
         mix: Any = join
         mix(
             self.nodes.entries, self.nodes.index, self.edges.entries, self.edges.index, self.known,
@@ -204,6 +216,7 @@ class Ground:
         } | {
             "ground/known": self.known,
             "ground/callers": self.callers,
+            "ground/born": self.born,
             "ground/roles": self.roles,
         }
 
@@ -229,8 +242,8 @@ def _place(  # a kernel takes its arrays one by one
     edges: Any, edge_index: Any, edge_used: Any,
     offers: Any, offer_index: Any, offer_used: Any,
     links: Any, link_index: Any, link_used: Any,
-    known: Any, callers: Any, roles: Any, muted: Any,
-    numbers: Any, fresh: Any, peers: Any, unlike: Any,
+    known: Any, callers: Any, born: Any, roles: Any, muted: Any,
+    numbers: Any, fresh: Any, age: Any, peers: Any, unlike: Any,
 ) -> None:  # fmt: skip
     """Number all five; what is too large to be inlined is called only where one is new."""
     for i in range(sources.size):
@@ -256,12 +269,14 @@ def _place(  # a kernel takes its arrays one by one
         numbers[2, i] = seen(edges, edge_index, both, h)
         if numbers[2, i] < 0:
             numbers[2, i], fresh[i, 2] = number_of(edges, edge_index, edge_used, both, h)
+            born[numbers[2, i]] = h
             if source != destination and not fresh[i, 0] and not fresh[i, 1]:
                 peers[i, 0], peers[i, 1], unlike[i] = of_contact(
                     nodes, edges, edge_index, known, callers, muted, source, destination
                 )
             if source != destination and not muted[source] and not muted[destination]:
                 meet(nodes, edges, edge_index, known, callers, source, destination)
+        age[i] = h - born[numbers[2, i]]
         offer, link = pair(b, offered), pair(both, offered)
         numbers[3, i] = seen(offers, offer_index, offer, h)
         if numbers[3, i] < 0:

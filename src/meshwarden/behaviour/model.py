@@ -209,7 +209,7 @@ class Model:
         numbers = {}
         for name in ("nodes", "edges", "offers", "links"):
             numbers[name] = getattr(self.ground, name).adopt(getattr(other.ground, name))
-        self.ground.join(other.ground, *numbers["nodes"])
+        self.ground.join(other.ground, numbers)
         for mine, theirs in zip(self.detectors, other.detectors, strict=True):
             mine.merge(theirs, numbers)
         new, old = numbers["nodes"]

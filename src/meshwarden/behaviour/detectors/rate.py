@@ -59,7 +59,6 @@ class Rate(Detector):
             "destination levels": np.zeros((3, nodes), LEVEL, order="F"),
             "seasons": np.zeros((len(self.channels), nodes), SEASON, order="F"),
             "usual": np.zeros(len(self.channels), SEASON),
-            "edge born": np.zeros(edges, np.int32),
             "pool": pools(len(self.channels)),
         }
 
@@ -75,7 +74,7 @@ class Rate(Detector):
         )  # fmt: skip
         out[_SOURCE:, placed.expected] = 0.0
         _spare(
-            placed.edge, placed.fresh, placed.graced, placed.hour, s["edge born"], _SOURCE,
+            (placed.age < _YOUNG) & ~placed.graced, _SOURCE,
             np.flatnonzero(np.array(self.subjects) == DESTINATION), out,
         )  # fmt: skip
         return out
@@ -172,14 +171,10 @@ def _alone(
 
 
 @compiled
-def _spare(
-    edge: Any, fresh: Any, graced: Any, hour: Any, born: Any, own: int, channels: Any, out: Any
-) -> None:
+def _spare(young: Any, own: int, channels: Any, out: Any) -> None:
     """Silence `channels` at calls of edges that are neither young nor, by their own, unusual."""
-    for i in range(edge.size):
-        if fresh[i, 2]:
-            born[edge[i]] = hour[i]
-        part = hour[i] - born[edge[i]] < _YOUNG and not graced[i]
+    for i in range(young.size):
+        part = young[i]
         for c in range(own):
             part = part or out[c, i] >= _PART
         if not part:

@@ -21,7 +21,6 @@ from meshwarden.behaviour.settings import Settings
 
 BEAT: Final = np.dtype(
     [
-        ("born", "u4"),  # s
         ("last", "i8"),  # ns
         ("n", "f4"),
         ("mean", "f4"),
@@ -29,7 +28,7 @@ BEAT: Final = np.dtype(
     ]
 )
 _SECOND: Final = 1_000_000_000
-_YOUNG: Final = 3 * 86_400  # s
+_YOUNG: Final = 72  # hours
 _LEAST_BEATS: Final = 8.0
 
 
@@ -55,8 +54,8 @@ class Rhythm(Detector):
         out = np.zeros((1, len(placed)), np.float32)
         s = self.state
         _beat(
-            placed.edge, placed.destination, placed.fresh, placed.clock, s["beats"], s["callers"],
-            s["clock"], out[0],
+            placed.edge, placed.destination, placed.fresh, placed.clock, placed.hour, placed.age,
+            s["beats"], s["callers"], s["clock"], out[0],
         )  # fmt: skip
         out[0, placed.expected] = 0.0
         return out
@@ -64,8 +63,8 @@ class Rhythm(Detector):
 
 @compiled
 def _beat(
-    edge: Array, destination: Array, fresh: Array, clock: Array, beats: Array, callers: Array,
-    times: Array, out: Array,
+    edge: Array, destination: Array, fresh: Array, clock: Array, hour: Array, age: Array,
+    beats: Array, callers: Array, times: Array, out: Array,
 ) -> None:  # fmt: skip
     if times[0] == 0 and clock.size:
         times[0] = times[1] = clock[0]
@@ -78,14 +77,14 @@ def _beat(
         if fresh[i, AS_DESTINATION]:
             callers[destination[i]] = 0
         if fresh[i, 2]:
-            beat.born, beat.last = clock[i] // _SECOND, clock[i]
+            beat.last = clock[i]
             beat.n = beat.mean = beat.square = 0.0
             callers[destination[i]] += 1
             continue
         gap = clock[i] - beat.last
         if (
-            clock[i] // _SECOND - beat.born > _YOUNG
-            or beat.born - times[0] // _SECOND < _YOUNG // 3
+            age[i] > _YOUNG
+            or hour[i] - age[i] - times[0] // (3600 * _SECOND) < _YOUNG // 3
             or gap < 10 * times[2]
         ):
             continue

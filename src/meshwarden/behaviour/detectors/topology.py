@@ -24,10 +24,11 @@ from meshwarden.behaviour.ground import AS_DESTINATION, AS_SOURCE, Placed
 from meshwarden.behaviour.settings import Settings
 
 NEWS: Final = np.dtype([("hour", "i4"), ("now", "f4"), ("events", "f4"), ("hours", "f4")])
-BORN: Final = np.dtype([("birth", "f4"), ("hour", "i4"), ("hours", "i4")])
+BORN: Final = np.dtype([("birth", "f4"), ("hour", "i4"), ("hours", "u1")])
 _MEMORY: Final = 168.0  # hours
 _PRIOR: Final = 24.0  # hours that the others' rate is worth
 _MOST: Final = 3.0  # news that one identity teaches in an hour
+_OLD: Final = 255  # hours in which an edge was seen: no birth is news for so long
 _NEVER: Final = 0.5  # news that are assumed before any
 
 
@@ -157,6 +158,7 @@ def _observe(
         elif edge.hour != hour[i]:
             edge.hour = hour[i]
             if not mute[i]:
-                edge.hours += 1
-        if edge.birth > edge.hours * edge.hours:
-            out[i] = edge.birth / (edge.hours * edge.hours)
+                edge.hours = min(edge.hours + 1, _OLD)
+        hours = float(edge.hours)
+        if edge.birth > hours * hours:
+            out[i] = edge.birth / (hours * hours)
