@@ -255,6 +255,7 @@ class Model:
             nodes = len(self.ground.nodes)
             self.alarms.turn(int(clock[0] // _HOUR), nodes)
             self.alarms.state["muted"][:nodes] = self.alarms.muted(int(clock[0]), nodes)
+        self._times[1] = clock[0]  # findings say how long the history is
         muted = self.alarms.state["muted"]
         placed = self._stance(self.ground.place(calls, clock, muted), table, start)
         surprise = silent(len(self.channels), len(placed))

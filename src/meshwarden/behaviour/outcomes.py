@@ -62,16 +62,31 @@ OF_CODE: Final = _of_code()
 
 
 @compiled
-def _run(bad: float, good: float, alpha: float, beta: float) -> float:
-    """Return -ln of the Beta-binomial chance of so many of a kind among so many calls."""
-    n = bad + good
-    log_p = (
+def _log_chance(bad: float, n: float, alpha: float, beta: float) -> float:
+    """Return ln of the Beta-binomial chance of exactly so many of a kind among `n`."""
+    good = n - bad
+    return (
         math.lgamma(alpha + bad) - math.lgamma(alpha)
         + math.lgamma(beta + good) - math.lgamma(beta)
         - math.lgamma(alpha + beta + n) + math.lgamma(alpha + beta)
         + math.lgamma(n + 1.0) - math.lgamma(bad + 1.0) - math.lgamma(good + 1.0)
     )  # fmt: skip
-    return max(-log_p - math.log(n + 1.0), 0.0)
+
+
+@compiled
+def _run(bad: float, n: float, alpha: float, beta: float) -> float:
+    """Return -ln of the Beta-binomial chance of at least so many among `n`.
+
+    Chances are added up in steps that double, each as its likelier end: 0.7 nats too few at most.
+    """
+    first, length, total = bad, 1.0, 0.0
+    top = _log_chance(bad, n, alpha, beta)
+    while first <= n:
+        last = min(first + length - 1.0, n)
+        most = max(_log_chance(first, n, alpha, beta), _log_chance(last, n, alpha, beta))
+        total += (last - first + 1.0) * math.exp(most - top)
+        first, length = last + 1.0, 2.0 * length
+    return max(-top - math.log(total), 0.0)
 
 
 @compiled
@@ -119,7 +134,7 @@ def _judge(run: Any, shared: Any, of_all: Any, first: int) -> float:
         rate = max(rate, _LEAST / (_LEAST_SEEN + past))
         bad = float(run.now[kind])
         if bad > n * rate + 1.0:
-            most = max(most, _run(bad, n - bad, _SPREAD * rate, _SPREAD * (1.0 - rate)))
+            most = max(most, _run(bad, n, _SPREAD * rate, _SPREAD * (1.0 - rate)))
     most -= math.log(of_all.size - first)  # any kind might have been the one
     return most if most > _LEAST_SAID else 0.0
 

@@ -57,6 +57,13 @@ def test_nothing_is_reported_during_warm_up() -> None:
     assert not scored.alert.any()
 
 
+def test_an_alarm_in_the_first_hour_has_a_history_of_minutes() -> None:
+    usual = [call(START + i * SECOND, f"s{i % 5}", f"s{i % 3 + 5}") for i in range(1800)]
+    scan = [call(START + (1800 + i) * SECOND, "s9", f"t{i}", status=403) for i in range(60)]
+    scored = Model(SMALL).observe(table(usual + scan))
+    assert "0.5 hours of history" in scored.findings[0].sentence
+
+
 def test_a_benign_verdict_holds_an_alarm_back_until_it_expires() -> None:
     model = learned()
     model.judge(Verdict(source=name("s5"), until=LATER + DAY, reason="migration", by="ana"))

@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import betabinom
 from tests.behaviour_world import DAY, HOUR, SECOND, SMALL, START, call, table
 
 from meshwarden.behaviour import Model
 from meshwarden.behaviour.detectors.shape import Shape
 from meshwarden.behaviour.encode import encode
 from meshwarden.behaviour.ground import Ground
-from meshwarden.behaviour.outcomes import OUTCOMES
+from meshwarden.behaviour.outcomes import OUTCOMES, _run
 from meshwarden.kernel import Call
 
 NOBODY = np.zeros(1 << SMALL.node_bits, np.bool_)
@@ -142,3 +145,13 @@ def test_a_finding_says_what_came_instead_of_the_usual() -> None:
     )
     assert "now: refused" in findings[0].sentence
     assert findings[0].technique == "T1110@18.1"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 3000), st.floats(0.0, 1.0), st.floats(0.0005, 0.9))
+def test_a_run_is_as_odd_as_at_least_so_many_are(n: int, part: float, rate: float) -> None:
+    bad = round(n * part)
+    exact = -float(betabinom.logsf(bad - 1, n, 2.0 * rate, 2.0 * (1.0 - rate)))
+    assert (
+        exact - 0.75 <= _run(float(bad), float(n), 2.0 * rate, 2.0 * (1.0 - rate)) <= exact + 1e-3
+    )
