@@ -20,7 +20,7 @@ MUTED = np.zeros(1 << SMALL.node_bits, np.bool_)
 
 
 def _bad_day() -> Iterator[Call]:
-    """Yield what each channel exists for: a burst, a scan, a leak, failures, a beacon, thefts."""
+    """Yield what each channel exists for: a burst, a scan, a leak, failures, success, a beacon, thefts."""
     for i in range(600):
         yield call(LATER + i * SECOND // 10, "s0", "s1", request_bytes=9000)
     for i in range(40):
@@ -31,6 +31,8 @@ def _bad_day() -> Iterator[Call]:
         yield call(LATER + i * 5 * MINUTE, "s4", "home")
     for hour in range(24):
         yield call(LATER + hour * HOUR, "s1", "s4", request_bytes=10**7, response_bytes=10**7)
+    for i in range(12):
+        yield call(LATER + 4 * HOUR + i * SECOND, "s6", "vault")
     for i in range(3):
         later = LATER + 3 * HOUR + i * 2 * MINUTE
         yield call(later, "thief", "s1", session="a", transaction="t-a")
@@ -45,6 +47,7 @@ def _calls() -> pa.Table:
         for each in traffic(8 * 24, seed=3, rate=20.0)
         if each.time < LATER or not each.destination.endswith("s2")
     ]  # fmt: skip
+    usual += [call(START + k * HOUR, "s6", "vault", status=401) for k in range(8 * 24)]
     first = call(LATER - MINUTE, "s0", "s1", session="a", transaction="t-a", source_instance="pod")
     return table(sorted([*usual, first, *_bad_day()], key=lambda each: each.time))
 

@@ -1,7 +1,8 @@
 """Is this normal? Learns who calls whom, how often, how much; says what is not, within a budget.
 
 `Model` is the way in: `observe` calls, get scores and findings. Local map: `encode` (calls as
-numbers), `tables` and `ground` (who is known), `counts`, `chains` and `surprise` (shared maths),
+numbers), `tables` and `ground` (who is known), `samples` and `peers` (who does the same), `counts`,
+`season`, `outcomes`, `sizes`, `chains` and `surprise` (shared maths),
 `detectors` (one way of looking each), `calibrate`, `combine`, `budget`, `alarms` (from surprise to
 alarm), `findings` (in words), `declared` (policy as prior knowledge), `verdict` (what is benign),
 `archive` (bytes). `routes` and `identifiers` name paths, for whoever reads logs.

@@ -80,6 +80,7 @@ class Alarms:
         self.state = {
             **{f"groups{k}": np.zeros(n, GROUP) for k, n in enumerate((edges, nodes, nodes))},
             **{f"open{k}": np.zeros(n, np.int32) for k, n in enumerate((edges, nodes, nodes))},
+            "tainted": np.zeros(edges, np.int32),  # see `Placed.tainted`
             "suspects": np.zeros(nodes, SUSPECT),
             "muted": np.zeros(nodes, np.bool_),  # whom nobody learns from in this segment
             "counts": np.zeros(6, np.int64),  # open groups (3), hour, first time, calls
@@ -103,7 +104,7 @@ class Alarms:
             for k in range(3):
                 _close(
                     s[f"groups{k}"], s["groups1"], s["groups2"], s[f"open{k}"], s["counts"], k,
-                    self.subjects, s["histogram"], muted, most,
+                    self.subjects, s["histogram"], muted, s["tainted"], most,
                 )  # fmt: skip
             s["age"] += passed
             keep = 1.0 - max(_FORGET, 2.0 / (s["age"][0] + 3.0))
@@ -207,11 +208,15 @@ def _close(
     subjects: Any,
     histogram: Any,
     muted: Any,
+    tainted: Any,
     most: Any,
 ) -> None:
     for k in range(counts[kind]):
         group = groups[opened[k]]
-        if (muted[group.source] or muted[group.destination]) and not group.alarm:
+        alarming = muted[group.source] or muted[group.destination]
+        if kind == 0 and (alarming or group.alarm):
+            tainted[opened[k]] = group.hour
+        if alarming and not group.alarm:
             group.hour = 0
             continue
         if _in_tail(group, subjects, kind):

@@ -61,7 +61,7 @@ def expect(
 
     Args:
         edge: number of each call's edge.
-        fresh: bool[n, 5], see `Placed`.
+        fresh: bool[n, 7], see `Placed`.
         stance: of the policy on what is new.
         hour: of each call.
         since: by edge, the hour in which a release brought it; 0 where none did; less than 0, the

@@ -34,6 +34,16 @@ MEANINGS: Final = {
     "edge": Meaning("called {to} far more often than it does", "T1499", _RATE),
     "source": Meaning("made far more calls than it does, now to {to}", "T1499", _RATE),
     "destination": Meaning("takes part in unusually many calls to {to}", "T1498", _RATE),
+    "octets sent in a call": Meaning(
+        "sent {to} at {service} more octets in one call than such calls have",
+        "T1048",
+        "what was sent",
+    ),
+    "octets received in a call": Meaning(
+        "took more octets from {to} at {service} in one call than such calls have",
+        "T1530",
+        "what it read",
+    ),
     "octets sent": Meaning("sent {to} far more octets than it does", "T1048", "what was sent"),
     "octets received": Meaning(
         "took far more octets from {to} than it does", "T1530", "what it read"
@@ -42,6 +52,9 @@ MEANINGS: Final = {
         "gets other answers from {to} at {service} than it does, now: {outcome}",
         "T1110",
         "what it was refused, or broke",
+    ),
+    "success": Meaning(
+        "is answered by {to} at {service}, where it was not", "T1078", "what it got"
     ),
     "failures": Meaning("is refused or fails at {to} unusually often", "T1110", "the refusals"),
     "body": Meaning("sent {to} a body of a structure never seen there", None, "the body"),

@@ -15,7 +15,7 @@ from meshwarden.behaviour.encode import Calls
 from meshwarden.behaviour.peers import of_call, of_contact, of_use
 from meshwarden.behaviour.samples import KNOWN, forget, join, meet
 from meshwarden.behaviour.settings import Settings
-from meshwarden.behaviour.tables import Table, number_of, pair, seen
+from meshwarden.behaviour.tables import Table, finds_all, number_of, pair, seen
 from meshwarden.kernel import InputError
 
 Numbers = NDArray[np.int32]
@@ -36,6 +36,7 @@ class Placed:
             source, and the destination, is for the first time in that role since it has its number:
             what is kept of one role, and may be another identity's, is cleared there.
         age: hours since the edge's first call.
+        tainted: the last hour in which the edge or one of its parties alarmed; 0: none.
         stance: of the declared policy on what is new: see `declared`.
         expected: whether the call's edge came with a release and is declared.
         graced: whether that, or a new service that a release gave it, is less than a week old.
@@ -56,6 +57,7 @@ class Placed:
     link: Numbers
     fresh: NDArray[np.bool_]
     age: NDArray[np.int32]
+    tainted: NDArray[np.int32]
     stance: NDArray[np.int8]
     expected: NDArray[np.bool_]
     graced: NDArray[np.bool_]
@@ -144,6 +146,7 @@ class Ground:
             link=numbers[4],
             fresh=fresh,
             age=age,
+            tainted=np.zeros(len(calls), np.int32),
             stance=np.zeros(len(calls), np.int8),
             expected=np.zeros(len(calls), np.bool_),
             graced=np.zeros(len(calls), np.bool_),
@@ -223,10 +226,10 @@ class Ground:
     def check(self) -> None:
         """Raise InputError `behaviour.baseline` where loaded tables would lead out of bounds."""
         for table in (self.nodes, self.edges, self.offers, self.links):
-            used = int(table.used[0])
-            filled = int(np.count_nonzero(table.index))
-            fits = 0 <= used <= len(table.entries) and filled == used
-            if not fits or table.index.min() < 0 or table.index.max() > used:
+            used, index = int(table.used[0]), table.index
+            fits = 0 <= used <= len(table.entries) and index.min() >= 0 and index.max() <= used
+            checked: Any = finds_all
+            if not fits or not checked(table.entries, index, used):
                 raise InputError("behaviour.baseline", "its tables are damaged", where="baseline")
         for sample in (self.known["callees"], self.known["callers"]):
             if sample.min() < 0 or sample.max() > len(self.nodes):

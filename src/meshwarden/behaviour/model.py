@@ -258,6 +258,7 @@ class Model:
         self._times[1] = clock[0]  # findings say how long the history is
         muted = self.alarms.state["muted"]
         placed = self._stance(self.ground.place(calls, clock, muted), table, start)
+        placed = replace(placed, tainted=self.alarms.state["tainted"][placed.edge])
         surprise = silent(len(self.channels), len(placed))
         np.concatenate([d.observe(placed, muted) for d in self.detectors], out=surprise)
         if placed.graced.any():

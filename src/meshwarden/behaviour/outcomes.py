@@ -17,11 +17,13 @@ from meshwarden.behaviour.compiled import compiled
 OUTCOMES: Final = ("answered", "refused", "caller's error", "server's error", "no answer")
 UNKNOWN, ANSWERED, REFUSED, FAULTY, BROKEN, UNANSWERED = range(-1, 5)
 KINDS: Final = len(OUTCOMES)
+TEACHER: Final = np.dtype([("hour", "i4"), ("calls", "f4")])
+"""Of a caller: how many calls it taught everyone in the last hour in which it did."""
 _SPREAD: Final = 2.0  # effective observations of what a past is shrunk to
 _FULL: Final = 65_535
-_FADE: Final = 0.98  # an hour, of what is remembered beyond ...
+_FADE: Final = 0.98  # each time that an hour is learned, of what is remembered beyond ...
 _MOST_PAST: Final = 200.0  # ... so many calls
-_MOST_LEARNED: Final = 20.0  # calls of a key in an hour
+_MOST_LEARNED: Final = 20.0  # calls in an hour, of a key; of everyone's, by one caller
 _FADE_OF_ALL: Final = 0.9995  # a call
 _LEAST_SAID: Final = 3.0  # nats; one run in twenty is nothing
 _LEAST, _LEAST_SEEN = 0.5, 50.0  # of a kind, and all: no history rules a kind out
@@ -77,33 +79,50 @@ def _log_chance(bad: float, n: float, alpha: float, beta: float) -> float:
 def _run(bad: float, n: float, alpha: float, beta: float) -> float:
     """Return -ln of the Beta-binomial chance of at least so many among `n`.
 
-    Chances are added up in steps that double, each as its likelier end: 0.7 nats too few at most.
+    Chances are added up from their highest on, in steps that double, each as its likelier end: too
+    few by 0.7 nats at most.
     """
-    first, length, total = bad, 1.0, 0.0
-    top = _log_chance(bad, n, alpha, beta)
-    while first <= n:
-        last = min(first + length - 1.0, n)
-        most = max(_log_chance(first, n, alpha, beta), _log_chance(last, n, alpha, beta))
-        total += (last - first + 1.0) * math.exp(most - top)
-        first, length = last + 1.0, 2.0 * length
+    top, total, length = _log_chance(bad, n, alpha, beta), 0.0, 1.0
+    falling = alpha <= 1.0  # else the highest may be that of all
+    first, last = bad, n
+    while first <= last:
+        near = first if falling else last
+        far = min(first + length - 1.0, last) if falling else max(last - length + 1.0, first)
+        most = max(_log_chance(near, n, alpha, beta), _log_chance(far, n, alpha, beta))
+        total += (abs(far - near) + 1.0) * math.exp(most - top)
+        if falling:
+            first = far + 1.0
+        else:
+            last = far - 1.0
+        length *= 2.0
     return max(-top - math.log(total), 0.0)
 
 
 @compiled
-def _learn(run: Any, shared: Any, of_all: Any) -> None:
+def _room(teacher: Any, hour: int, learned: float) -> float:
+    """Return how much of what it learned an identity may still teach everyone in this hour."""
+    if teacher.hour != hour:
+        teacher.hour, teacher.calls = hour, 0.0
+    room = min(learned, _MOST_LEARNED - teacher.calls)
+    teacher.calls += room
+    return float(room)
+
+
+@compiled
+def _learn(run: Any, shared: Any, of_all: Any, teacher: Any, hour: int) -> None:
     """Learn the hour that is over: for the key, for whom it shares with, and for everyone."""
     n = float(run.now.sum())
     if n == 0.0:
         return
     part = min(_MOST_LEARNED / n, 1.0)
-    stay = _FADE_OF_ALL ** (n * part)
+    to_all = _room(teacher, hour, n * part) / n
+    stay = _FADE_OF_ALL ** (n * to_all)
     own = 1.0 if run.past.sum() < _MOST_PAST else _FADE
     others = 1.0 if shared.past.sum() < _MOST_PAST else _FADE
     for kind in range(of_all.size):
-        learned = run.now[kind] * part
-        run.past[kind] = run.past[kind] * own + learned
-        shared.past[kind] = shared.past[kind] * others + learned
-        of_all[kind] = of_all[kind] * stay + learned
+        run.past[kind] = run.past[kind] * own + run.now[kind] * part
+        shared.past[kind] = shared.past[kind] * others + run.now[kind] * part
+        of_all[kind] = of_all[kind] * stay + run.now[kind] * to_all
 
 
 @compiled
@@ -115,8 +134,8 @@ def _add(run: Any, kind: int) -> None:
 
 
 @compiled
-def _judge(run: Any, shared: Any, of_all: Any, first: int) -> float:
-    """Return the surprise of the kind, from `first` on, of which there are most too many."""
+def _judge(run: Any, shared: Any, of_all: Any, first: int, beyond: int) -> float:
+    """Return the surprise of the kind of which there are most too many, from `first` on."""
     n, past, others, all_calls = 0.0, 0.0, 0.0, _GOOD + _BAD
     for kind in range(of_all.size):
         n += run.now[kind]
@@ -124,7 +143,7 @@ def _judge(run: Any, shared: Any, of_all: Any, first: int) -> float:
         others += shared.past[kind]
         all_calls += of_all[kind]
     most = 0.0
-    for kind in range(first, of_all.size):
+    for kind in range(first, beyond):
         if run.now[kind] <= 1:
             continue
         assumed = _GOOD if kind == 0 else _BAD / (of_all.size - 1)
@@ -135,30 +154,32 @@ def _judge(run: Any, shared: Any, of_all: Any, first: int) -> float:
         bad = float(run.now[kind])
         if bad > n * rate + 1.0:
             most = max(most, _run(bad, n, _SPREAD * rate, _SPREAD * (1.0 - rate)))
-    most -= math.log(of_all.size - first)  # any kind might have been the one
+    most -= math.log(beyond - first)  # any kind might have been the one
     return most if most > _LEAST_SAID else 0.0
 
 
 @compiled
 def runs(
-    number: Any, fresh: Any, with_whom: Any, with_fresh: Any, outcome: Any, hour: Any, mute: Any,
-    first: int, records: Any, shares: Any, of_all: Any, out: Any,
+    number: Any, fresh: Any, source: Any, with_whom: Any, with_fresh: Any, outcome: Any, hour: Any,
+    mute: Any, tainted: Any, records: Any, shares: Any, teachers: Any, of_all: Any, out: Any,
 ) -> None:  # fmt: skip
     """Add each call to its key's run, judge it, and learn the runs of hours that are over.
 
     Args:
         number: of the key: an edge, or the use that one makes of a service.
         fresh: whether it was given out by this call.
+        source: number of the caller.
         with_whom: number of whose past a young key's is shrunk to.
         with_fresh: as `fresh`.
         outcome: see `OUTCOMES`; where the records have two kinds only, all that failed are one.
         hour: since the epoch.
         mute: where nothing is learned.
-        first: kind from which on too many surprise.
+        tainted: see `Placed`: hours up to this one are not learned.
         records: of `run_of`, by key.
         shares: of `past_of`.
+        teachers: of TEACHER, by number of caller.
         of_all: float64[kinds], everyone's past.
-        out: float32[n], nats; written.
+        out: float32[1 or 2, n], nats, written: of kinds that are not good; of the good one.
     """
     for i in range(number.size):
         run, shared = records[number[i]], shares[with_whom[i]]
@@ -167,9 +188,11 @@ def runs(
         if fresh[i]:
             run.hour, run.now[:], run.past[:] = hour[i], 0, 0.0
         if run.hour != hour[i]:
-            if not mute[i]:
-                _learn(run, shared, of_all)
+            if not mute[i] and run.hour > tainted[i]:
+                _learn(run, shared, of_all, teachers[source[i]], hour[i])
             run.hour, run.now[:] = hour[i], 0
         if outcome[i] >= 0:
             _add(run, min(outcome[i], of_all.size - 1))
-        out[i] = _judge(run, shared, of_all, first)
+        out[0, i] = _judge(run, shared, of_all, 1, of_all.size)
+        if out.shape[0] == 2:
+            out[1, i] = _judge(run, shared, of_all, 0, 1)

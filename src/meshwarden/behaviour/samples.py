@@ -70,7 +70,7 @@ def _sample(
 
 @compiled
 def callers_of(nodes: Any, known: Any, b: int) -> float:
-    """Return about how many call `b`, exactly where few do."""
+    """Return about how many call `b`; exactly where few do and none of their edges is forgotten."""
     places, highest = known[b].callers, np.uint64(0)
     for k in range(places.size):
         if places[k] == 0:

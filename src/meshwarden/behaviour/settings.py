@@ -60,5 +60,5 @@ _BOUNDS: Final[Mapping[str, tuple[_Kind, float, float]]] = {
     "repeat_cost": (_NUMBER, 0, 1e6),
     "node_bits": (int, 4, 26),
     "edge_bits": (int, 4, 26),
-    "link_bits": (int, 4, 26),
+    "link_bits": (int, 6, 26),
 }

@@ -2,11 +2,12 @@
 
 Log octets of each key's calls (a service that one uses of another) under a normal model: the key's
 own mean and spread, the spread never below that of all keys together; a young key is judged
-by what others send to the same service, or, where nobody does, by what its caller sends at all
+by what is sent to the same service, or, at its very first call, by what its caller sends at all
 (empirical Bayes: how far keys lie apart is estimated as it goes). The predictive is Student's t
 with 3 degrees of freedom: sizes have heavier tails than any model of them. What is learned is
 winsorized at 3 deviations. An hour has as many chances to be odd as it has calls, so a call's
-surprise is less by the logarithm of how many there were (Bonferroni).
+surprise is less by the logarithm of how many there were so far: over an hour of n calls it is said
+1 + 1/2 + ... + 1/n times as often as one call's share (some 7 times for a thousand).
 """
 
 import math

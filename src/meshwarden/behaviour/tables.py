@@ -87,6 +87,22 @@ def find(entries: Any, index: Any, key: Any) -> Any:
 
 
 @compiled
+def finds_all(entries: Any, index: Any, used: int) -> bool:
+    """Return whether each of the first `used` keys is found under its number, and no other is.
+
+    Takes an index with an empty place, and no numbers beyond `used`.
+    """
+    filled = 0
+    for place in range(index.size):
+        filled += index[place] != 0
+    found = 0
+    if filled == used and used < index.size:
+        while found < used and find(entries, index, entries[found].key) == found:
+            found += 1
+    return bool(filled == used == found)
+
+
+@compiled
 def seen(entries: Any, index: Any, key: Any, hour: int) -> Any:
     """Return the number of `key`, noting that it was seen in `hour`, or -1."""
     number = find(entries, index, key)

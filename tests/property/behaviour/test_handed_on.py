@@ -11,6 +11,7 @@ from tests.behaviour_world import DAY, HOUR, SECOND, START, call, table
 
 from meshwarden.behaviour import Model, Settings
 from meshwarden.behaviour.detectors import ALL, Detector
+from meshwarden.behaviour.detectors.topology import Topology
 from meshwarden.behaviour.encode import encode
 from meshwarden.behaviour.ground import Ground, Placed
 from meshwarden.kernel import Call
@@ -96,3 +97,19 @@ def test_a_model_scores_the_same_as_if_the_number_had_been_nobodys(*, called_fir
     assert np.array_equal(said.score, same.score)
     assert np.array_equal(said.alert, same.alert)
     assert np.array_equal(model.releases, twin.releases)
+
+
+def test_the_number_of_a_service_that_is_handed_on_brings_no_birth_along() -> None:
+    """An edge that is new, with its first service, is one piece of news, not two."""
+    few = Settings(node_bits=10, edge_bits=10, link_bits=6)
+    ground, detector = Ground(few), Topology(few)
+    nobody = np.zeros(1 << 10, np.bool_)
+    usual = [call(START + h * HOUR + k * SECOND, f"s{k}", f"t{k}") for h in range(48) for k in
+             range(6)]  # fmt: skip
+    born = [call(START + 48 * HOUR + j * SECOND, f"s{j % 6}", f"t{j % 6}", route=f"/{j}") for j in
+            range(90)]  # fmt: skip
+    assert detector.observe(_place(ground, iter([*usual, *born])), nobody)[1].any()
+    new = [call(START + 49 * HOUR + j * SECOND, f"s{j % 6}", f"u{j}") for j in range(40)]
+    placed = _place(ground, iter(new))
+    assert placed.fresh[:, 2].all()
+    assert not detector.observe(placed, nobody)[1].any()

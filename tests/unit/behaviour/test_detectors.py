@@ -1,5 +1,7 @@
 """What single detectors say, call by call."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from tests.behaviour_world import HOUR, SECOND, SMALL, START, call, table
@@ -8,6 +10,8 @@ from meshwarden.behaviour.detectors.contract import Detector
 from meshwarden.behaviour.detectors.credentials import Credentials
 from meshwarden.behaviour.detectors.scan import Scan
 from meshwarden.behaviour.detectors.shape import Shape
+from meshwarden.behaviour.detectors.topology import Topology
+from meshwarden.behaviour.detectors.volume import Volume
 from meshwarden.behaviour.encode import encode
 from meshwarden.behaviour.ground import Ground
 from meshwarden.kernel import Call
@@ -70,3 +74,42 @@ def test_a_run_of_failures_is_not_its_own_excuse() -> None:
     said = _said(Shape(SMALL), "failures", quiet + run)
     assert np.all(np.diff(said[41:]) > 0)
     assert said[-1] > 5.0
+
+
+def test_hours_of_a_young_release_add_up_in_part() -> None:
+    chance = np.random.default_rng(4)
+    calls = [
+        call(START + hour * HOUR, "s0", "s1",
+             request_bytes=int(chance.lognormal(6.0 + (hour > 100), 0.3)))
+        for hour in range(112)
+    ]  # fmt: skip
+    encoded = encode(table(calls))
+    placed = Ground(SMALL).place(encoded, encoded.time)
+    sums = []
+    for ripeness in (1.0, 0.5, 0.0):
+        volume = Volume(SMALL)
+        young = np.full(len(placed), ripeness, np.float32)
+        volume.observe(replace(placed, ripeness=young), NOBODY)
+        sums.append(float(volume.state["sums"].max()))
+    assert sums[0] > sums[1] > sums[2] == 0.0
+
+
+def test_an_edge_that_is_called_for_weeks_is_never_born_again() -> None:
+    calls = [call(START + hour * HOUR, "s2", f"s{hour % 3 + 3}") for hour in range(24)]
+    calls += [call(START + (24 + hour) * HOUR, "s0", "s1") for hour in range(600)]
+    said = _said(Topology(SMALL), "new edge", calls)
+    assert said[24] > 0.0
+    assert not said[40:].any()
+
+
+def test_merged_edges_are_as_old_as_they_were() -> None:
+    here, there = Ground(SMALL), Ground(SMALL)
+    encoded = encode(table([call(START, "s0", "s1")]))
+    there.place(encoded, encoded.time)
+    numbers = {
+        name: getattr(here, name).adopt(getattr(there, name))
+        for name in ("nodes", "edges", "offers", "links")
+    }
+    here.join(there, numbers)
+    later = encode(table([call(START + 9 * HOUR, "s0", "s1")]))
+    assert here.place(later, later.time).age.tolist() == [9]

@@ -4,16 +4,17 @@ All but one channel are about what one service uses of another (an edge and a ro
 
 - failures: a run of failed calls on an edge, whatever it uses (`outcomes`); a young edge is judged
   by who else calls that destination;
-- status mix: a run of one kind of outcome at one route; a young one is judged by who else uses it.
+- status mix: a run of one kind of failure at one route; a young one is judged by who else uses it.
   An edge that fails often at one route has no excuse at another, and being refused none by having
   been in error;
+- success: a run of answers at a route where there were none;
 - octets sent, received in a call: more than such calls have (`sizes`);
 - structure: where a source carries `shape` (OpenTelemetry and CSV can, Envoy's log does not), the
   chance of a never seen structure on an edge that was seen often: Laplace's rule of succession.
 """
 
 import math
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,13 @@ from meshwarden.behaviour.compiled import compiled
 from meshwarden.behaviour.counts import LEVEL, Array
 from meshwarden.behaviour.detectors.contract import Detector, Surprise, silent
 from meshwarden.behaviour.ground import AS_DESTINATION, AS_SOURCE, Placed
-from meshwarden.behaviour.outcomes import KINDS, past_of, run_of, runs
+from meshwarden.behaviour.outcomes import KINDS, TEACHER, past_of, run_of, runs
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.sizes import SIZE, TALLY, size, sizes, tally
 from meshwarden.behaviour.tables import pair
 
 SHAPES: Final = np.dtype([("seen", "u2"), ("kinds", "u1"), ("bits", "u8")])
-_FAILURES, _MIX, _SENT, _RECEIVED, _STRUCTURE = range(5)
+_FAILURES, _MIX, _SUCCESS, _SENT, _RECEIVED, _STRUCTURE = range(6)
 _FAILED_OR_NOT: Final = 2
 
 
@@ -37,13 +38,13 @@ class Shape(Detector):
 
     name: ClassVar[str] = "shape"
     channels: ClassVar[tuple[str, ...]] = (
-        "failures", "status mix", "octets sent in a call", "octets received in a call",
+        "failures", "status mix", "success", "octets sent in a call", "octets received in a call",
         "body structure",
     )  # fmt: skip
     families: ClassVar[tuple[str, ...]] = (
-        "answers", "answers", "volume", "volume", "body structure",
+        "answers", "answers", "answers", "volume", "volume", "body structure",
     )  # fmt: skip
-    subjects: ClassVar[tuple[int, ...]] = (0,) * 5
+    subjects: ClassVar[tuple[int, ...]] = (0,) * 6
     tables: ClassVar[dict[str, str]] = {
         "edge": "edges",
         "destination": "nodes",
@@ -58,9 +59,11 @@ class Shape(Detector):
         self.state = {
             "edge runs": np.zeros(edges, run_of(_FAILED_OR_NOT)),
             "destination runs": np.zeros(nodes, past_of(_FAILED_OR_NOT)),
+            "caller failures": np.zeros(nodes, TEACHER),
             "all failures": np.zeros(_FAILED_OR_NOT),
             "link runs": np.zeros(links, run_of(KINDS)),
             "offer runs": np.zeros(offers, past_of(KINDS)),
+            "caller kinds": np.zeros(nodes, TEACHER),
             "all kinds": np.zeros(KINDS),
             "link sizes": np.zeros((2, links), SIZE, order="F"),
             "link calls": np.zeros(links, TALLY),
@@ -92,16 +95,22 @@ class Shape(Detector):
             )  # fmt: skip
         return out
 
+    def merge(self, other: Self, numbers: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> None:
+        """See `Detector.merge`."""
+        super().merge(other, numbers)
+        self.state["known"] |= other.state["known"]
+
     def _observe_outcomes(self, placed: Placed, mute: NDArray[np.bool_], out: Surprise) -> None:
         outcome, fresh, s = placed.calls.outcome, placed.fresh, self.state
         runs(
-            placed.edge, fresh[:, 2], placed.destination, fresh[:, AS_DESTINATION], outcome,
-            placed.hour, mute, 1, s["edge runs"], s["destination runs"], s["all failures"],
-            out[_FAILURES],
+            placed.edge, fresh[:, 2], placed.source, placed.destination, fresh[:, AS_DESTINATION],
+            outcome, placed.hour, mute, placed.tainted, s["edge runs"], s["destination runs"],
+            s["caller failures"], s["all failures"], out[_FAILURES : _FAILURES + 1],
         )  # fmt: skip
         runs(
-            placed.link, fresh[:, 4], placed.offer, fresh[:, 3], outcome, placed.hour, mute,
-            0, s["link runs"], s["offer runs"], s["all kinds"], out[_MIX],
+            placed.link, fresh[:, 4], placed.source, placed.offer, fresh[:, 3],
+            outcome, placed.hour, mute, placed.tainted, s["link runs"], s["offer runs"],
+            s["caller kinds"], s["all kinds"], out[_MIX : _SUCCESS + 1],
         )  # fmt: skip
 
     def _observe_sizes(self, placed: Placed, mute: NDArray[np.bool_], out: Surprise) -> None:

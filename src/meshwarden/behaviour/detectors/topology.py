@@ -77,7 +77,8 @@ class Topology(Detector):
         for c, key in enumerate((placed.edge, placed.link)):
             ups, downs, births = (s[name] for name in names[c])
             _observe(
-                placed.source, placed.destination, key, new[c], fresh, kinds[c][0], kinds[c][1],
+                placed.source, placed.destination, key, new[c], fresh[:, (2, 4)[c]], fresh,
+                kinds[c][0], kinds[c][1],
                 placed.hour, mute, warm, placed.stance, placed.unlike, ups, downs, births,
                 s["all"][c], s["pooled"][c], out[c],
             )  # fmt: skip
@@ -114,14 +115,14 @@ def _clear(record: Any, hour: int) -> None:
 
 @compiled
 def _observe(
-    source: Any, destination: Any, key: Any, new: Any, fresh: Any, new_up: Any, new_down: Any,
-    hour: Any, mute: Any, warm: Any, stance: Any, unlike: Any,
+    source: Any, destination: Any, key: Any, new: Any, given: Any, fresh: Any, new_up: Any,
+    new_down: Any, hour: Any, mute: Any, warm: Any, stance: Any, unlike: Any,
     ups: Any, downs: Any, births: Any, everyone: Any, pooled: Any, out: Any,
 ) -> None:  # fmt: skip
     for i in range(source.size):
         a, b = source[i], destination[i]
         if fresh[i, AS_SOURCE]:
-            since = hour[i] if fresh[i, 0] else 0  # else it met nobody for as long as one remembers
+            since = hour[i] if fresh[i, 0] else 0  # a server so far: it is taken to call nobody
             _clear(ups[0, a], since)
             _clear(ups[1, a], since)
         if fresh[i, AS_DESTINATION]:
@@ -155,6 +156,8 @@ def _observe(
                 ups[ku, a].now += 1.0
             if new_down[i]:
                 downs[kd, b].now += 1.0
+        elif given[i]:  # with its edge: what another left under the number is no birth
+            edge.birth, edge.hour, edge.hours = 0.0, hour[i], 1
         elif edge.hour != hour[i]:
             edge.hour = hour[i]
             if not mute[i]:

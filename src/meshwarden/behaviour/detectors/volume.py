@@ -13,7 +13,7 @@ Where no sizes are known nothing is said.
 """
 
 import math
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,11 @@ class Volume(Detector):
             ), s["sums"], out,
         )  # fmt: skip
         return out
+
+    def merge(self, other: Self, numbers: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> None:
+        """See `Detector.merge`."""
+        super().merge(other, numbers)
+        self.state["known"] |= other.state["known"]
 
 
 @compiled
