@@ -26,6 +26,7 @@ _MOST_PAST: Final = 200.0  # ... so many calls
 _MOST_LEARNED: Final = 20.0  # calls in an hour, of a key; of everyone's, by one caller
 _FADE_OF_ALL: Final = 0.9995  # a call
 _LEAST_SAID: Final = 3.0  # nats; one run in twenty is nothing
+_USUAL: Final = 0.9  # share of a kind from which on no run of it is as odd as that
 _LEAST, _LEAST_SEEN = 0.5, 50.0  # of a kind, and all: no history rules a kind out
 _GOOD, _BAD = 19.0, 1.0  # calls assumed of everyone, the bad of any kind; they never fade
 
@@ -134,28 +135,37 @@ def _add(run: Any, kind: int) -> None:
 
 
 @compiled
-def _judge(run: Any, shared: Any, of_all: Any, first: int, beyond: int) -> float:
-    """Return the surprise of the kind of which there are most too many, from `first` on."""
+def _judge(run: Any, shared: Any, of_all: Any, out: Any, i: int) -> None:
+    """Write the surprise of the kind of failure of which there are most too many, and of success.
+
+    The latter only where there is room for it.
+    """
     n, past, others, all_calls = 0.0, 0.0, 0.0, _GOOD + _BAD
-    for kind in range(of_all.size):
+    kinds, most = of_all.size, 0.0
+    for kind in range(kinds):
         n += run.now[kind]
         past += run.past[kind]
         others += shared.past[kind]
         all_calls += of_all[kind]
-    most = 0.0
-    for kind in range(first, beyond):
-        if run.now[kind] <= 1:
+    for kind in range(2 - out.shape[0], kinds):
+        bad = float(run.now[kind])
+        if bad <= 1.0:
             continue
-        assumed = _GOOD if kind == 0 else _BAD / (of_all.size - 1)
+        assumed = _GOOD if kind == 0 else _BAD / (kinds - 1)
         usual = (assumed + of_all[kind]) / all_calls
         usual = (_SPREAD * usual + shared.past[kind]) / (_SPREAD + others)
         rate = (_SPREAD * usual + run.past[kind]) / (_SPREAD + past)
         rate = max(rate, _LEAST / (_LEAST_SEEN + past))
-        bad = float(run.now[kind])
-        if bad > n * rate + 1.0:
-            most = max(most, _run(bad, n, _SPREAD * rate, _SPREAD * (1.0 - rate)))
-    most -= math.log(beyond - first)  # any kind might have been the one
-    return most if most > _LEAST_SAID else 0.0
+        if rate > _USUAL or bad <= n * rate + 1.0:
+            continue
+        surprise = _run(bad, n, _SPREAD * rate, _SPREAD * (1.0 - rate))
+        if kind > 0:
+            most = max(most, surprise)
+        elif surprise > _LEAST_SAID:
+            out[1, i] = surprise
+    most -= math.log(kinds - 1)  # any kind of failure might have been the one
+    if most > _LEAST_SAID:
+        out[0, i] = most
 
 
 @compiled
@@ -179,7 +189,7 @@ def runs(
         shares: of `past_of`.
         teachers: of TEACHER, by number of caller.
         of_all: float64[kinds], everyone's past.
-        out: float32[1 or 2, n], nats, written: of kinds that are not good; of the good one.
+        out: float32[1 or 2, n], nats, zeros so far: of kinds of failure; of success.
     """
     for i in range(number.size):
         run, shared = records[number[i]], shares[with_whom[i]]
@@ -193,6 +203,4 @@ def runs(
             run.hour, run.now[:] = hour[i], 0
         if outcome[i] >= 0:
             _add(run, min(outcome[i], of_all.size - 1))
-        out[0, i] = _judge(run, shared, of_all, 1, of_all.size)
-        if out.shape[0] == 2:
-            out[1, i] = _judge(run, shared, of_all, 0, 1)
+        _judge(run, shared, of_all, out, i)
