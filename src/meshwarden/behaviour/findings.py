@@ -169,7 +169,8 @@ def _peers(alarm: Alarm) -> str:
         return f", its one peer {'did before' if alarm.did else 'never did'}"
     if not alarm.did:
         return f", none of its {alarm.peers} peers ever did"
-    return f", {alarm.did} of its {alarm.peers} peers did before"
+    did = "all" if alarm.did == alarm.peers else alarm.did
+    return f", {did} of its {alarm.peers} peers did before"
 
 
 def _often(score: float) -> str:

@@ -153,6 +153,7 @@ def test_the_finding_says_what_peers_did() -> None:
     (0, 0, "history, as odd"), (1, 0, "its one peer never did,"),
     (1, 1, "its one peer did before,"), (6, 0, "none of its 6 peers ever did,"),
     (5, 3, "3 of its 5 peers did before,"),
+    (2, 2, "all of its 2 peers did before,"),
 ])  # fmt: skip
 def test_peers_in_words(peers: int, did: int, words: str) -> None:
     alarm = Alarm(

@@ -184,4 +184,4 @@ def test_merged_with_one_that_knows_more_it_knows_as_much() -> None:
     _said([call(START, "x", "y", shape="s")], detector=knowing)
     nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64))
     silent.merge(knowing, dict.fromkeys(("nodes", "edges", "offers", "links"), nothing))
-    assert silent.state["known"].all()
+    assert silent.state["stated"].all()

@@ -39,7 +39,8 @@ class Detector(ABC):
         subjects: of each channel, whom it is about: 0 the edge, 1 the source, 2 the destination.
         tables: by how the name of a state begins, whose numbers its elements have (`nodes`,
             `edges`, `links`); states of the whole are left out.
-        state: arrays by name; the whole of what was learned.
+        state: arrays by name; the whole of what was learned. `stated`, where there is one: bool,
+            whether calls ever stated what a part of it needs, which is skipped until then.
     """
 
     name: ClassVar[str]
@@ -110,3 +111,5 @@ class Detector(ABC):
             if table is not None:
                 mine, theirs = numbers[table]
                 array[..., mine] = other.state[name][..., theirs]
+            elif name == "stated":
+                array[...] = array | other.state[name]

@@ -14,7 +14,7 @@ All but one channel are about what one service uses of another (an edge and a ro
 """
 
 import math
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,34 +71,29 @@ class Shape(Detector):
             "caller sizes": np.zeros((2, nodes), LEVEL, order="F"),
             "all sizes": np.tile(sizes(), 2),
             "edge shapes": np.zeros(edges, SHAPES),
-            "known": np.zeros(3, np.bool_),  # outcomes, sizes, structures: by any call so far
+            "stated": np.zeros(3, np.bool_),  # outcomes, sizes, structures: by any call so far
         }
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
         out = silent(len(self.channels), len(placed))
         mute = muted[placed.source] | muted[placed.destination]
-        calls, fresh, s, known = placed.calls, placed.fresh, self.state, self.state["known"]
-        known |= [
+        calls, fresh, s, stated = placed.calls, placed.fresh, self.state, self.state["stated"]
+        stated |= [
             (calls.outcome >= 0).any(),
             (calls.sent >= 0).any() or (calls.received >= 0).any(),
             calls.shape.any(),
         ]
-        if known[0]:
+        if stated[0]:
             self._observe_outcomes(placed, mute, out)
-        if known[1]:
+        if stated[1]:
             self._observe_sizes(placed, mute, out[_SENT : _RECEIVED + 1])
-        if known[2]:
+        if stated[2]:
             _structures(
                 placed.edge, fresh[:, 2], calls.service, calls.shape, mute, s["edge shapes"],
                 out[_STRUCTURE],
             )  # fmt: skip
         return out
-
-    def merge(self, other: Self, numbers: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> None:
-        """See `Detector.merge`."""
-        super().merge(other, numbers)
-        self.state["known"] |= other.state["known"]
 
     def _observe_outcomes(self, placed: Placed, mute: NDArray[np.bool_], out: Surprise) -> None:
         outcome, fresh, s = placed.calls.outcome, placed.fresh, self.state

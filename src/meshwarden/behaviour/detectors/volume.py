@@ -13,7 +13,7 @@ Where no sizes are known nothing is said.
 """
 
 import math
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Volume(Detector):
             "received": np.zeros(edges, WINDOW),
             "sums": np.zeros(edges, np.float32),
             "pool": pools(len(_VIEWS)),
-            "known": np.zeros(1, np.bool_),  # by any call so far
+            "stated": np.zeros(1, np.bool_),  # by any call so far
             **{f"season {k}": np.zeros(nodes, SEASON) for k in range(2)},
             **{f"usual {k}": np.zeros(1, SEASON) for k in range(2)},
             **{f"{side} {k}": np.zeros(nodes, LEVEL) for side in ("up", "down") for k in range(2)},
@@ -71,9 +71,9 @@ class Volume(Detector):
         """See `Detector.observe`."""
         out = silent(3, len(placed))
         calls, s = placed.calls, self.state
-        known = s["known"]
-        known |= (calls.sent >= 0).any() or (calls.received >= 0).any()
-        if not known[0]:
+        stated = s["stated"]
+        stated |= (calls.sent >= 0).any() or (calls.received >= 0).any()
+        if not stated[0]:
             return out
         fresh = placed.renewing()
         mute = muted[placed.source] | muted[placed.destination]
@@ -87,11 +87,6 @@ class Volume(Detector):
             ), s["sums"], out,
         )  # fmt: skip
         return out
-
-    def merge(self, other: Self, numbers: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> None:
-        """See `Detector.merge`."""
-        super().merge(other, numbers)
-        self.state["known"] |= other.state["known"]
 
 
 @compiled
