@@ -8,7 +8,7 @@ import numpy as np
 from meshwarden.behaviour.calibrate import bin_of, read
 from meshwarden.behaviour.compiled import compiled
 
-MOST_ROWS: Final = 42
+MOST_ROWS: Final = 43
 MOST_FAMILIES: Final = 11
 _FINE: Final = 256.0  # parts of a nat in which a group keeps its highest: there are many groups
 _HIGHEST: Final = 65_535.0

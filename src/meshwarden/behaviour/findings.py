@@ -44,6 +44,11 @@ MEANINGS: Final = {
         "T1530",
         "what it read",
     ),
+    "octets sent against received": Meaning(
+        "sends {to} more for what it receives than it does, for hours or days",
+        "T1048",
+        "what was sent",
+    ),
     "octets sent": Meaning("sent {to} far more octets than it does", "T1048", "what was sent"),
     "octets received": Meaning(
         "took far more octets from {to} than it does", "T1530", "what it read"

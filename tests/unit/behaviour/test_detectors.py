@@ -76,24 +76,6 @@ def test_a_run_of_failures_is_not_its_own_excuse() -> None:
     assert said[-1] > 5.0
 
 
-def test_hours_of_a_young_release_add_up_in_part() -> None:
-    chance = np.random.default_rng(4)
-    calls = [
-        call(START + hour * HOUR, "s0", "s1",
-             request_bytes=int(chance.lognormal(6.0 + (hour > 100), 0.3)))
-        for hour in range(112)
-    ]  # fmt: skip
-    encoded = encode(table(calls))
-    placed = Ground(SMALL).place(encoded, encoded.time)
-    sums = []
-    for ripeness in (1.0, 0.5, 0.0):
-        volume = Volume(SMALL)
-        young = np.full(len(placed), ripeness, np.float32)
-        volume.observe(replace(placed, ripeness=young), NOBODY)
-        sums.append(float(volume.state["sums"].max()))
-    assert sums[0] > sums[1] > sums[2] == 0.0
-
-
 def test_an_edge_that_is_called_for_weeks_is_never_born_again() -> None:
     calls = [call(START + hour * HOUR, "s2", f"s{hour % 3 + 3}") for hour in range(24)]
     calls += [call(START + (24 + hour) * HOUR, "s0", "s1") for hour in range(600)]
@@ -113,3 +95,81 @@ def test_merged_edges_are_as_old_as_they_were() -> None:
     here.join(there, numbers)
     later = encode(table([call(START + 9 * HOUR, "s0", "s1")]))
     assert here.place(later, later.time).age.tolist() == [9]
+
+
+LEAK = "octets sent against received"
+
+
+def _hours(sent: list[float], *, calls: int = 12, seed: int = 5) -> list[Call]:
+    """Return calls of one edge: by hour, how many times its usual it sends; all follow the day."""
+    chance = np.random.default_rng(seed)
+    return [
+        call(START + hour * HOUR + k * SECOND, "s0", "t0",
+             request_bytes=int(more * chance.lognormal(6.0, 0.4)),
+             response_bytes=int(chance.lognormal(7.0, 0.4)))
+        for hour, more in enumerate(sent)
+        for k in range(int(calls * chance.lognormal(0.0, 0.8)) + 1)
+    ]  # fmt: skip
+
+
+def test_a_leak_that_is_lost_among_many_calls_shows_in_what_is_sent_against_received() -> None:
+    quiet = _hours([1.0] * 252, calls=60)
+    leaking = _hours([1.0] * 240 + [1.6] * 12, calls=60)
+    assert _said(Volume(SMALL), LEAK, quiet).max() < 6.0
+    assert _said(Volume(SMALL), LEAK, leaking)[-1] > 12.0
+    assert _said(Volume(SMALL), "octets sent for days", leaking)[-1] < 6.0
+
+
+def test_who_receives_as_much_more_as_it_sends_leaks_nothing() -> None:
+    calls = [
+        replace(one, response_bytes=one.response_bytes * (3 if hour >= 240 else 1))
+        for one in _hours([1.0] * 240 + [3.0] * 60)
+        if one.response_bytes is not None
+        for hour in [(one.time - START) // HOUR]
+    ]
+    assert _said(Volume(SMALL), LEAK, calls).max() < 6.0
+
+
+def test_once_told_a_leak_that_is_over_is_not_told_again() -> None:
+    def said(*, told: bool) -> NDArray[np.float32]:
+        encoded = encode(table(calls))
+        placed = Ground(SMALL).place(encoded, np.maximum.accumulate(encoded.time))
+        alarmed = np.where(placed.hour > last, last, 0) if told else placed.tainted
+        out = Volume(SMALL).observe(replace(placed, tainted=alarmed.astype(np.int32)), NOBODY)
+        by_hour = out[Volume.channels.index(LEAK)]
+        after: NDArray[np.float32] = by_hour[np.isin(placed.hour, (last + 3, last + 4))]
+        return after
+
+    calls = _hours([1.0] * 240 + [1.6] * 30 + [1.0] * 12)
+    last = (START + 269 * HOUR) // HOUR
+    assert said(told=False).min() > 3.0
+    assert not said(told=True).any()
+
+
+def test_hours_of_a_young_release_do_not_add_up() -> None:
+    encoded = encode(table(_hours([1.0] * 240 + [1.6] * 60)))
+    placed = Ground(SMALL).place(encoded, np.maximum.accumulate(encoded.time))
+    young = replace(placed, ripeness=np.full_like(placed.ripeness, 0.9))
+    out = Volume(SMALL).observe(young, NOBODY)
+    assert not out[Volume.channels.index(LEAK)].any()
+    assert not out[Volume.channels.index("octets sent for days")].any()
+
+
+def test_one_edge_of_very_many_calls_does_not_blind_the_balance_of_others() -> None:
+    busy = [
+        call(START + hour * HOUR + k * SECOND, "s1", "t1", request_bytes=size, response_bytes=9)
+        for hour in range(40) for k, size in enumerate([0] * 50 + [10**12 * (1 + hour % 2 * 99)])
+    ]  # fmt: skip
+    detector = Volume(SMALL)
+    detector.state["spread"][0] = (20_000.0, 200.0, 40_000.0)
+    _said(detector, LEAK, busy)
+    spread = detector.state["spread"][0]
+    assert 2.0 < spread["of_calls"] / spread["hours"] < 2.1
+
+
+def test_a_share_that_is_usual_is_no_surprise_however_it_drifts() -> None:
+    calls = [
+        call(START + k * SECOND, caller, "s9", session=f"session {k}")
+        for k in range(600) for caller in ("first", "second", *["second"] * 5)
+    ]  # fmt: skip
+    assert not _said(Credentials(SMALL), "session elsewhere", calls)[3000:].any()

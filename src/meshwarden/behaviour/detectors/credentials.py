@@ -36,6 +36,7 @@ MOVES: Final = np.dtype(
     ]
 )
 _MOVES, _USES = 0.5, 50.0  # assumed of a caller before any
+_USUAL: Final = 0.05  # share of a caller's uses
 
 
 class Credentials(Detector):
@@ -104,6 +105,12 @@ def _carries(sessions: Array, session: Any, caller: Any) -> Any:
 
 
 @compiled
+def _surprise(share: float) -> float:
+    """Return nats; what is usual is no surprise, and so what it comes to is no past to go by."""
+    return -math.log(share) if share < _USUAL else 0.0
+
+
+@compiled
 def _hold(
     held: Array, source: Array, towards: Array, instance: Array, caller: Array,
     fresh: Array, mute: Array, bound: Array, sessions: Array, moves: Array, callers: Array,
@@ -125,7 +132,7 @@ def _hold(
         foreign = moved and not _carries(sessions, held[i], source[i])
         if foreign:
             usual = _USES * (_MOVES + moves[0]) / (_USES + moves[1])
-            out[0, i] = -math.log((usual + own.foreign) / (_USES + own.held))
+            out[0, i] = _surprise((usual + own.foreign) / (_USES + own.held))
         if not mute[i]:
             own.foreign = own.foreign * RELEARN + (1.0 if foreign else 0.0)
             own.held = own.held * RELEARN + 1.0
@@ -136,7 +143,7 @@ def _hold(
         elsewhere = place.instance != instance[i]
         place.instance = instance[i]
         if elsewhere:
-            out[1, i] = -math.log((_MOVES + own.moves) / (_USES + own.uses))
+            out[1, i] = _surprise((_MOVES + own.moves) / (_USES + own.uses))
         if not mute[i]:
             own.moves = own.moves * RELEARN + (1.0 if elsewhere else 0.0)
             own.uses = own.uses * RELEARN + 1.0

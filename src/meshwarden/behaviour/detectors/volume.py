@@ -5,9 +5,15 @@ what a single call has is a matter of its `shape`:
 
 - an hour: log of the hour's sum against the edge's hours. An edge without history is judged by
   others', so that a bulk transfer to a destination never seen before stands out at once;
-- a cumulative sum (CUSUM: Page, Biometrika 1954) of the hourly deviations, in deviations, with an
-  allowance of half of one: a slow leak that never stands out in any hour adds up over days. By
-  Wald's identity ``2 * 0.5 * sum`` nats is its surprise where hours are normal.
+- cumulative sums (CUSUM: Page, Biometrika 1954) of what closed hours say for a mean that is higher,
+  in nats by Wald's identity: a slow leak that never stands out in any hour adds up over days. One
+  is of the octets sent, for a mean one deviation higher; one of their balance, octets sent against
+  received (the producer-consumer ratio: Bullard and Gerth, FloCon 2014), for two. A balance does
+  not follow the hours of the day nor how much there is to do, so it tells far smaller leaks. It
+  scatters by chance as a mean of so many calls does, and a little besides.
+
+Once there was an alarm, the first hour that adds nothing ends the sums: what is over is not told
+again. They are bounded for the same reason. Hours of a young release do not add up.
 
 Where no sizes are known nothing is said.
 """
@@ -25,12 +31,28 @@ from meshwarden.behaviour.ground import AS_DESTINATION, AS_SOURCE, Placed
 from meshwarden.behaviour.season import SEASON, forget_hours
 from meshwarden.behaviour.settings import Settings
 
-_ALLOWANCE: Final = 0.5
-_MOST: Final = 60.0
+_MOST, _MOST_AT_ONCE, _LEAST = 15.0, 3.0, 1.0  # nats of a sum, and of an hour; less is nothing
 _VIEWS: Final = ("sent", "received")  # in an hour
 _SENT: Final = 0  # the view that is summed up
 _SLOW: Final = 2  # its channel
-_MEMORY: Final = 400.0  # calls that an edge's usual octets are a mean of
+_BALANCE: Final = 3
+_SHIFTS: Final = (1.0, 2.0)  # deviations that sent octets, and balances, are higher by in a leak
+_SETTLED: Final = 12.0  # hours of an edge from which on they add up
+_TOLD: Final = 24  # hours that an alarm stands
+SUMS: Final = np.dtype(
+    [
+        ("sent", "f4"),  # nats
+        ("balance", "f4"),
+        ("of_calls", "f4"),  # squared deviations of balances, as if each hour had one call
+    ]
+)
+SPREAD: Final = np.dtype(  # of the balances of all edges: how many, and their squared deviations
+    [("hours", "f8"), ("squares", "f8"), ("of_calls", "f8")]
+)
+_AT_FIRST: Final = (4.0, 1.0, 4.0)
+_PRIOR: Final = 4.0  # hours that others' spread is worth
+_POOLED: Final = 20_000.0  # hours that it is learned from
+_MEMORY: Final = 400.0  # calls that an edge's usual octets are a mean of; hours of a balance
 
 
 class Volume(Detector):
@@ -39,9 +61,10 @@ class Volume(Detector):
     name: ClassVar[str] = "volume"
     channels: ClassVar[tuple[str, ...]] = (
         "octets sent in an hour", "octets received in an hour", "octets sent for days",
+        "octets sent against received",
     )  # fmt: skip
-    families: ClassVar[tuple[str, ...]] = ("volume",) * 3
-    subjects: ClassVar[tuple[int, ...]] = (0, 0, 0)
+    families: ClassVar[tuple[str, ...]] = ("volume",) * 4
+    subjects: ClassVar[tuple[int, ...]] = (0, 0, 0, 0)
     tables: ClassVar[dict[str, str]] = {
         "call": "edges",
         "sent": "edges",
@@ -58,7 +81,8 @@ class Volume(Detector):
             "call": np.zeros(edges, LEVEL),
             "sent": np.zeros(edges, WINDOW),
             "received": np.zeros(edges, WINDOW),
-            "sums": np.zeros(edges, np.float32),
+            "sums": np.zeros(edges, SUMS),
+            "spread": np.array([_AT_FIRST], SPREAD),
             "pool": pools(len(_VIEWS)),
             "stated": np.zeros(1, np.bool_),  # by any call so far
             **{f"season {k}": np.zeros(nodes, SEASON) for k in range(2)},
@@ -69,7 +93,7 @@ class Volume(Detector):
 
     def observe(self, placed: Placed, muted: NDArray[np.bool_]) -> Surprise:
         """See `Detector.observe`."""
-        out = silent(3, len(placed))
+        out = silent(4, len(placed))
         calls, s = placed.calls, self.state
         stated = s["stated"]
         stated |= (calls.sent >= 0).any() or (calls.received >= 0).any()
@@ -80,23 +104,24 @@ class Volume(Detector):
         octets = np.stack([calls.sent, calls.received])
         learn: Any = _sum
         learn(
-            placed.edge, placed.source, placed.destination, fresh, mute, placed.hour,
-            placed.ripeness, octets, s["call"], tuple(s[name] for name in _VIEWS), s["pool"], *(
+            placed.edge, placed.source, placed.destination, fresh, mute, placed.tainted,
+            placed.hour, placed.ripeness, octets, s["call"], tuple(s[name] for name in _VIEWS),
+            s["pool"], *(
                 tuple(s[f"{part} {k}"] for k in range(2))
                 for part in ("up", "down", "season", "usual")
-            ), s["sums"], out,
+            ), s["sums"], s["spread"][0], out,
         )  # fmt: skip
         return out
 
 
 @compiled
 def _sum(
-    edge: Array, source: Array, destination: Array, fresh: Array, mute: Array, hour: Array,
-    ripeness: Array, octets: Array, calls: Array, records: Any, pool: Array, ups: Any, downs: Any,
-    seasons: Any, everyone: Any, sums: Array, out: Array,
+    edge: Array, source: Array, destination: Array, fresh: Array, mute: Array, tainted: Array,
+    hour: Array, ripeness: Array, octets: Array, calls: Array, records: Any, pool: Array, ups: Any,
+    downs: Any, seasons: Any, everyone: Any, sums: Any, spread: Any, out: Array,
 ) -> None:  # fmt: skip
     for i in range(edge.size):
-        call, sent = calls[edge[i]], records[_SENT][edge[i]]
+        call, sent, total = calls[edge[i]], records[_SENT][edge[i]], sums[edge[i]]
         if fresh[i, 2]:
             call.weight = call.mean = 0.0
         for k in range(2):
@@ -111,13 +136,16 @@ def _sum(
                 forget(record)
                 record.window = -1
                 if k == _SENT:
-                    sums[edge[i]] = 0.0
+                    total.sent = total.balance = total.of_calls = 0.0
             if octets[k, i] < 0.0:
                 if record.window == hour[i]:
                     out[k, i] = record.surprise
                 continue
-            if k == _SENT and record.window != hour[i] and record.weight >= 12.0:
-                _cumulate(record, sums, edge[i], ripeness[i])
+            if k == _SENT and record.window != hour[i] and record.weight > 0.0:
+                _cumulate(
+                    record, records[1][edge[i]], call.mean, total, spread, ripeness[i] < 1.0,
+                    mute[i], record.window - tainted[i] < _TOLD,
+                )  # fmt: skip
             if adds(record, False, hour[i], octets[k, i] + 1.0):
                 out[k, i] = record.surprise
                 continue
@@ -131,13 +159,75 @@ def _sum(
         if octets[_SENT, i] >= 0.0 and not mute[i]:
             call.weight = min(call.weight + 1.0, _MEMORY)
             call.mean += (math.log(octets[_SENT, i] + 1.0) - call.mean) / call.weight
-        if sums[edge[i]] > 1.0:
-            out[_SLOW, i] = sums[edge[i]]
+        if total.sent > _LEAST:
+            out[_SLOW, i] = total.sent
+        if total.balance > _LEAST:
+            out[_BALANCE, i] = total.balance
 
 
 @compiled
-def _cumulate(record: Any, sums: Array, edge: int, ripeness: float) -> None:
-    """Add the hour that is over to the edge's sum; while a release is young, a part of it."""
-    if record.count > 0.0:
-        step = (math.log(record.count) - record.center) / record.deviation - _ALLOWANCE
-        sums[edge] = min(max(sums[edge] + ripeness * min(step, 3.0), 0.0), _MOST)
+def _cumulate(
+    sent: Any,
+    received: Any,
+    usual: float,
+    total: Any,
+    spread: Any,
+    young: bool,
+    mute: bool,
+    told: bool,
+) -> None:
+    """Add the hour that is over to an edge's sums, and learn how its balance scatters.
+
+    Args:
+        sent: WINDOW of the edge, about to be learned.
+        received: the other one.
+        usual: ln of the octets of one call.
+        total: SUMS of the edge.
+        spread: SPREAD of all edges.
+        young: whether a young release brought it: nothing adds up.
+        mute: whether nothing is learned.
+        told: whether there was an alarm: the first hour that adds nothing ends the sums.
+    """
+    if sent.count <= 0.0:
+        return
+    adds_up = sent.weight >= _SETTLED and not young
+    more = math.log(sent.count) - sent.center
+    if adds_up:
+        total.sent = _plus(total.sent, more / sent.deviation, _SHIFTS[0], told)
+    if received.window != sent.window or received.count <= 0.0:
+        return
+    as_much = math.log(received.count) - received.center
+    calls = sent.center - usual + (more + as_much) / 2.0  # ln of about how many there were
+    chance = math.exp(-max(calls, 0.0))
+    balance, of_all = more - as_much, spread.of_calls / spread.hours
+    of_calls = (_PRIOR * of_all + total.of_calls) / (_PRIOR + received.weight)
+    square = of_calls * chance + spread.squares / spread.hours
+    if adds_up:
+        total.balance = _plus(total.balance, balance / math.sqrt(square), _SHIFTS[1], told)
+    if not mute:
+        _learn_balance(total, spread, min(balance * balance, 9.0 * square), chance)
+        if received.weight >= _MEMORY:
+            total.of_calls *= 1.0 - 1.0 / _MEMORY
+
+
+@compiled
+def _learn_balance(total: Any, spread: Any, square: float, chance: float) -> None:
+    """Learn a winsorized square: of the edge, and of all, where no one of them decides."""
+    total.of_calls += square / chance
+    spread.of_calls += min(square / chance, 9.0 * spread.of_calls / spread.hours)
+    spread.squares += square
+    spread.hours += 1.0
+    if spread.hours > _POOLED:
+        keep = _POOLED / spread.hours
+        spread.hours *= keep
+        spread.squares *= keep
+        spread.of_calls *= keep
+
+
+@compiled
+def _plus(total: float, deviations: float, shift: float, told: bool) -> float:
+    """Return a sum with what an hour says for a mean that is `shift` deviations higher."""
+    step = shift * (deviations - shift / 2.0)
+    if told and step < 0.0:
+        return 0.0
+    return min(max(total + min(step, _MOST_AT_ONCE), 0.0), _MOST)
