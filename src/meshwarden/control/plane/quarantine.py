@@ -102,14 +102,18 @@ class Quarantine:
         return await self._tell(service)
 
     async def arrived(self, service: str) -> list[str]:
-        """Have callers of `service` wait no longer: it serves, or does not. Return as `put`."""
-        self._awaited.discard(service)
-        return await self._tell(service)
+        """Have callers of `service` wait no longer: it serves, or does not. Return as `put`.
 
-    async def _tell(self, service: str) -> list[str]:
+        Its own sidecar has to confirm as well: what it calls passes from then on.
+        """
+        self._awaited.discard(service)
+        return await self._tell(service, itself=True)
+
+    async def _tell(self, service: str, *, itself: bool = False) -> list[str]:
         self.show_workloads()
         told = self.publisher().isolate(service)
-        late = await self.enforcer().enforce_containment(told, but=service)
+        but = None if itself else service
+        late = await self.enforcer().enforce_containment(told, but=but)
         connected = self.enforcer().server.connected
         return [name for name in late if connected(name)]
 
