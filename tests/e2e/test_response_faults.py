@@ -1,6 +1,7 @@
 """What goes wrong while a response is under way: crashes, silence, a full disk, a fighting suspect."""
 
 import contextlib
+import http.client
 import os
 import random
 import re
@@ -172,5 +173,5 @@ def incidents(mesh: Isolated) -> dict[str, int]:
 
 
 def _ask(mesh: Isolated) -> None:
-    with contextlib.suppress(OSError):  # it is killed meanwhile
+    with contextlib.suppress(OSError, http.client.HTTPException):  # it is killed meanwhile
         contain(mesh, "full")

@@ -3,12 +3,14 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from meshwarden.adapters.forensics import ProcessSet, Selection
+from meshwarden.adapters.forensics import ProcessSet, Selection, dump_memory
+from meshwarden.kernel import DependencyError
 
 NOBODY = 65017  # a user that has no other processes
 BREEDER = """
@@ -28,6 +30,12 @@ for own_session in (False, True):
         time.sleep(600)
 print("on", flush=True)
 time.sleep(600)
+"""
+SPAWNS = """
+import os, sys
+print("on", flush=True)
+hangs = [(os.POSIX_SPAWN_OPEN, 9, {fifo!r}, os.O_RDONLY, 0)]  # before it has another program
+os.posix_spawn("/bin/true", ["true"], {{}}, file_actions=hangs)
 """
 
 
@@ -63,6 +71,13 @@ def states(found: ProcessSet) -> set[str]:
     return {one.state for one in found.members()}
 
 
+def wait_for_states(found: ProcessSet, wanted: set[str]) -> None:
+    deadline = time.monotonic() + 10
+    while states(found) != wanted and time.monotonic() < deadline:
+        time.sleep(0.005)  # nothing tells of another process's state
+    assert states(found) == wanted
+
+
 def test_a_leader_its_group_and_its_descendants_are_stopped_resumed_and_ended(
     started: list[subprocess.Popen[bytes]],
 ) -> None:
@@ -75,6 +90,23 @@ def test_a_leader_its_group_and_its_descendants_are_stopped_resumed_and_ended(
     found.end()
     assert found.members() == []
     found.end()
+
+
+def test_one_that_waits_in_the_kernel_for_a_stopped_child_is_stopped(
+    started: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    child = start(started, SPAWNS.format(fifo=str(tmp_path / "fifo")))
+    found = ProcessSet(Selection(leader=child.pid))
+    wait_for_states(found, {"D", "S"})
+    assert found.stop() == 2
+    assert states(found) == {"D", "T"}
+    with pytest.raises(DependencyError, match="sleeps in the kernel"):
+        dump_memory(child.pid, tmp_path, max_bytes=1 << 30)
+    found.resume()
+    wait_for_states(found, {"D", "S"})
+    (tmp_path / "fifo").write_bytes(b"")
+    assert child.wait(10) == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's processes need root")

@@ -33,6 +33,12 @@ def dump_memory(pid: int, folder: Path, *, max_bytes: int) -> Path:
     program = shutil.which("gcore", path="/usr/bin:/usr/local/bin:/bin")
     if program is None:
         raise DependencyError("forensics.memory", "gcore is not installed", hint="package gdb")
+    if _sleeps(pid):
+        raise DependencyError(
+            "forensics.memory",
+            "it sleeps in the kernel, where no debugger reaches it",
+            hint="a child of vfork(2) that it waits for has the same memory",
+        )
     if resident_bytes(pid) > max_bytes:
         raise DependencyError(
             "forensics.memory", f"{resident_bytes(pid)} bytes are more than the {max_bytes} left"
@@ -57,6 +63,14 @@ def dump_memory(pid: int, folder: Path, *, max_bytes: int) -> Path:
         raise DependencyError("forensics.memory", f"gcore failed: {said}")
     core.chmod(0o600)
     return core
+
+
+def _sleeps(pid: int) -> bool:
+    """Return whether ptrace(2) would wait for `pid` until somebody else wakes it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"D"
+    except (OSError, IndexError):
+        return False
 
 
 def _default_signals() -> None:

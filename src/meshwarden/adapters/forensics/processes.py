@@ -5,6 +5,11 @@ not, and one signal reaches them all at once (`signal_user`). Elsewhere they are
 descendants and its process group; one that left both before anybody looked escapes. There, signals
 go through pidfds (pidfd_open(2)), so a number that another process has meanwhile is never hit, and
 stopping is repeated until a look finds nobody running: a stopped process forks no more.
+
+A process that called vfork(2) sleeps in the kernel until its child has another program or has
+ended, and does not stop before; a child that was stopped first keeps it there for ever. That counts
+as stopped too, as the stop waits for it: it runs no instruction of its own any more. Otherwise a
+suspect could keep its evidence from being taken.
 """
 
 import contextlib
@@ -34,6 +39,8 @@ PAUSE_S: Final = 0.002
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _STOPPED: Final = frozenset("TtZX")
+_SLEEPS: Final = "D"  # in the kernel, where only its end reaches it
+_STOPS: Final = 1 << (signal.SIGSTOP - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,7 @@ class Seen:
         state: the letter of proc(5).
         uids: its real, effective, saved and file system users.
         started: clock ticks since boot; with the number it names one process.
+        pending: signals that wait for it, a bit each, the lowest for signal 1.
     """
 
     pid: int
@@ -69,6 +77,12 @@ class Seen:
     state: str
     uids: frozenset[int]
     started: int
+    pending: int
+
+    @property
+    def runs(self) -> bool:
+        """Whether it may run an instruction of its own before it is let on."""
+        return self.state not in _STOPPED and not (self.state == _SLEEPS and self.pending & _STOPS)
 
 
 class ProcessSet:
@@ -87,7 +101,7 @@ class ProcessSet:
 
     def stop(self) -> int:
         """Stop all; return how many. DependencyError `forensics.processes` where one escapes."""
-        return len(self._until(signal.SIGSTOP, lambda one: one.state in _STOPPED))
+        return len(self._until(signal.SIGSTOP, lambda one: not one.runs))
 
     def ask_to_stop(self) -> None:
         """Have each stop before its next instruction; for those that do not run now."""
@@ -183,6 +197,7 @@ def _seen(pid: int) -> Seen | None:
         state=fields[b"State"].split()[0].decode(),
         uids=frozenset(map(int, fields[b"Uid"].split())),
         started=started,
+        pending=int(fields[b"SigPnd"], 16) | int(fields[b"ShdPnd"], 16),
     )
 
 
