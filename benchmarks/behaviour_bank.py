@@ -1,9 +1,10 @@
 """How well attacks on the bank are found, on simulated calls: every attack, many seeds.
 
-`python -m benchmarks.behaviour_bank [--seeds 20] [--json]`. Each seed is another bank: quiet days
-are learned once, then each attack hides in the day after them. The budget is one false alarm a
-day; what it came to is measured on the same days. Found means: an alarm on a call of the attack,
-or on its suspect while it lasts. Times are the bank's own, and count from the first hostile call.
+`python -m benchmarks.behaviour_bank [--seeds 20] [--first 1] [--json]`. Each seed is another bank:
+quiet days are learned once, then each attack hides in the day after them. The budget is one false
+alarm a day; what it came to is measured on the same days. Found means: an alarm on a call of the
+attack, or on its suspect while it lasts. Times are the bank's own, and count from the first hostile
+call. Seeds 1 to 20 were looked at while the model was built, 101 to 140 after it was done.
 """
 
 import argparse
@@ -233,11 +234,11 @@ def quiet_day(bank: Bank) -> tuple[int, int, float]:
     return alarms, len(scored.findings) - alarms, highest
 
 
-def run(seeds: int, world: World, *, processes: int) -> list[Outcome]:
+def run(seeds: range, world: World, *, processes: int) -> list[Outcome]:
     """Return what came of each seed."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        jobs = [pool.submit(one_seed, seed, world) for seed in range(1, seeds + 1)]
+        jobs = [pool.submit(one_seed, seed, world) for seed in seeds]
         return [job.result() for job in jobs]
 
 
@@ -291,13 +292,15 @@ def _quantiles(values: Sequence[float]) -> str:
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=20, help="how many banks")
+    parser.add_argument("--first", type=int, default=1, help="the first one's seed")
     parser.add_argument("--customers", type=int, default=500)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     world = World(customers=options.customers)
-    outcomes = run(options.seeds, world, processes=options.processes)
+    seeds = range(options.first, options.first + options.seeds)
+    outcomes = run(seeds, world, processes=options.processes)
     if options.json:
         print(json.dumps([describe_machine(), [asdict(each) for each in outcomes]]))
         return
