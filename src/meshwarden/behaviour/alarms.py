@@ -8,8 +8,9 @@
 3. Families are joined by the harmonic mean p-value (Wilson, PNAS 2019), which tolerates dependence;
    the result is calibrated once more.
 4. An alarm is raised where the expected number of such groups a day is below the budget times
-   a factor (`Settings.slack` after a day, less at first: most rare groups belong to an alarm that
-   was raised already or fail for want of tokens; the factor is measured, not proved),
+   a factor (`Settings.slack` after four weeks, less at first, when little of what recurs was seen
+   to do so: most rare groups belong to an alarm that was raised already or fail for want of
+   tokens; the factor is measured, not proved),
    tightened in proportion to the tokens that are left, and by what the same edge, source and
    destination have alarmed with in the past day: about an edge, or about a party where a channel is
    about one, only what is rarer is said again, or what is of another family, or a service of the

@@ -13,7 +13,8 @@ SUSPECT: Final = np.dtype([("until", "i8"), ("level", "f4"), ("told", "f4")])
 SILENT, ALARM, GROWN = 0, 1, 2  # what `spend` says of a call
 FOLLOW_UPS: Final = 8.0  # first contacts marked within incidents, at most at once
 _FOLLOW_REFILL: Final = 3.0  # of these a day
-_CAUTION: Final = 0.8  # ln of how much smaller the factor on the budget is at first; `alarms`, 4
+_CAUTION: Final = 0.8  # ln of how much smaller the factor on the budget is at first (`alarms`, 4)
+_CAUTIOUS_DAYS: Final = 28.0  # each hour of the week was seen four times by then
 _REFILL: Final = 2.0  # tokens a day, in budgets
 _SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
 _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
@@ -128,7 +129,7 @@ def spend(
         rate: ln of expected groups a day at least as odd.
         now: ns.
         budget: false alarms a day.
-        slack: factor on the budget after a day.
+        slack: factor on the budget after four weeks.
         cost: how much dearer each alarm of the past day makes the next about the same.
         tokens: float64[3]: tokens, time of the last look, follow-ups left.
         edge: record with `until` and `level`, the `hour`, in which it was `born`, its `alarm`,
@@ -143,7 +144,7 @@ def spend(
         about: whom the channel that speaks is about: 0 the edge, 1 the source, 2 the destination.
     """
     _refill(tokens, now, budget)
-    limit = math.log(budget * slack) - _CAUTION * (1.0 - min(days, 1.0))
+    limit = math.log(budget * slack) - _CAUTION * (1.0 - min(days / _CAUTIOUS_DAYS, 1.0))
     excess = limit - rate
     if excess < -_SUSPICION:
         return SILENT

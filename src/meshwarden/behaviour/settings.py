@@ -19,9 +19,10 @@ class Settings:
             finds more and wastes more of the analyst's time.
         warm_up_minutes, warm_up_calls: until both are over, nothing is reported and nothing that is
             new counts as news: the model has to see something first. Longer is safer and blinder.
-        slack: factor on the budget, once a day was seen: most groups that are rare enough belong to
-            an alarm that was raised already or fail for want of tokens. Measured, not proved;
-            larger finds more and comes nearer to the token bucket's bound.
+        slack: factor on the budget, once four weeks were seen, at first less than half of it: most
+            groups that are rare enough belong to an alarm that was raised already or fail for want
+            of tokens. Measured, not proved; larger finds more and comes nearer to the token
+            bucket's bound.
         repeat_cost: by how much rarer than the first the next alarm about the same edge has to be,
             plus 1, within a day; less so about the same source or destination. 0 repeats itself.
         node_bits, edge_bits, link_bits: 2**bits identities, pairs, and services used by pairs are

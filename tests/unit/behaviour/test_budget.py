@@ -20,6 +20,7 @@ class World:
     """An edge that has long been known, its parties, and what may be spent."""
 
     tokens: float = 2.0
+    days: float = 28.0
     edges: Any = field(default_factory=lambda: np.zeros(1, GROUP))
     sources: Any = field(default_factory=lambda: np.zeros(1, GROUP))
     parties: Any = field(default_factory=lambda: np.zeros(2, SUSPECT))
@@ -36,7 +37,7 @@ class World:
         whom = self.edges[0] if about == EDGE else self.sources[0]
         outcome = spend(
             math.log(per_day), START + after, BUDGET, SLACK, COST, self.purse, self.edges[0],
-            self.parties[0], self.parties[1], whom, False, news, 30.0, about, family,
+            self.parties[0], self.parties[1], whom, False, news, self.days, about, family,
         )  # fmt: skip
         return bool(outcome == ALARM)
 
@@ -46,6 +47,12 @@ def test_an_alarm_has_to_be_rarer_in_proportion_to_the_tokens_that_are_left(toke
     share = tokens / 2.0
     assert World(tokens).told(0.99 * SLACK * share)
     assert not World(tokens).told(1.01 * SLACK * share)
+
+
+@pytest.mark.parametrize(("days", "share"), [(0.0, 0.449), (14.0, 0.670), (28.0, 1.0), (90.0, 1.0)])
+def test_what_is_little_known_has_to_be_rarer(days: float, share: float) -> None:
+    assert World(days=days).told(0.99 * SLACK * share)
+    assert not World(days=days).told(1.01 * SLACK * share)
 
 
 def test_without_a_token_only_what_is_a_hundred_times_rarer_is_told() -> None:
