@@ -78,17 +78,28 @@ def fit(histograms: NDArray[np.float64], level: NDArray[np.float64]) -> None:
 def read(level: Any, row: int, surprise: float) -> Any:
     """Return ln of the share of groups at `surprise`, between the bins by a straight line.
 
-    `level` and `row`: a view of the row would cost more than the reading.
+    A loop does it in the two steps itself: an array that is handed on has its references counted.
     """
+    k, beyond = place_of(surprise)
+    return line(level[row, k], level[row, k + 1], beyond)
+
+
+@compiled
+def place_of(surprise: float) -> tuple[int, float]:
+    """Return the bin of a surprise, at most the last but one, and by how many bins it is beyond."""
     place = surprise / WIDTH
-    last = level.shape[1] - 1
     if not place > 0.0:
-        return level[row, 0]
-    if place >= last:
-        slope = min(level[row, last] - level[row, last - 1], -1e-3)
-        return level[row, last] + slope * (place - last)
-    k = int(place)
-    return level[row, k] + (level[row, k + 1] - level[row, k]) * (place - k)
+        return 0, 0.0
+    k = int(min(place, BINS - 2.0))
+    return k, place - k
+
+
+@compiled
+def line(here: Any, there: Any, beyond: float) -> Any:
+    """Return the level so many bins beyond one that has the level `here`, the next one `there`."""
+    if beyond <= 1.0:
+        return here + (there - here) * beyond
+    return there + min(there - here, -1e-3) * (beyond - 1.0)
 
 
 @compiled

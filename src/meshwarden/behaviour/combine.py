@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from meshwarden.behaviour.calibrate import bin_of, read
+from meshwarden.behaviour.calibrate import bin_of, line, place_of, read
 from meshwarden.behaviour.compiled import compiled
 
 MOST_ROWS: Final = 43
@@ -84,7 +84,8 @@ def _channels(
         kind = subjects[c]
         own = group if kind == 0 else source if kind == 1 else destination
         own.most[c] = max(own.most[c], bin_of(x))
-        z = max(base[kind] - read(level, c, x), 0.0)
+        k, beyond = place_of(x)
+        z = max(base[kind] - line(level[c, k], level[c, k + 1], beyond), 0.0)
         f = family[c]
         total[f] += z * z
         rank = int(min(z * _FINE, _HIGHEST))
@@ -125,7 +126,8 @@ def combine(
         row = family.size + f
         x = math.sqrt(total[f])
         group.most[row] = max(group.most[row], bin_of(x))
-        z = max(-read(level, row, x), 0.0)
+        k, beyond = place_of(x)
+        z = max(-line(level[row, k], level[row, k + 1], beyond), 0.0)
         inverse += math.exp(min(z, 300.0))
         if z > top:
             top, best = z, group.which[f]

@@ -61,7 +61,6 @@ POOL: Final = np.dtype(
     ]
 )
 _AT_FIRST: Final = (4.0, 1.0, 8.0, 4.0, 4.0, 1.0, 0.25, 1.0, 0.75, 1.0)
-_DEGREES: Final = 3.0
 _MEMORY: Final = 400.0  # hours, or days: minutes are remembered for as many hours
 _POOLED: Final = 20_000.0  # windows that all keys' spread is learned from
 _PRIOR_GRAIN: Final = 1.0
@@ -234,7 +233,7 @@ def _judge(record: Any) -> None:
     """Compute the surprise of what the window holds so far."""
     record.next = record.count * 1.05
     t = (math.log(record.count) - record.center) / record.deviation
-    tail = student_tail(t, _DEGREES) if t > _USUAL else 0.0
+    tail = student_tail(t) if t > _USUAL else 0.0
     record.surprise = tail if tail > _LEAST else 0.0
 
 

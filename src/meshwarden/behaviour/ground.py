@@ -15,7 +15,7 @@ from meshwarden.behaviour.encode import Calls
 from meshwarden.behaviour.peers import of_call, of_contact, of_use
 from meshwarden.behaviour.samples import KNOWN, forget, join, meet
 from meshwarden.behaviour.settings import Settings
-from meshwarden.behaviour.tables import Table, finds_all, number_of, pair, seen
+from meshwarden.behaviour.tables import Table, finds_all, home, is_seen, number_of, pair
 from meshwarden.kernel import InputError
 
 Numbers = NDArray[np.int32]
@@ -248,47 +248,53 @@ def _place(  # a kernel takes its arrays one by one
     known: Any, callers: Any, born: Any, roles: Any, muted: Any,
     numbers: Any, fresh: Any, age: Any, peers: Any, unlike: Any,
 ) -> None:  # fmt: skip
-    """Number all five; what is too large to be inlined is called only where one is new."""
+    """Number all five; what is too large to be inlined is called where one is not found at once."""
+    node_mask, edge_mask = node_index.size - 1, edge_index.size - 1
+    offer_mask, link_mask = offer_index.size - 1, link_index.size - 1
     for i in range(sources.size):
         h, a, b, offered = hour[i], sources[i], destinations[i], service[i]
         both = pair(a, b)
-        numbers[0, i] = seen(nodes, node_index, a, h)
-        if numbers[0, i] < 0:
-            numbers[0, i], fresh[i, 0] = number_of(nodes, node_index, node_used, a, h)
-            forget(known, callers, numbers[0, i])
-            roles[numbers[0, i]] = 0
-        numbers[1, i] = seen(nodes, node_index, b, h)
-        if numbers[1, i] < 0:
-            numbers[1, i], fresh[i, 1] = number_of(nodes, node_index, node_used, b, h)
-            forget(known, callers, numbers[1, i])
-            roles[numbers[1, i]] = 0
-        source, destination = numbers[0, i], numbers[1, i]
+        source: Any = node_index[home(a, node_mask)] - 1
+        if source < 0 or not is_seen(nodes[source], a, h):
+            source, fresh[i, 0] = number_of(nodes, node_index, node_used, a, h)
+            if fresh[i, 0]:
+                forget(known, callers, source)
+                roles[source] = 0
+        destination: Any = node_index[home(b, node_mask)] - 1
+        if destination < 0 or not is_seen(nodes[destination], b, h):
+            destination, fresh[i, 1] = number_of(nodes, node_index, node_used, b, h)
+            if fresh[i, 1]:
+                forget(known, callers, destination)
+                roles[destination] = 0
         if not roles[source] & 1:
             roles[source] |= 1
             fresh[i, AS_SOURCE] = True
         if not roles[destination] & 2:
             roles[destination] |= 2
             fresh[i, AS_DESTINATION] = True
-        numbers[2, i] = seen(edges, edge_index, both, h)
-        if numbers[2, i] < 0:
-            numbers[2, i], fresh[i, 2] = number_of(edges, edge_index, edge_used, both, h)
-            born[numbers[2, i]] = h
+        edge: Any = edge_index[home(both, edge_mask)] - 1
+        if edge < 0 or not is_seen(edges[edge], both, h):
+            edge, fresh[i, 2] = number_of(edges, edge_index, edge_used, both, h)
+        if fresh[i, 2]:
+            born[edge] = h
             if source != destination and not fresh[i, 0] and not fresh[i, 1]:
                 peers[i, 0], peers[i, 1], unlike[i] = of_contact(
                     nodes, edges, edge_index, known, callers, muted, source, destination
                 )
             if source != destination and not muted[source] and not muted[destination]:
                 meet(nodes, edges, edge_index, known, callers, source, destination)
-        age[i] = h - born[numbers[2, i]]
-        offer, link = pair(b, offered), pair(both, offered)
-        numbers[3, i] = seen(offers, offer_index, offer, h)
-        if numbers[3, i] < 0:
-            numbers[3, i], fresh[i, 3] = number_of(offers, offer_index, offer_used, offer, h)
-        numbers[4, i] = seen(links, link_index, link, h)
-        if numbers[4, i] < 0:
-            numbers[4, i], fresh[i, 4] = number_of(links, link_index, link_used, link, h)
-            if source != destination and not fresh[i, 2] and not fresh[i, 3]:
-                peers[i, 0], peers[i, 1], unlike[i] = of_use(
-                    nodes, edges, edge_index, links, link_index, known, muted, source, destination,
-                    offered,
-                )  # fmt: skip
+        age[i] = h - born[edge]
+        of_b, of_both = pair(b, offered), pair(both, offered)
+        offer: Any = offer_index[home(of_b, offer_mask)] - 1
+        if offer < 0 or not is_seen(offers[offer], of_b, h):
+            offer, fresh[i, 3] = number_of(offers, offer_index, offer_used, of_b, h)
+        link: Any = link_index[home(of_both, link_mask)] - 1
+        if link < 0 or not is_seen(links[link], of_both, h):
+            link, fresh[i, 4] = number_of(links, link_index, link_used, of_both, h)
+        if fresh[i, 4] and source != destination and not fresh[i, 2] and not fresh[i, 3]:
+            peers[i, 0], peers[i, 1], unlike[i] = of_use(
+                nodes, edges, edge_index, links, link_index, known, muted, source, destination,
+                offered,
+            )  # fmt: skip
+        numbers[0, i], numbers[1, i] = source, destination
+        numbers[2, i], numbers[3, i], numbers[4, i] = edge, offer, link

@@ -31,7 +31,6 @@ SIZES: Final = np.dtype(
     ]
 )
 _AT_FIRST: Final = (4.0, 6.0, 8.0, 4.0, 4.0)
-_DEGREES: Final = 3.0
 _MEMORY: Final = 400.0  # calls of a key
 _SHARED_MEMORY: Final = 20.0  # calls of a service, or a caller
 _KEYS, _CALLS = 2000.0, 20_000.0  # memory of what all have in common
@@ -119,5 +118,5 @@ def size(
             level.mean += (x - level.mean) / level.weight
     if t < _USUAL:
         return 0.0
-    tail: float = student_tail(t, _DEGREES) - math.log(calls)
+    tail: float = student_tail(t) - math.log(calls)
     return tail if tail > _LEAST else 0.0

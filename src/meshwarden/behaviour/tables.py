@@ -68,7 +68,8 @@ class Table:
 
 
 @compiled
-def _home(key: Any, mask: int) -> Any:
+def home(key: Any, mask: int) -> Any:
+    """Return where in an index of `mask` + 1 places a key is looked for first."""
     mixed = key * _MIX
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
 
@@ -77,7 +78,7 @@ def _home(key: Any, mask: int) -> Any:
 def find(entries: Any, index: Any, key: Any) -> Any:
     """Return the number of `key`, or -1."""
     mask = index.size - 1
-    place = _home(key, mask)
+    place = home(key, mask)
     while index[place] != 0:
         number = index[place] - 1
         if entries[number].key == key:
@@ -103,28 +104,31 @@ def finds_all(entries: Any, index: Any, used: int) -> bool:
 
 
 @compiled
-def seen(entries: Any, index: Any, key: Any, hour: int) -> Any:
-    """Return the number of `key`, noting that it was seen in `hour`, or -1."""
-    number = find(entries, index, key)
-    if number >= 0:
-        entry = entries[number]
-        if entry.hour != hour:
-            entry.hour = hour
-            entry.hours += 1
-    return number
+def is_seen(entry: Any, key: Any, hour: int) -> bool:
+    """Return whether an entry is that of `key`, noting that it was seen in `hour`.
+
+    For a loop that looks where most keys are, and calls `number_of` for the others: that takes
+    arrays, whose references are counted at each call.
+    """
+    if entry.key != key:
+        return False
+    if entry.hour != hour:
+        entry.hour = hour
+        entry.hours += 1
+    return True
 
 
 @compiled
 def _remove(entries: NDArray[Any], index: NDArray[np.int32], key: np.uint64) -> None:
     mask = index.size - 1
-    hole = _home(key, mask)
+    hole = home(key, mask)
     while entries[index[hole] - 1].key != key:
         hole = (hole + 1) & mask
     index[hole] = 0
     place = (hole + 1) & mask
     while index[place] != 0:
-        home = _home(entries[index[place] - 1].key, mask)
-        if ((place - home) & mask) >= ((place - hole) & mask):
+        wanted = home(entries[index[place] - 1].key, mask)
+        if ((place - wanted) & mask) >= ((place - hole) & mask):
             index[hole] = index[place]
             index[place] = 0
             hole = place
@@ -156,8 +160,9 @@ def number_of(
     hour: int,
 ) -> tuple[int, bool]:
     """Return the number of `key`, given one now where it has none, and whether that is fresh."""
-    number = seen(entries, index, key, hour)
+    number = find(entries, index, key)
     if number >= 0:
+        is_seen(entries[number], key, hour)
         return number, False
     if used[0] < entries.size:
         number = used[0]
@@ -167,7 +172,7 @@ def number_of(
         _remove(entries, index, entries[number].key)
     entries[number].key, entries[number].hour, entries[number].hours = key, hour, 1
     mask = index.size - 1
-    place = _home(key, mask)
+    place = home(key, mask)
     while index[place] != 0:
         place = (place + 1) & mask
     index[place] = number + 1

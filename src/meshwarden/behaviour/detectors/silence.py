@@ -150,40 +150,51 @@ def _close(
     habits: Any, called: Any, days: Any, usual: Any, hour: int, muted: Any, whispers: Any,
     lasting: Any,
 ) -> None:  # fmt: skip
-    """Judge and learn the hour that is over; counts are those of its slot."""
+    """Judge and learn the hour that is over; counts are those of its slot.
+
+    No array is handed on where nearly every edge comes by: its references would be counted.
+    """
     chances = np.zeros(habits.size)
     due, silent = _due(habits, called, days, usual, hour, chances)
     learns = not muted.any()  # then nobody need be looked up
+    lasted, silences = lasting[0], lasting[1]
     for k in range(habits.size):
         habit, chance = habits[k], chances[k]
         was_called = habit.last >= hour
         if habit.run > 0:
-            lasting[0] = lasting[0] * 0.999 + (0.0 if was_called else 1.0)
-            lasting[1] = lasting[1] * 0.999 + 1.0
+            lasted = lasted * 0.999 + (0.0 if was_called else 1.0)
+            silences = silences * 0.999 + 1.0
         if was_called:
             habit.run, habit.surprise = 0, 0.0
         elif habit.hours >= _LEAST_HOURS:
-            _silent(habit, k, chance, due, silent, hour, whispers, lasting)
+            least = silent / due
+            if habit.run == 0:
+                least = (silent - chance) / (due - chance)
+            else:
+                least = max(least, lasted / silences)
+            _silent(habit, chance, least)
+            if habit.surprise > _LEAST:
+                _whisper(habit, k, hour, whispers)
         if learns or not (muted[habit.source] or muted[habit.destination]):
             _note(habit, called, days, usual, k, was_called)
+    lasting[0], lasting[1] = lasted, silences
 
 
 @compiled
-def _silent(
-    habit: Any, k: int, chance: float, due: float, silent: float, hour: int, whispers: Any,
-    lasting: Any,
-) -> None:  # fmt: skip
+def _silent(habit: Any, chance: float, least: float) -> None:
     """Judge an hour without a call; a surprise that cannot grow is not computed."""
     if habit.surprise < _MOST:
-        least = (silent - chance) / (due - chance) if habit.run == 0 else silent / due
-        if habit.run > 0:
-            least = max(least, lasting[0] / lasting[1])
         habit.surprise = min(habit.surprise - math.log(max(1.0 - chance, least)), _MOST)
     habit.run += 1
+
+
+@compiled
+def _whisper(habit: Any, k: int, hour: int, whispers: Any) -> None:
+    """Have the source of a silent edge say so in the next hour, of its most surprising one."""
     whisper = whispers[habit.source]
     if whisper.hour != hour + 1:
         whisper.hour, whisper.surprise = hour + 1, 0.0
-    if habit.surprise > max(whisper.surprise, _LEAST):
+    if habit.surprise > whisper.surprise:
         whisper.surprise, whisper.edge = habit.surprise, k
 
 
