@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import shutil
 import signal
 import sys
@@ -98,7 +99,7 @@ async def test_customers_are_served_and_the_books_balance_on_postgresql(director
         await transfers_that_cannot_be_are_refused(bank)
         books = (await bank.ask("ledger", "/v1/report")).json()
         postmaster = (directory / "ledger-db" / "data" / "postmaster.pid").read_text()
-        os.kill(int(postmaster.split()[0]), signal.SIGKILL)
+        await end_with_its_children(int(postmaster.split()[0]))
         without = await bank.ask("ledger", "/v1/transfers", order(100))
     assert (without.status_code, without.json()["code"]) == (503, "ledger.database")
     assert report.failures == {}
@@ -106,6 +107,19 @@ async def test_customers_are_served_and_the_books_balance_on_postgresql(director
     assert books["balanced"]
     assert books["entries"] > 2 * 2 * CUSTOMERS_COUNT * 10
     assert not (directory / "ledger" / "ledger.sqlite").exists()
+
+
+async def end_with_its_children(pid: int) -> None:
+    """Kill a process; return once those that it started have noticed and ended."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ends = [os.pidfd_open(int(child)) for child in children]
+    try:
+        os.kill(pid, signal.SIGKILL)
+        for end in ends:
+            assert await asyncio.to_thread(select.select, [end], [], [], 30) != ([], [], [])
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def order(number: int, **changes: Any) -> dict[str, Any]:
