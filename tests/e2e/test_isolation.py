@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -272,19 +273,28 @@ def test_what_was_carried_and_what_was_refused_is_on_record(mesh: Isolated) -> N
     mesh.shell("curl -sk --max-time 20 https://listed.example/")
     with urllib.request.urlopen(f"http://127.0.0.1:{mesh.edge}/", timeout=20) as answer:
         assert answer.status == 200
-    flush = ["curl", "-sf", "-X", "POST", "--unix-socket", str(mesh.state / "run/api.sock")]
-    subprocess.run([*flush, "http://api/v1/calls/flush"], check=True, capture_output=True)
-    found = load_calls([mesh.state / "calls"])
-    assert found.rejected == {}
     shell = "spiffe://test.example/shell"
     store = f"external:{mesh.host('store')}"
-    refusals = rows_of(found.table, source=shell, destination=store, destination_port=5433)
-    assert refusals
+    refusals = recorded(mesh, source=shell, destination=store, destination_port=5433)
     assert all(row["denied"] and row["rule"] == "egress:not-listed" for row in refusals)
-    assert rows_of(found.table, source=shell, destination="external:listed.example", denied=False)
+    assert recorded(mesh, source=shell, destination="external:listed.example", denied=False)
     # The border tells the sidecar who the client is.
     back = "spiffe://test.example/back"
-    assert rows_of(found.table, source="external:127.0.0.1", destination=back)
+    assert recorded(mesh, source="external:127.0.0.1", destination=back)
+
+
+def recorded(mesh: Isolated, **wanted: object) -> list[dict[str, object]]:
+    """Return the calls on record that are as wanted, once there are any."""
+    flush = ["curl", "-sf", "-X", "POST", "--unix-socket", str(mesh.state / "run/api.sock")]
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:  # a sidecar writes its log a moment after it has answered
+        subprocess.run([*flush, "http://api/v1/calls/flush"], check=True, capture_output=True)
+        found = load_calls([mesh.state / "calls"])
+        assert found.rejected == {}
+        if rows := rows_of(found.table, **wanted):
+            return rows
+        time.sleep(0.1)
+    raise AssertionError(f"nothing on record is {wanted}")
 
 
 def test_a_policy_change_reaches_hosts_files_and_border_of_a_running_mesh(mesh: Isolated) -> None:
