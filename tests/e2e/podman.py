@@ -47,6 +47,16 @@ class Podman:
         assert done.returncode == 0, done.stderr.decode()[-2000:]
         return done.stdout.decode().strip()
 
+    def remove(self, *which: str) -> None:
+        """Remove containers, running or not; one that just ends by itself fails, so try again."""
+        deadline = time.monotonic() + WITHIN_S
+        while True:
+            with contextlib.suppress(AssertionError):
+                self.run("rm", "--force", "--time", "0", *which)
+                break
+            assert time.monotonic() < deadline, f"{which} cannot be removed"
+            time.sleep(0.1)
+
     def start(
         self,
         name: str,
@@ -99,7 +109,7 @@ def running_podman() -> Iterator[Podman]:
             try:
                 yield podman
             finally:
-                podman.run("rm", "--force", "--all", "--time", "0")
+                podman.remove("--all")
                 podman.run("network", "rm", "--force", NETWORK)
                 os.close(namespace)
         finally:

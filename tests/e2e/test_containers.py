@@ -32,8 +32,8 @@ def driver(podman: Podman, tmp_path: Path) -> Iterator[ContainerDriver]:
     yield ContainerDriver(
         engine=Engine(socket=podman.socket), names={"pay": "pay"}, folder=tmp_path / "containers"
     )
-    podman.run("rm", "--force", "--ignore", "--time", "0", "pay")  # it may depend on another
-    podman.run("rm", "--force", "--all", "--time", "0")
+    podman.remove("--ignore", "pay")  # it may depend on another
+    podman.remove("--all")
 
 
 async def suspect(driver: ContainerDriver) -> Instance:
