@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from meshwarden.adapters.forensics.processes import look_at
 from meshwarden.kernel import DependencyError
 
 TIMEOUT_S: Final = 60.0
@@ -33,7 +34,7 @@ def dump_memory(pid: int, folder: Path, *, max_bytes: int) -> Path:
     program = shutil.which("gcore", path="/usr/bin:/usr/local/bin:/bin")
     if program is None:
         raise DependencyError("forensics.memory", "gcore is not installed", hint="package gdb")
-    if _sleeps(pid):
+    if (seen := look_at(pid)) is not None and seen.sleeps:  # ptrace(2) would wait
         raise DependencyError(
             "forensics.memory",
             "it sleeps in the kernel, where no debugger reaches it",
@@ -63,14 +64,6 @@ def dump_memory(pid: int, folder: Path, *, max_bytes: int) -> Path:
         raise DependencyError("forensics.memory", f"gcore failed: {said}")
     core.chmod(0o600)
     return core
-
-
-def _sleeps(pid: int) -> bool:
-    """Return whether ptrace(2) would wait for `pid` until somebody else wakes it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"D"
-    except (OSError, IndexError):
-        return False
 
 
 def _default_signals() -> None:

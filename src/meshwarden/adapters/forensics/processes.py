@@ -39,7 +39,6 @@ PAUSE_S: Final = 0.002
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _STOPPED: Final = frozenset("TtZX")
-_SLEEPS: Final = "D"  # in the kernel, where only its end reaches it
 _STOPS: Final = 1 << (signal.SIGSTOP - 1)
 
 
@@ -80,9 +79,14 @@ class Seen:
     pending: int
 
     @property
+    def sleeps(self) -> bool:
+        """Whether it is in the kernel, where only its end reaches it."""
+        return self.state == "D"
+
+    @property
     def runs(self) -> bool:
         """Whether it may run an instruction of its own before it is let on."""
-        return self.state not in _STOPPED and not (self.state == _SLEEPS and self.pending & _STOPS)
+        return self.state not in _STOPPED and not (self.sleeps and self.pending & _STOPS)
 
 
 class ProcessSet:
@@ -176,12 +180,15 @@ def _signal_user(uid: int, number: signal.Signals) -> None:
 
 def _everyone() -> Iterator[Seen]:
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (found := _seen(int(entry.name))) is not None:
+        if entry.name.isdigit() and (found := look_at(int(entry.name))) is not None:
             yield found
 
 
-def _seen(pid: int) -> Seen | None:
-    """Read /proc/<pid>/status: whose a file of /proc is, a process can change (prctl(2))."""
+def look_at(pid: int) -> Seen | None:
+    """Return process `pid`; None where it is gone.
+
+    From /proc/<pid>/status: whose a file of /proc is, a process can change (prctl(2)).
+    """
     started = start_ticks_of(pid)
     try:
         lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
