@@ -113,6 +113,7 @@ def test_new_pods_and_scaled_services_are_no_news_and_stay_about_the_budget() ->
         )
         scored = model.observe(table(grown))
         assert _about_news(scored.findings) == []
+        assert scored.alert.sum() <= 2
         alarms += int(scored.alert.sum())
     assert alarms <= 1.25 * SMALL.false_alarms_per_day * 2.5 * len(worlds)
 
