@@ -137,6 +137,22 @@ def test_csv_with_broken_lines_and_a_cut_end(
     assert _import(capsys, "calls.csv.gz")["kept"] >= 1
 
 
+def test_unknown_columns_are_left_out_and_said_once_each(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "1,a,b,x,7\n" * 70_000  # more than one batch
+    (here / "calls.csv").write_text("time,source,destination,flavour,duration_ns\n" + rows)
+    (here / "wide.csv").write_text(
+        f"time,source,destination,{','.join(f'c{k}' for k in range(500))}\n1,a,b{',' * 500}\n"
+    )
+    found = _import(capsys, "calls.csv")
+    assert found["notes"]["column flavour is none of a call's: not read"] == 1
+    assert "duration_ns" not in str(found["notes"])
+    wide = _import(capsys, "wide.csv")
+    assert wide["kept"] == 1
+    assert len(wide["notes"]) <= 65
+
+
 def test_parquet_and_recorded_parts(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "a.log").write_bytes(_line() + _line(request_id="r2"))
     assert _import(capsys, "a.log")["kept"] == 2

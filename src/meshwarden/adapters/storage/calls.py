@@ -20,7 +20,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from meshwarden.adapters.sources.parties import IMPORTED_DOMAIN
-from meshwarden.adapters.storage.calls_columns import conform
+from meshwarden.adapters.storage.calls_columns import COLUMNS, conform
 from meshwarden.adapters.storage.parts import Part, list_parts
 from meshwarden.kernel import CALL_SCHEMA, InputError
 
@@ -41,12 +41,14 @@ class CallBatch:
         numbers: int64, the 0-based number of each row in its source.
         rejected: numbers of rows that were left out, by reason.
         source: the file.
+        unknown: columns of the file that no call has; they were not read.
     """
 
     table: pa.Table
     numbers: pa.Array
     rejected: dict[str, list[int]]
     source: Path
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,4 +326,5 @@ def _conformed(
         numbers=good.numbers.cast(pa.int64()),
         rejected=broken | good.rejected,
         source=path,
+        unknown=tuple(name for name in table.column_names if name not in COLUMNS),
     )

@@ -25,6 +25,9 @@ _RFC3339: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)"
 )
 _DIGITS: Final = re.compile(r"[+-]?[0-9]{1,30}")
+COLUMNS: Final = frozenset(CALL_SCHEMA.names) | {"duration_ns"}
+"""Columns that are read; others are left where they are."""
+
 _DEFAULTS: Final = {
     "source": UNKNOWN,
     "destination": UNKNOWN,

@@ -32,7 +32,12 @@ def read_columns(
         batches, name = read_calls([path], trust_domain=domain), "parquet"
     else:
         batches, name = read_csv(_sound(chunks), path, trust_domain=domain), "csv"
+    unknown: set[str] = set()
     for batch in batches:
+        for column in batch.unknown:
+            if column not in unknown:
+                report.note(f"column {column:.40} is none of a call's: not read")
+        unknown.update(batch.unknown)
         _count_rejected(batch, options, report)
         report.records += batch.table.num_rows
         for part in batch.table.cast(CALL_SCHEMA).combine_chunks().to_batches(options.batch_rows):
