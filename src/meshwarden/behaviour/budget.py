@@ -16,6 +16,7 @@ _FOLLOW_REFILL: Final = 3.0  # of these a day
 _CAUTION: Final = 0.8  # ln of how much smaller the factor on the budget is at first (`alarms`, 4)
 _CAUTIOUS_DAYS: Final = 28.0  # each hour of the week was seen four times by then
 _REFILL: Final = 2.0  # tokens a day, in budgets
+_LEAST_TOKEN: Final = 0.5  # with less left, only the overdraft is
 _SUSPICION: Final = 0.5  # ln of how much less evidence news of an alarming party needs
 _OVERDRAFT: Final = 3.0  # alarms beyond the tokens, or a budget of them if that is more ...
 _RARE: Final = 4.6  # ... for what is a hundred times rarer than it has to be; joins incidents
@@ -94,7 +95,7 @@ def _grows(source: Any, now: int, excess: float) -> bool:
 @compiled
 def _scarcity(tokens: Any, budget: float) -> float:
     """Return by how many nats rarer an alarm has to be with so many tokens left."""
-    if tokens[0] >= 1.0:
+    if tokens[0] >= _LEAST_TOKEN:
         return math.log(max(_REFILL * budget, 1.0) / tokens[0])
     return _RARE if tokens[0] >= -max(budget, _OVERDRAFT) else math.inf
 

@@ -42,7 +42,7 @@ class World:
         return bool(outcome == ALARM)
 
 
-@pytest.mark.parametrize("tokens", [2.0, 1.5, 1.0])
+@pytest.mark.parametrize("tokens", [2.0, 1.5, 1.0, 0.5])
 def test_an_alarm_has_to_be_rarer_in_proportion_to_the_tokens_that_are_left(tokens: float) -> None:
     share = tokens / 2.0
     assert World(tokens).told(0.99 * SLACK * share)
@@ -55,9 +55,9 @@ def test_what_is_little_known_has_to_be_rarer(days: float, share: float) -> None
     assert not World(days=days).told(1.01 * SLACK * share)
 
 
-def test_without_a_token_only_what_is_a_hundred_times_rarer_is_told() -> None:
-    assert World(0.5).told(SLACK / 101)
-    assert not World(0.5).told(SLACK / 99)
+def test_with_less_than_half_a_token_only_what_is_a_hundred_times_rarer_is_told() -> None:
+    assert World(0.49).told(SLACK / 101)
+    assert not World(0.49).told(SLACK / 99)
     assert not World(-3.5).told(SLACK / 1e9)
 
 

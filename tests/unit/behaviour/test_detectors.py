@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from tests.behaviour_world import HOUR, SECOND, SMALL, START, call, table
 
@@ -118,6 +119,16 @@ def test_a_leak_that_is_lost_among_many_calls_shows_in_what_is_sent_against_rece
     assert _said(Volume(SMALL), LEAK, quiet).max() < 6.0
     assert _said(Volume(SMALL), LEAK, leaking)[-1] > 12.0
     assert _said(Volume(SMALL), "octets sent for days", leaking)[-1] < 6.0
+
+
+def test_a_leak_shows_in_the_hour_in_which_it_begins_and_its_end_adds_nothing() -> None:
+    calls = _hours([1.0] * 240 + [1.6] * 2, calls=60)
+    said = _said(Volume(SMALL), LEAK, calls)
+    hour = np.array([(one.time - START) // HOUR for one in calls])
+    first, second = said[hour == 240], said[hour == 241]
+    assert first[:3].max() < 1.0  # nothing can be told from three calls
+    assert first[-1] > 2.0
+    assert second[0] == pytest.approx(first[-1], abs=0.3)
 
 
 def test_who_receives_as_much_more_as_it_sends_leaks_nothing() -> None:

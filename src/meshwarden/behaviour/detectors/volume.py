@@ -161,8 +161,12 @@ def _sum(
             call.mean += (math.log(octets[_SENT, i] + 1.0) - call.mean) / call.weight
         if total.sent > _LEAST:
             out[_SLOW, i] = total.sent
-        if total.balance > _LEAST:
-            out[_BALANCE, i] = total.balance
+        so_far = total.balance
+        if sent.window == hour[i] and sent.weight >= _SETTLED and ripeness[i] >= 1.0:
+            told = hour[i] - tainted[i] < _TOLD
+            so_far = _with_balance(sent, records[1][edge[i]], call.mean, total, spread, told)
+        if so_far > _LEAST:
+            out[_BALANCE, i] = so_far
 
 
 @compiled
@@ -190,24 +194,49 @@ def _cumulate(
     """
     if sent.count <= 0.0:
         return
-    adds_up = sent.weight >= _SETTLED and not young
-    more = math.log(sent.count) - sent.center
-    if adds_up:
-        total.sent = _plus(total.sent, more / sent.deviation, _SHIFTS[0], told)
-    if received.window != sent.window or received.count <= 0.0:
-        return
-    as_much = math.log(received.count) - received.center
-    calls = sent.center - usual + (more + as_much) / 2.0  # ln of about how many there were
-    chance = math.exp(-max(calls, 0.0))
-    balance, of_all = more - as_much, spread.of_calls / spread.hours
-    of_calls = (_PRIOR * of_all + total.of_calls) / (_PRIOR + received.weight)
-    square = of_calls * chance + spread.squares / spread.hours
-    if adds_up:
-        total.balance = _plus(total.balance, balance / math.sqrt(square), _SHIFTS[1], told)
-    if not mute:
+    if sent.weight >= _SETTLED and not young:
+        more = (math.log(sent.count) - sent.center) / sent.deviation
+        total.sent = _plus(total.sent, more, _SHIFTS[0], told)
+        total.balance = _with_balance(sent, received, usual, total, spread, told)
+    if not mute and received.window == sent.window and received.count > 0.0:
+        balance, square, _, chance = _balance(sent, received, usual, total, spread)
         _learn_balance(total, spread, min(balance * balance, 9.0 * square), chance)
         if received.weight >= _MEMORY:
             total.of_calls *= 1.0 - 1.0 / _MEMORY
+
+
+@compiled
+def _with_balance(
+    sent: Any, received: Any, usual: float, total: Any, spread: Any, told: bool
+) -> float:
+    """Return an edge's sum of balances with what an hour says, over or not; see `_cumulate`.
+
+    The mean that a leak is taken to have is set by what the hour usually has, not by what it had so
+    far: so what its calls say adds up as hours do, however often it is looked at.
+    """
+    if received.window != sent.window or received.count <= 0.0:
+        return float(total.balance)
+    balance, square, ordinary, _ = _balance(sent, received, usual, total, spread)
+    shift = _SHIFTS[1] * math.sqrt(min(ordinary / square, 1.0))
+    return _plus(total.balance, balance / math.sqrt(square), shift, told)
+
+
+@compiled
+def _balance(
+    sent: Any, received: Any, usual: float, total: Any, spread: Any
+) -> tuple[float, float, float, float]:
+    """Return an hour's balance beyond what is predicted, and its variance.
+
+    Then that of an ordinary hour, and what one call's counts for in this one.
+    """
+    more = math.log(sent.count) - sent.center
+    as_much = math.log(received.count) - received.center
+    ordinary = sent.center - usual  # ln of about how many calls it usually has
+    few = math.exp(-max(ordinary, 0.0))
+    chance = math.exp(-max(ordinary + (more + as_much) / 2.0, 0.0))
+    of_all, besides = spread.of_calls / spread.hours, spread.squares / spread.hours
+    of_calls = (_PRIOR * of_all + total.of_calls) / (_PRIOR + received.weight)
+    return more - as_much, of_calls * chance + besides, of_calls * few + besides, chance
 
 
 @compiled
