@@ -107,7 +107,7 @@ def running_podman() -> Iterator[Podman]:
             podman = Podman(socket=socket, namespace=namespace, command=inside)
             _look_for_limits(socket)
             podman.run("import", "-", IMAGE, given=_root())
-            podman.run("network", "create", NETWORK)
+            podman.run("network", "create", "--disable-dns", NETWORK)
             try:
                 yield podman
             finally:

@@ -5,12 +5,14 @@ what a single call has is a matter of its `shape`:
 
 - an hour: log of the hour's sum against the edge's hours. An edge without history is judged by
   others', so that a bulk transfer to a destination never seen before stands out at once;
-- cumulative sums (CUSUM: Page, Biometrika 1954) of what closed hours say for a mean that is higher,
-  in nats by Wald's identity: a slow leak that never stands out in any hour adds up over days. One
-  is of the octets sent, for a mean one deviation higher; one of their balance, octets sent against
-  received (the producer-consumer ratio: Bullard and Gerth, FloCon 2014), for two. A balance does
-  not follow the hours of the day nor how much there is to do, so it tells far smaller leaks. It
-  scatters by chance as a mean of so many calls does, and a little besides.
+- cumulative sums (CUSUM: Page, Biometrika 1954) of what hours say for a mean that is higher, in
+  nats by Wald's identity: a slow leak that never stands out in any hour adds up over days. One is
+  of the octets sent in closed hours, for a mean one deviation higher (what the running hour has is
+  the first view's). One is of their balance, octets sent against received (the producer-consumer
+  ratio: Bullard and Gerth, FloCon 2014), for two, with the running hour in it at each call. A
+  balance does not follow the hours of the day nor how much there is to do, so it tells far smaller
+  leaks, and within minutes. It scatters by chance as a mean of so many calls does, and a little
+  besides.
 
 Once there was an alarm, the first hour that adds nothing ends the sums: what is over is not told
 again. They are bounded for the same reason. Hours of a young release do not add up.
