@@ -25,8 +25,8 @@ WITHIN_S = 60
 NEEDS_PODMAN = pytest.mark.skipif(
     os.geteuid() != 0
     or not PYTHON.startswith("/usr/")
-    or not all(map(shutil.which, ("podman", "runc", "unshare", "nft"))),
-    reason="containers need root, podman, runc and nft",
+    or not all(map(shutil.which, ("podman", "runc", "unshare", "nft", "iptables"))),
+    reason="containers need root, podman, runc, nft and iptables",
 )
 
 

@@ -70,19 +70,19 @@ class Enforcer:
         return told
 
     async def enforce_containment(
-        self, also: Told | None = None, *, but: str | None = None
+        self, also: Told | None = None, *, but: str | None = None, absent: bool = False
     ) -> list[str]:
         """Tell every sidecar what is contained; return those that have not confirmed.
 
         `also` is what they have been told already and have to confirm with it; `but` is one that
-        nobody waits for.
+        nobody waits for; for `absent` see `confirmed`.
         """
         told = self._push_containment()
         for name, resources in (also or {}).items():
             told[name] |= resources
         if but is not None:
             told.pop(but, None)
-        return await self.confirmed(told)
+        return await self.confirmed(told, absent=absent)
 
     async def enforce(self) -> list[str]:
         """Tell every sidecar, and return those that have not confirmed all of it.
@@ -116,20 +116,25 @@ class Enforcer:
         await self.confirmed(told, REPLACING_S / 2)
         await asyncio.sleep(WORKERS_S if told else 0)
 
-    async def confirmed(self, told: Told, within_s: float = CONFIRMING_S) -> list[str]:
-        """Wait for the sidecars that are connected; return those that have not confirmed."""
+    async def confirmed(
+        self, told: Told, within_s: float = CONFIRMING_S, *, absent: bool = False
+    ) -> list[str]:
+        """Wait for the sidecars that are connected; return those that have not confirmed.
+
+        `absent`: wait for the others as well, which may just come back.
+        """
         waiting = {
             asyncio.create_task(self.server.answered(name, resources)): name
             for name, resources in told.items()
-            if self.server.connected(name)
+            if absent or self.server.connected(name)
         }
         if not waiting:
             return sorted(told)
         _, late = await asyncio.wait(waiting, timeout=within_s)
         for task in late:
             task.cancel()
-        absent = {name for name in told if name not in waiting.values()}
-        return sorted(absent | {waiting[task] for task in late})
+        not_asked = {name for name in told if name not in waiting.values()}
+        return sorted(not_asked | {waiting[task] for task in late})
 
     def _push_containment(self) -> Told:
         before, containment = self._contained, self.identities.containment()

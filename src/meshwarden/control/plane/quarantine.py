@@ -102,9 +102,10 @@ class Quarantine:
         return await self._tell(service)
 
     async def arrived(self, service: str) -> list[str]:
-        """Have callers of `service` wait no longer: it serves, or does not. Return as `put`.
+        """Have callers of `service` wait no longer: it serves, or does not.
 
-        Its own sidecar has to confirm as well: what it calls passes from then on.
+        Its own sidecar has to confirm as well: what it calls passes from then on. Return who has
+        not confirmed in time, connected or not.
         """
         self._awaited.discard(service)
         return await self._tell(service, itself=True)
@@ -112,8 +113,9 @@ class Quarantine:
     async def _tell(self, service: str, *, itself: bool = False) -> list[str]:
         self.show_workloads()
         told = self.publisher().isolate(service)
-        but = None if itself else service
-        late = await self.enforcer().enforce_containment(told, but=but)
+        if itself:
+            return await self.enforcer().enforce_containment(told, absent=True)
+        late = await self.enforcer().enforce_containment(told, but=service)
         connected = self.enforcer().server.connected
         return [name for name in late if connected(name)]
 

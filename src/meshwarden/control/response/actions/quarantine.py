@@ -78,20 +78,21 @@ class Quarantine:
 
     async def undo(self, incident: Incident, undo: Mapping[str, str]) -> str:
         """Let it back in: peers first, so that its first calls are not refused."""
-        scene = self.scene
-        await scene.plane.quarantine.lift(incident.suspect.service)
-        await scene.plane.quarantine.arrived(incident.suspect.service)
+        scene, service = self.scene, incident.suspect.service
+        await scene.plane.quarantine.lift(service)
         instance = await scene.instance(incident)
         running = await scene.driver.running(instance.service)
         if running == instance:
             await scene.forsake(incident)  # its sidecar was ended when it was cut off
             await scene.driver.restore_network(instance)
+        late = await scene.plane.quarantine.arrived(service)  # its sidecar runs again, and is asked
         self._forget(incident)
         scene.own.came_back(incident.suspect.identity)
-        reached = await asyncio.to_thread(
-            verify_reached, scene.plane.layout, scene.around(incident)
-        )
-        return f"{undo.get('instance', instance.name)} is let back in; {reached}"
+        around = scene.around(incident)
+        reached = await asyncio.to_thread(verify_reached, scene.plane.layout, around)
+        concerned = [one for one in late if one in {service, *around.callers, *around.callees}]
+        unconfirmed = f"; not yet confirmed by {', '.join(concerned)}" if concerned else ""
+        return f"{undo.get('instance', instance.name)} is let back in; {reached}{unconfirmed}"
 
     async def _look_before(self, incident: Incident) -> None:
         """Keep what later shows that nothing passes: open connections, the certificate it has."""
