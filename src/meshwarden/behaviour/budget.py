@@ -154,6 +154,8 @@ def spend(
     if (news or young) and tokens[2] >= 1.0 and recent > 0 and now - recent < _HOUR:
         tokens[2] -= 1.0
         _tell(source, now, excess)
+        _say(whom, now, 1 << family, excess)
+        _note(edge, now)
         for party in (source, destination):
             party.level, party.until = _left(party, now), now
         return ALARM
