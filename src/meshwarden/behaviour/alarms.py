@@ -14,9 +14,10 @@
    tightened in proportion to the tokens that are left, and by what the same edge, source and
    destination have alarmed with in the past day: about an edge, or about a party where a channel is
    about one, only what is rarer is said again, or what is of another family, or a service of the
-   edge that was never used before. The token bucket bounds alarms of any kind: two budgets a day.
+   edge that was never used before. The token bucket bounds such alarms of any kind: two budgets a
+   day; with less than half a token, what is a hundred times rarer still has an overdraft.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
-   little less evidence and no token, and are few a day. So does another kind of evidence about an
+   little less evidence and no token, and are few a day, each said once. So does another kind of evidence about an
    edge that alarms, where it is a hundred times rarer than an alarm has to be.
 6. What a suspect does that is rarer by far than all that was told of it in the past day is told as
    well, but raises no alarm: its incident has grown. That takes no token.
@@ -134,8 +135,7 @@ class Alarms:
         n = len(placed)
         score, outcome, channel = np.empty(n), np.zeros(n, np.int8), np.full(n, -1, np.int8)
         s, bits = self.state, np.zeros(n, np.int64)
-        if s["counts"][4] == 0 and n:
-            s["counts"][4] = placed.clock[0]
+        s["counts"][4] = placed.began
         again = np.ones(n, np.bool_)
         loud = np.flatnonzero(surprise.max(axis=1, initial=0.0) > 0.0)
         speaking(surprise, loud, bits, again)

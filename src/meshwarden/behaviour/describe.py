@@ -20,7 +20,7 @@ def describe(model: "Model") -> dict[str, Any]:
         2,000: source, destination, hours, last_hour), edges_known, channels, verdicts, suppressed.
     """
     first, last = model.times
-    minutes = (last - first) / 6e10
+    minutes = (last - model.began) / 6e10
     settings = model.settings
     return {
         "calls": model.calls,

@@ -1,12 +1,13 @@
 """Findings: an alarm in plain words, with the numbers, the calls and what to look at next."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meshwarden.behaviour.outcomes import BROKEN, OUTCOMES, UNANSWERED
+from meshwarden.behaviour.recent import call_line
 from meshwarden.kernel import Contribution, Finding, Severity
 
 MATRIX: Final = "18.1"
@@ -15,19 +16,21 @@ _DAY: Final = 86_400e9
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a channel says after the source, its technique, what to look at next."""
+    """What a channel says after the source, its technique, what to look at next.
+
+    `breaks` is the technique where what is failed breaks: guessing is refused, floods break.
+    """
 
     words: str
-    technique: str | None
+    technique: str
     look: str
+    breaks: str = ""
 
 
 _RATE: Final = "what the caller was told to do since then, and whether others' load rose as well"
 MEANINGS: Final = {
-    "new edge": Meaning("called {to} for the first time", "T1021", "who deployed or asked for it"),
-    "new service": Meaning(
-        "used {service} of {to} for the first time", "T1021", "who asked for it"
-    ),
+    "new edge": Meaning("called {to} {first}", "T1021", "who deployed or asked for it"),
+    "new service": Meaning("used {service} of {to} {first}", "T1021", "who asked for it"),
     "fan-out": Meaning("called unusually many others, {to} among them", "T1046", "its other calls"),
     "fan-in": Meaning("is one of unusually many callers of {to}", "T1498", "the callers of {to}"),
     "failing": Meaning("fails at one first contact after another, now {to}", "T1046", "its calls"),
@@ -45,9 +48,7 @@ MEANINGS: Final = {
         "what it read",
     ),
     "octets sent against received": Meaning(
-        "sends {to} more for what it receives than it does, for hours or days",
-        "T1048",
-        "what was sent",
+        "sends {to} more for what it receives than it does", "T1048", "what was sent"
     ),
     "octets sent": Meaning("sent {to} far more octets than it does", "T1048", "what was sent"),
     "octets received": Meaning(
@@ -57,12 +58,18 @@ MEANINGS: Final = {
         "gets other answers from {to} at {service} than it does, now: {outcome}",
         "T1110",
         "what it was refused, or broke",
+        breaks="T1499",
     ),
     "success": Meaning(
         "is answered by {to} at {service}, where it was not", "T1078", "what it got"
     ),
-    "failures": Meaning("is refused or fails at {to} unusually often", "T1110", "the refusals"),
-    "body": Meaning("sent {to} a body of a structure never seen there", None, "the body"),
+    "failures": Meaning(
+        "is refused or fails at {to} unusually often, now: {outcome}",
+        "T1110",
+        "what it asked for, and whether {to} is well",
+        breaks="T1499",
+    ),
+    "body": Meaning("sent {to} a body of a structure never seen there", "T1210", "the body"),
     "even": Meaning("calls {to} by the clock, on an edge that is young", "T1071", "the process"),
     "session on": Meaning(
         "uses towards {to} one session from two places at once", "T1550", "both places"
@@ -95,8 +102,10 @@ class Alarm:
         surprise: nats by channel name, of those that spoke.
         score: -log10 of how many such groups (an edge in an hour) a day are expected.
         groups_per_day: how many groups a day there are.
-        began: ns, the model's first call.
+        known: ns, for how long anything has been.
         row: number of the call since the model began.
+        before: the calls before it that belong to it, one line each.
+        first: the call is the first of its edge, or of its service there.
         grown: it is no alarm of its own: what a suspect does became rarer by far.
         peers: how many peers the source has, where it is about something new; see `peers`.
         did: how many of them did the same before.
@@ -112,8 +121,10 @@ class Alarm:
     surprise: dict[str, float]
     score: float
     groups_per_day: float
-    began: int
+    known: int
     row: int
+    before: tuple[str, ...] = ()
+    first: bool = True
     grown: bool = False
     peers: int = 0
     did: int = 0
@@ -130,15 +141,16 @@ def finding_of(alarm: Alarm) -> Finding:
     p = min(10.0**-alarm.score / max(alarm.groups_per_day, 1.0), 1.0)
     to = alarm.towards
     names = {"to": to, "service": alarm.service or "a service", "outcome": alarm.outcome}
+    names["first"] = "for the first time" if alarm.first else "again, which is new to it"
     words = meaning.words.format(**names) + ("; the incident grows" if alarm.grown else "")
     sentence = (
         f"{alarm.source} {words}; {_history(alarm)} of history{_peers(alarm)}, as odd is"
-        f" expected {_often(alarm.score)}; p = {p:.0e}; look at {meaning.look.format(to=to)}"
+        f" expected {_often(alarm)}; p = {p:.0e}; look at {meaning.look.format(to=to)}"
     )
     total = sum(alarm.surprise.values()) or 1.0
     ordered = sorted(alarm.surprise.items(), key=lambda each: -each[1])
-    when = datetime.fromtimestamp(alarm.time / 1e9, UTC).isoformat()
-    call = f"call {alarm.row}: {when} {alarm.source} -> {alarm.destination} {alarm.service}"
+    call = call_line(alarm.row, alarm.time, alarm.source, alarm.destination, alarm.service)
+    breaks = alarm.outcome in {OUTCOMES[BROKEN], OUTCOMES[UNANSWERED]}
     return Finding(
         time=alarm.time,
         code=f"behaviour.{alarm.channel.replace(' ', '_').replace('-', '_')}",
@@ -147,8 +159,8 @@ def finding_of(alarm: Alarm) -> Finding:
         sentence=sentence,
         p_value=p,
         contributions=tuple(Contribution(name=n, weight=x / total) for n, x in ordered),
-        technique=None if meaning.technique is None else f"{meaning.technique}@{MATRIX}",
-        evidence=(call.rstrip(),),
+        technique=f"{(breaks and meaning.breaks) or meaning.technique}@{MATRIX}",
+        evidence=(call, *(f"before it, {one}" for one in alarm.before)),
     )
 
 
@@ -163,7 +175,7 @@ def text(value: Any) -> str:
 
 
 def _history(alarm: Alarm) -> str:
-    days = (alarm.time - alarm.began) / _DAY
+    days = alarm.known / _DAY
     return f"{days:.0f} days" if days >= 2 else f"{max(days * 24.0, 0.1):.1f} hours"
 
 
@@ -178,9 +190,14 @@ def _peers(alarm: Alarm) -> str:
     return f", {did} of its {alarm.peers} peers did before"
 
 
-def _often(score: float) -> str:
-    per_day = 10.0**-score
-    return f"{per_day:.1f} times a day" if per_day >= 0.1 else f"once in {1.0 / per_day:.0f} days"
+def _often(alarm: Alarm) -> str:
+    """Return how often so odd a group is expected; beyond ten times the history nobody knows."""
+    per_day = 10.0**-alarm.score
+    if per_day >= 0.1:
+        return f"{per_day:.1f} times a day"
+    most = max(10.0 * alarm.known / _DAY, 10.0)
+    rarer = "less than " if per_day * most < 1.0 else ""
+    return f"{rarer}once in {min(1.0 / per_day, most):.0f} days"
 
 
 def _severity(score: float) -> Severity:

@@ -45,6 +45,7 @@ class Placed:
         peers: int16[n, 2], of a first contact, or a first use of a service on a known edge: how
             many peers the source has, and how many of them did it before; zeros elsewhere.
         unlike: nats, by how much less likely that is of it than of anybody: see `peers.unlike`.
+        began: ns, since when anything has been known, by the clock.
     """
 
     calls: Calls
@@ -65,6 +66,7 @@ class Placed:
     ripeness: NDArray[np.float32]
     peers: NDArray[np.int16]
     unlike: NDArray[np.float32]
+    began: int = 0
 
     def __len__(self) -> int:
         return len(self.clock)

@@ -37,12 +37,14 @@ from meshwarden.behaviour.findings import Alarm, finding_of, spoken, text
 from meshwarden.behaviour.ground import Ground, Placed
 from meshwarden.behaviour.names import Names
 from meshwarden.behaviour.outcomes import OUTCOMES
+from meshwarden.behaviour.recent import Recent, call_line
 from meshwarden.behaviour.settings import Settings
 from meshwarden.behaviour.verdict import Verdict
 from meshwarden.kernel import ConfigError, Finding, InputError
 
 _CHUNK: Final = 4096
 _HOUR: Final = 3_600_000_000_000
+_LONGEST_GAP: Final = 24 * _HOUR
 _HEARD_IN_GRACE: Final = ("scan", "credentials")  # families that no release explains
 _MOST_VERDICTS: Final = 10_000
 
@@ -100,7 +102,9 @@ class Model:
         self.suppressed = 0
         self.releases = np.zeros(1 << self.settings.node_bits, RELEASE)
         self.brought = np.zeros(1 << self.settings.edge_bits, np.int32)  # see `expect`
-        self._times = np.zeros(3, np.int64)  # first, last, calls
+        # First, last, calls; then the first as if gaps of more than a day had not been.
+        self._times = np.zeros(4, np.int64)
+        self.recent = Recent()
         self._clock = np.zeros(4, np.int64)  # see `tick`
 
     def observe(self, calls: pa.Table | pa.RecordBatch) -> Scored:
@@ -232,6 +236,11 @@ class Model:
         return int(self._times[2])
 
     @property
+    def began(self) -> int:
+        """First time, ns since the epoch, as if gaps of more than a day had not been."""
+        return int(self._times[3] - self._clock[3])
+
+    @property
     def times(self) -> tuple[int, int]:
         """First and last time, ns since the epoch; zeros where nothing was observed."""
         last = int(self._times[1] - self._clock[3])
@@ -250,7 +259,9 @@ class Model:
         self, calls: Calls, clock: NDArray[np.int64], table: Any, start: int
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int8], list[Finding]]:
         if not self._times[2]:
-            self._times[0] = clock[0]
+            self._times[[0, 3]] = clock[0]
+        elif (gap := int(clock[0] - self._times[1])) > _LONGEST_GAP:  # nobody saw it
+            self._times[3] += gap
         if self.calls % _CHUNK == 0 or clock[0] // _HOUR != self._times[1] // _HOUR:
             nodes = len(self.ground.nodes)
             self.alarms.turn(int(clock[0] // _HOUR), nodes)
@@ -258,7 +269,9 @@ class Model:
         self._times[1] = clock[0]  # findings say how long the history is
         muted = self.alarms.state["muted"]
         placed = self._stance(self.ground.place(calls, clock, muted), table, start)
-        placed = replace(placed, tainted=self.alarms.state["tainted"][placed.edge])
+        tainted = self.alarms.state["tainted"][placed.edge]
+        placed = replace(placed, tainted=tainted, began=int(self._times[3]))
+        self.recent.keep(self.calls, placed)
         surprise = silent(len(self.channels), len(placed))
         np.concatenate([d.observe(placed, muted) for d in self.detectors], out=surprise)
         if placed.graced.any():
@@ -272,7 +285,7 @@ class Model:
                 alert[row] = False
             else:
                 found.append(finding_of(alarm))
-        self._times[1:] = clock[-1], self._times[2] + len(calls)
+        self._times[1:3] = clock[-1], self._times[2] + len(calls)
         return score, alert, channel, found
 
     def _stance(self, placed: Placed, table: Any, start: int) -> Placed:
@@ -322,10 +335,24 @@ class Model:
             surprise=spoken(surprise[:, row], self.channels),
             score=float(score[row]),
             groups_per_day=self.alarms.groups_per_day(int(placed.calls.time[row])),
-            began=self.times[0],
+            known=int(placed.clock[row]) - placed.began,
             row=self.calls + row,
+            before=self._before(self.calls + row, int(self.alarms.subjects[channel[row]])),
+            first=bool(placed.fresh[row, 4 if spoke == _NEWS[1] else 2]),
             peers=peers,
             did=did,
+        )
+
+    def _before(self, row: int, about: int) -> tuple[str, ...]:
+        name = self.names.of
+        return tuple(
+            call_line(
+                int(one["row"]),
+                int(one["time"]),
+                text(name(int(one["source"]))),
+                text(name(int(one["destination"]))),
+            )
+            for one in self.recent.before(row, about)
         )
 
     def _towards(self, channel: str, source: int) -> str | None:

@@ -86,7 +86,7 @@ def survey(
         rejected.flush()
         edges = sum_edges(batch.table for batch in read_calls([calls]))
         odd = anomalies_of(read_by_time(calls), settings)
-    sure = certainty_of(source.report, edges)
+    sure = certainty_of(source.report, edges, span_ns=odd.span_ns)
     found = _object(edges, sure, odd) | {"source": report_object(source.report)}
     if output is not None:
         _write(output / "map.svg", render_svg(edges))

@@ -29,7 +29,7 @@ class Anomalies:
         findings: in the order of the calls.
         calls: how many were read.
         judged: how many of them came after the warm-up; before, nothing is reported.
-        span_ns: from the first call to the last.
+        span_ns: from the first call to the last, without gaps of more than a day.
         settings: of the model.
     """
 
@@ -89,12 +89,11 @@ def anomalies_of(tables: Iterable[pa.Table], settings: Settings) -> Anomalies:
         before = model.calls
         findings += model.observe(table).findings
         judged += _after_warm_up(table, before, model)
-    first, last = model.times
     return Anomalies(
         findings=tuple(findings),
         calls=model.calls,
         judged=judged,
-        span_ns=last - first,
+        span_ns=model.times[1] - model.began,
         settings=settings,
     )
 
@@ -103,6 +102,6 @@ def _after_warm_up(table: pa.Table, before: int, model: "Model") -> int:
     """Return how many calls of `table`, which `before` others preceded, were judged."""
     settings = model.settings
     time = np.asarray(table["time"].cast(pa.int64()))
-    late = time - model.times[0] >= settings.warm_up_minutes * _MINUTE
+    late = time - model.began >= settings.warm_up_minutes * _MINUTE
     late[: max(settings.warm_up_calls - before, 0)] = False
     return int(late.sum())

@@ -18,7 +18,7 @@ class Certainty:
     """What speaks for and against a map. Shares are 0..1 of calls, or of records for `readable`.
 
     Attributes:
-        span_ns: from the first call to the last.
+        span_ns: from the first call to the last, without gaps of more than a day.
         proven: both sides proved who they are; the names are certain.
         named: both sides have a name, proven or not.
         readable: records that could be read.
@@ -62,12 +62,11 @@ class Certainty:
         return asdict(self)
 
 
-def certainty_of(report: SourceReport, edges: Sequence[Edge]) -> Certainty:
-    """Return how sure the map of `edges` is, drawn from what `report` counts."""
+def certainty_of(report: SourceReport, edges: Sequence[Edge], *, span_ns: int) -> Certainty:
+    """Return how sure the map of `edges` is, drawn in `span_ns` from what `report` counts."""
     calls, records = max(1, report.calls), max(1, report.records)
-    first, last = report.first or 0, report.last or 0
     return Certainty(
-        span_ns=last - first,
+        span_ns=span_ns,
         proven=report.proven / calls,
         named=1 - report.unnamed / calls,
         readable=1 - report.aside / records,

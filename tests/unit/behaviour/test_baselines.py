@@ -161,7 +161,7 @@ def test_a_baseline_of_another_layout_is_refused_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("changed", [
-    {"more": np.zeros(1)}, {"times": np.zeros(3, np.float64)}, {"times": np.zeros(4, np.int64)},
+    {"more": np.zeros(1)}, {"times": np.zeros(4, np.float64)}, {"times": np.zeros(5, np.int64)},
 ])  # fmt: skip
 def test_the_layout_changes_with_what_is_kept(
     changed: dict[str, NDArray[Any]],

@@ -72,6 +72,17 @@ def test_another_kind_of_evidence_joins_the_alarm_of_its_edge_without_a_token_an
     assert world.purse[0] < 0.2
 
 
+def test_a_first_contact_that_joined_an_incident_is_not_said_again_unless_it_is_rarer() -> None:
+    for more, again in ((1.0, False), (1e-4, True)):
+        world = World()
+        world.edges[0]["born"] = world.edges[0]["hour"]
+        world.parties[0]["level"], world.parties[0]["until"] = 1.0, START
+        assert world.told(1e-4, after=60 * SECOND, news=True)
+        assert world.purse[0] > 1.9  # without a token
+        world.edges[0]["hour"] += 3
+        assert world.told(1e-4 * more, after=3 * HOUR) == again
+
+
 def test_what_a_source_alarmed_with_is_no_other_kind_of_evidence() -> None:
     world = World()
     assert world.told(1e-4, about=SOURCE)

@@ -158,7 +158,7 @@ def test_the_finding_says_what_peers_did() -> None:
 def test_peers_in_words(peers: int, did: int, words: str) -> None:
     alarm = Alarm(
         time=LATER, source="a", destination="b", service="", towards="b", outcome="", channel="new edge",
-        surprise={"new edge": 9.0}, score=1.0, groups_per_day=9.0, began=START, row=9, peers=peers,
+        surprise={"new edge": 9.0}, score=1.0, groups_per_day=9.0, known=9 * HOUR, row=9, peers=peers,
         did=did,
     )  # fmt: skip
     assert words in finding_of(alarm).sentence

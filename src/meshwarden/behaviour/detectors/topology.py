@@ -59,7 +59,6 @@ class Topology(Detector):
             "edges": np.zeros(1 << settings.edge_bits, BORN),
             "links": np.zeros(1 << settings.link_bits, BORN),
             "all": np.zeros((2, 4), NEWS),
-            "began": np.zeros(1, np.int64),
             "pooled": np.tile(np.array([0.5, 1.0]), (2, 4, 1)),
         }
 
@@ -71,9 +70,7 @@ class Topology(Detector):
         new = (fresh[:, 2], fresh[:, 4] & ~fresh[:, 2])
         kinds = ((fresh[:, 0], fresh[:, 1]), (fresh[:, 0], fresh[:, 3]))
         names = (("sources", "destinations", "edges"), ("users", "offers", "links"))
-        if s["began"][0] == 0 and len(placed):
-            s["began"][0] = placed.clock[0]
-        warm = placed.clock - s["began"][0] >= self._warm_up_ns
+        warm = placed.clock - placed.began >= self._warm_up_ns
         for c, key in enumerate((placed.edge, placed.link)):
             ups, downs, births = (s[name] for name in names[c])
             _observe(

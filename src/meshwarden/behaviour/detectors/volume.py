@@ -11,7 +11,7 @@ what a single call has is a matter of its `shape`:
   the first view's). One is of their balance, octets sent against received (the producer-consumer
   ratio: Bullard and Gerth, FloCon 2014), for two, with the running hour in it at each call. A
   balance does not follow the hours of the day nor how much there is to do, so it tells far smaller
-  leaks, and within minutes. It scatters by chance as a mean of so many calls does, and a little
+  leaks. It scatters by chance as a mean of so many calls does, and a little
   besides.
 
 Once there was an alarm, the first hour that adds nothing ends the sums: what is over is not told
@@ -213,8 +213,8 @@ def _with_balance(
 ) -> float:
     """Return an edge's sum of balances with what an hour says, over or not; see `_cumulate`.
 
-    The mean that a leak is taken to have is set by what the hour usually has, not by what it had so
-    far: so what its calls say adds up as hours do, however often it is looked at.
+    The mean that a leak is taken to have is set by what the hour usually has, not by the fewer calls
+    that it had so far: so what they say adds up as hours do, however often it is looked at.
     """
     if received.window != sent.window or received.count <= 0.0:
         return float(total.balance)
