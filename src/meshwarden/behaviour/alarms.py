@@ -17,8 +17,8 @@
    edge that was never used before. The token bucket bounds such alarms of any kind: two budgets a
    day; with less than half a token, what is a hundred times rarer still has an overdraft.
 5. While a party alarms, its first contacts and young edges belong to the same incident: they need a
-   little less evidence and no token, and are few a day, each said once. So does another kind of evidence about an
-   edge that alarms, where it is a hundred times rarer than an alarm has to be.
+   little less evidence and no token, and are few a day, each said once. So does another kind of
+   evidence about an edge that alarms, where it is a hundred times rarer than an alarm has to be.
 6. What a suspect does that is rarer by far than all that was told of it in the past day is told as
    well, but raises no alarm: its incident has grown. That takes no token.
 

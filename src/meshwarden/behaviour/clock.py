@@ -13,7 +13,7 @@ from typing import Any, Final
 from meshwarden.behaviour.compiled import compiled
 
 _DAY: Final = 86_400_000_000_000
-_FAR: Final = 7 * _DAY
+FAR: Final = 7 * _DAY
 _BEHIND: Final = _DAY // 24
 _BELIEVED: Final = 100
 _LATEST: Final = 1 << 62  # the year 2116; beyond, sums might overflow
@@ -34,9 +34,9 @@ def tick(time: Any, state: Any, clock: Any) -> None:
         if state[0] == 0:
             state[0] = now
         ahead = now - state[0]
-        state[1] = state[1] + 1 if ahead > _FAR else 0
+        state[1] = state[1] + 1 if ahead > FAR else 0
         state[2] = state[2] + 1 if ahead < -_BEHIND else 0
-        if 0 < ahead <= _FAR or state[1] >= _BELIEVED:
+        if 0 < ahead <= FAR or state[1] >= _BELIEVED:
             state[0], state[1] = now, 0
         elif state[2] >= _BELIEVED:
             shift = (_DAY - 1 - ahead) // _DAY * _DAY

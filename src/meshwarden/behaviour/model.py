@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from meshwarden.behaviour.alarms import Alarms
 from meshwarden.behaviour.archive import layout_of, pack, unpack
 from meshwarden.behaviour.budget import ALARM
-from meshwarden.behaviour.clock import tick
+from meshwarden.behaviour.clock import FAR, tick
 from meshwarden.behaviour.declared import (
     ALLOWED,
     DENIED,
@@ -44,7 +44,6 @@ from meshwarden.kernel import ConfigError, Finding, InputError
 
 _CHUNK: Final = 4096
 _HOUR: Final = 3_600_000_000_000
-_LONGEST_GAP: Final = 24 * _HOUR
 _HEARD_IN_GRACE: Final = ("scan", "credentials")  # families that no release explains
 _MOST_VERDICTS: Final = 10_000
 
@@ -102,7 +101,7 @@ class Model:
         self.suppressed = 0
         self.releases = np.zeros(1 << self.settings.node_bits, RELEASE)
         self.brought = np.zeros(1 << self.settings.edge_bits, np.int32)  # see `expect`
-        # First, last, calls; then the first as if gaps of more than a day had not been.
+        # First, last, calls; then the first as if gaps of more than a week had not been.
         self._times = np.zeros(4, np.int64)
         self.recent = Recent()
         self._clock = np.zeros(4, np.int64)  # see `tick`
@@ -237,7 +236,7 @@ class Model:
 
     @property
     def began(self) -> int:
-        """First time, ns since the epoch, as if gaps of more than a day had not been."""
+        """First time, ns since the epoch, as if gaps of more than a week had not been."""
         return int(self._times[3] - self._clock[3])
 
     @property
@@ -260,7 +259,7 @@ class Model:
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int8], list[Finding]]:
         if not self._times[2]:
             self._times[[0, 3]] = clock[0]
-        elif (gap := int(clock[0] - self._times[1])) > _LONGEST_GAP:  # nobody saw it
+        elif (gap := int(clock[0] - self._times[1])) > FAR:  # nobody saw it
             self._times[3] += gap
         if self.calls % _CHUNK == 0 or clock[0] // _HOUR != self._times[1] // _HOUR:
             nodes = len(self.ground.nodes)

@@ -29,7 +29,7 @@ class Anomalies:
         findings: in the order of the calls.
         calls: how many were read.
         judged: how many of them came after the warm-up; before, nothing is reported.
-        span_ns: from the first call to the last, without gaps of more than a day.
+        span_ns: from the first call to the last, without gaps of more than a week.
         settings: of the model.
     """
 

@@ -18,7 +18,7 @@ class Certainty:
     """What speaks for and against a map. Shares are 0..1 of calls, or of records for `readable`.
 
     Attributes:
-        span_ns: from the first call to the last, without gaps of more than a day.
+        span_ns: from the first call to the last, without gaps of more than a week.
         proven: both sides proved who they are; the names are certain.
         named: both sides have a name, proven or not.
         readable: records that could be read.

@@ -213,8 +213,8 @@ def _with_balance(
 ) -> float:
     """Return an edge's sum of balances with what an hour says, over or not; see `_cumulate`.
 
-    The mean that a leak is taken to have is set by what the hour usually has, not by the fewer calls
-    that it had so far: so what they say adds up as hours do, however often it is looked at.
+    The mean that a leak is taken to have is set by what the hour usually has, not by the fewer
+    calls that it had so far: so what they say adds up as hours do, however often it is looked at.
     """
     if received.window != sent.window or received.count <= 0.0:
         return float(total.balance)
