@@ -21,7 +21,7 @@ from meshwarden.cli.findings_text import finding_line, finding_object
 from meshwarden.cli.outputs import Outputs
 from meshwarden.cli.prior import Prior
 from meshwarden.cli.progress import Progress
-from meshwarden.cli.sources import Reading, RejectedFile, options_of
+from meshwarden.cli.sources import Logs, Reading, RejectedFile, options_of, require_logs
 from meshwarden.control.sources import open_source
 from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.findings import findings_about_verdicts
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def watch(
-    *source: str,
+    *source: Logs,
     state: Path | None = None,
     reading: Reading | None = None,
     prior: Prior | None = None,
@@ -64,6 +64,8 @@ def watch(
     outputs = outputs or Outputs()
     if bool(source) == (state is not None):
         raise ConfigError("watch.source", "name logs, or --state DIR, and not both")
+    if source:
+        require_logs(source)
     if outputs.any and keep is None:
         raise ConfigError(
             "watch.keep", "findings that go elsewhere have to be kept", hint="--keep DIR"

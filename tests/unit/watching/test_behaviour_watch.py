@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -14,6 +16,12 @@ from meshwarden.cli import run
 from meshwarden.lab.attacks.simulate import World, simulated_attack
 
 Lines = pytest.CaptureFixture[str]
+ISTIO = {
+    "start_time": "2026-11-23T17:00:00.120Z", "method": "GET", "path": "/reviews/17", "response_code": 200,
+    "response_flags": "-", "bytes_received": 0, "bytes_sent": 178, "duration": 4,
+    "upstream_cluster": "outbound|9080||reviews.shop.svc.cluster.local",
+}  # fmt: skip
+CALLS = b"".join(json.dumps(ISTIO | {"request_id": n}).encode() + b"\n" for n in "ab")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +57,20 @@ def test_a_log_in_a_file_is_watched_as_well(recorded: Path, tmp_path: Path, caps
     pq.write_table(table.take(pc.sort_indices(table["time"])), file)
     assert run(["behaviour", "watch", "--once", str(file)]) == 1
     assert "/notifications" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["-"], ["--once", "-"], ["-", "--once"]])
+def test_standard_input_is_watched_to_its_end(arguments: list[str]) -> None:
+    command = [sys.executable, "-c", "from meshwarden.cli import main; main()"]
+    watched = subprocess.run(
+        [*command, "behaviour", "watch", *arguments], input=CALLS, capture_output=True, check=True
+    )
+    assert b"2 calls, 0 findings" in watched.stderr
+
+
+def test_an_unknown_option_is_no_log(tmp_path: Path, capsys: Lines) -> None:
+    assert run(["behaviour", "watch", str(tmp_path / "log"), "--ones"]) == 2
+    assert "unknown option --ones" in capsys.readouterr().err
 
 
 def test_lines_that_cannot_be_read_are_kept_however_few_they_are(tmp_path: Path) -> None:
