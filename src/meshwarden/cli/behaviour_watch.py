@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Final
 
 import pyarrow as pa
 from cyclopts import Parameter
@@ -16,13 +17,24 @@ from cyclopts import Parameter
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.adapters.storage.model_state import FileModelState
+from meshwarden.cli.calls_text import counted
 from meshwarden.cli.exporting import STORE, exporting
 from meshwarden.cli.findings_text import finding_line, finding_object
 from meshwarden.cli.outputs import Outputs
 from meshwarden.cli.prior import Prior
 from meshwarden.cli.progress import Progress
-from meshwarden.cli.sources import Logs, Reading, RejectedFile, options_of, require_logs
-from meshwarden.control.sources import open_source
+from meshwarden.cli.sources import (
+    Logs,
+    Reading,
+    RejectedFile,
+    aside_lines,
+    options_of,
+    report_lines,
+    report_object,
+    require_calls,
+    require_logs,
+)
+from meshwarden.control.sources import SourceReport, open_source
 from meshwarden.control.watching.declared import DeclaredPolicy
 from meshwarden.control.watching.findings import findings_about_verdicts
 from meshwarden.control.watching.following import Followed, recorded, watch_batches
@@ -31,6 +43,8 @@ from meshwarden.kernel import ConfigError, Finding, InputError
 
 if TYPE_CHECKING:
     from meshwarden.behaviour import Model
+
+_SAY_AGAIN_S: Final = 60.0
 
 
 def watch(
@@ -46,7 +60,8 @@ def watch(
 ) -> int:
     """Follow calls as they are recorded and print each finding, until Ctrl-C.
 
-    Exit code 1 where something was found. A running `up` or `serve` watches by itself: this is for
+    What could not be read is said on the way and at the end. Exit code 1 where something was found,
+    2 where logs end without a call. A running `up` or `serve` watches by itself: this is for
     other meshes' logs, and for a second look.
 
     Args:
@@ -59,33 +74,83 @@ def watch(
         keep: directory for what is learned and found; the next watch goes on from there.
         outputs: where findings go besides; needs --keep, so that none is lost.
         once: stop at the end of the source instead of waiting for more.
-        json: print one JSON object a line.
+        json: print one JSON object a line: each finding, at last the sums.
     """
     outputs = outputs or Outputs()
     if bool(source) == (state is not None):
         raise ConfigError("watch.source", "name logs, or --state DIR, and not both")
-    if source:
-        require_logs(source)
     if outputs.any and keep is None:
         raise ConfigError(
             "watch.keep", "findings that go elsewhere have to be kept", hint="--keep DIR"
         )
-    prior = prior or Prior()
+    prior, stop = prior or Prior(), threading.Event()
+    logs = WatchedLogs(source, reading or Reading(), None if once else stop) if source else None
     watching = _Watching(
-        source=source, state=state, reading=reading or Reading(), baseline=prior.baseline,
-        declared=prior.declared(),
+        logs=logs, state=state, baseline=prior.baseline, declared=prior.declared(),
         budget=false_alarms_per_day, keep=keep, once=once, json=json,
     )  # fmt: skip
-    followed = asyncio.run(_run(watching, outputs))
-    print(f"{followed.calls:,} calls, {followed.findings} findings", file=sys.stderr)
+    followed = asyncio.run(_run(watching, outputs, stop))
+    if logs is not None and not stop.is_set():
+        require_calls(logs.report)
+    _say_sums(followed, logs.report if logs else None, json=json)
     return 1 if followed.findings else 0
+
+
+def _say_sums(followed: Followed, report: SourceReport | None, *, json: bool) -> None:
+    if json:
+        read = None if report is None else report_object(report)
+        sums = {"calls": followed.calls, "findings": followed.findings, "source": read}
+        print(jsonlib.dumps(sums, ensure_ascii=False))
+        return
+    lines = [] if report is None else report_lines(report)
+    sums_line = f"{followed.calls:,} calls, {counted(followed.findings, 'finding')}"
+    print("\n".join([*lines, sums_line]), file=sys.stderr)
+
+
+class WatchedLogs:
+    """Logs that are watched, and what could not be read of them.
+
+    Args:
+        names: files, folders, patterns, `-`, `otlp://HOST:PORT`.
+        reading: how they are read.
+        stop: follow them until this is set; None reads to the end once.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...], reading: Reading, stop: threading.Event | None
+    ) -> None:
+        require_logs(names)
+        self._rejected = RejectedFile(reading.rejected)
+        options = options_of(reading, self._rejected, Progress())
+        if stop is not None:
+            options = replace(options, stop=stop, progress=lambda _: self._say_aside())
+        self._source = open_source(names, options=options)
+        self._said: list[str] = []
+        self._quiet_until = 0.0
+        self.report = self._source.report
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Return the calls; what is kept aside is written before each batch of them is."""
+        for batch in self._source:
+            self._rejected.flush()
+            yield batch
+        self._rejected.flush()
+
+    def _say_aside(self) -> None:
+        """Say what was set aside since the last time, once a minute at most."""
+        if monotonic() < self._quiet_until:
+            return
+        lines = aside_lines(self.report)
+        new = [line for line in lines if line not in self._said]
+        if new:
+            print("\n".join(new), file=sys.stderr)
+            self._said, self._quiet_until = lines, monotonic() + _SAY_AGAIN_S
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Watching:
-    source: tuple[str, ...]
+    logs: WatchedLogs | None
     state: Path | None
-    reading: Reading
     baseline: Path | None
     declared: DeclaredPolicy | None
     budget: float
@@ -121,20 +186,12 @@ class _Watching:
         return Model.load(learned, self.declared, false_alarms_per_day=self.budget)
 
     def _batches(self, stop: threading.Event) -> Iterator[pa.Table | pa.RecordBatch]:
+        if self.logs is not None:
+            yield from self.logs.batches()
         if self.state is not None:
             if self.once:
                 stop.set()
             yield from recorded(self.state / "calls", stop)
-            return
-        rejected = RejectedFile(self.reading.rejected)
-        options = options_of(self.reading, rejected, Progress())
-        source = open_source(
-            self.source, options=options if self.once else replace(options, stop=stop)
-        )
-        for batch in source:
-            rejected.flush()
-            yield batch
-        rejected.flush()
 
     def _tell(self) -> Callable[[Finding], None]:
         if self.keep is None:
@@ -153,8 +210,7 @@ class _Watching:
         print(text, flush=True)
 
 
-async def _run(watching: _Watching, outputs: Outputs) -> Followed:
-    stop = threading.Event()
+async def _run(watching: _Watching, outputs: Outputs, stop: threading.Event) -> Followed:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with exporting(outputs, (watching.keep or Path()).absolute()):

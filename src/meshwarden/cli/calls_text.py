@@ -65,3 +65,12 @@ def summary_lines(found: Summary) -> list[str]:
         for name, counts in found.services.items()
     ]
     return [printable(line) for line in lines]
+
+
+def counted(count: int, noun: str) -> str:
+    """Return how many of what.
+
+    >>> counted(1, "finding"), counted(1200, "finding")
+    ('1 finding', '1,200 findings')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"

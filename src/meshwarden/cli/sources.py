@@ -136,7 +136,12 @@ def report_lines(report: SourceReport) -> list[str]:
         )
     if report.quiet:
         lines.append(f"no call     {report.quiet:,} records that report none (headers, replies)")
-    lines += [f"set aside   {n:,} {why}" for why, n in report.set_aside.most_common(_SHOWN)]
+    return [*(printable(line) for line in lines), *aside_lines(report)]
+
+
+def aside_lines(report: SourceReport) -> list[str]:
+    """Return what could not be read, or was odd, the most frequent first; one line a reason."""
+    lines = [f"set aside   {n:,} {why}" for why, n in report.set_aside.most_common(_SHOWN)]
     lines += [f"note        {n:,} x {text}" for text, n in report.notes.most_common(_SHOWN)]
     return [printable(line) for line in lines]
 

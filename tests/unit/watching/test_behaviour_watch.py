@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -13,6 +14,8 @@ import pytest
 from meshwarden.adapters.storage.parts import PartWriter
 from meshwarden.behaviour import Model
 from meshwarden.cli import run
+from meshwarden.cli.behaviour_watch import WatchedLogs
+from meshwarden.cli.sources import Reading
 from meshwarden.lab.attacks.simulate import World, simulated_attack
 
 Lines = pytest.CaptureFixture[str]
@@ -43,7 +46,8 @@ def test_a_scan_is_found_printed_kept_and_exported(
     kept, ocsf = tmp_path / "kept", tmp_path / "ocsf.jsonl"
     options = ["--once", "--json", "--keep", str(kept), "--ocsf", str(ocsf)]
     assert run(["behaviour", "watch", "--state", str(recorded), *options]) == 1
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    *lines, sums = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (sums["findings"], sums["source"]) == (len(lines), None)
     assert any(line["subject"].endswith("/notifications") for line in lines)
     events = [json.loads(line) for line in ocsf.read_text().splitlines()]
     assert [event["message"] for event in events] == [line["sentence"] for line in lines]
@@ -66,6 +70,61 @@ def test_standard_input_is_watched_to_its_end(arguments: list[str]) -> None:
         [*command, "behaviour", "watch", *arguments], input=CALLS, capture_output=True, check=True
     )
     assert b"2 calls, 0 findings" in watched.stderr
+
+
+def test_what_was_set_aside_is_said_by_reason_at_the_end(tmp_path: Path, capsys: Lines) -> None:
+    log = tmp_path / "access.log"
+    log.write_bytes(CALLS + b"{torn\n" * 3 + CALLS.replace(b"178", b'"many"'))
+    assert run(["behaviour", "watch", "--once", str(log)]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("read        7 records of 1 files")
+    assert said[2:] == [
+        "set aside   3 not JSON",
+        "set aside   2 response_bytes is no whole number",
+        "2 calls, 0 findings",
+    ]
+    assert run(["behaviour", "watch", "--once", str(log), "--json"]) == 0
+    shown = capsys.readouterr()
+    source = json.loads(shown.out)["source"]
+    assert source["set_aside"] == {"not JSON": 3, "response_bytes is no whole number": 2}
+    assert (source["read"], source["kept"], shown.err) == (7, 2, "")
+
+
+@pytest.mark.timeout(60, method="thread")  # what waits is a thread, which no signal ends
+def test_what_is_set_aside_while_it_follows_is_said_and_floods_nothing(
+    tmp_path: Path, capsys: Lines
+) -> None:
+    log, stop = tmp_path / "access.log", threading.Event()
+    log.write_bytes(CALLS + b"{torn\n")
+    logs = WatchedLogs((str(log),), Reading(), stop)
+    batches = logs.batches()
+    assert next(batches).num_rows == 2
+    for number in range(9):
+        with log.open("ab") as file:
+            file.write(CALLS.replace(b'"a"', b'"c%d"' % number) + b"{torn\n" * 100)
+        next(batches)
+    assert capsys.readouterr().err == "set aside   1 not JSON\n"
+    stop.set()
+    assert list(batches) == []
+    assert logs.report.set_aside["not JSON"] == 901
+
+
+@pytest.mark.parametrize("options", [["--once"], ["--once", "--json"]])
+def test_a_log_that_ends_without_a_call_is_bad_input_as_everywhere(
+    options: list[str], tmp_path: Path, capsys: Lines
+) -> None:
+    log = tmp_path / "access.log"
+    for content, why in ((b"", "empty"), (b"{torn\n" * 9, "cannot be told")):
+        log.write_bytes(content)
+        assert run(["behaviour", "watch", str(log), *options]) == 2
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err.count("\n")) == ("", 1)
+        assert why in shown.err
+
+
+def test_a_mesh_that_recorded_nothing_yet_is_no_bad_input(tmp_path: Path) -> None:
+    PartWriter(tmp_path / "calls", max_bytes=2**20).close()
+    assert run(["behaviour", "watch", "--state", str(tmp_path), "--once"]) == 0
 
 
 def test_an_unknown_option_is_no_log(tmp_path: Path, capsys: Lines) -> None:
