@@ -71,8 +71,11 @@ async def _send_rest(ways: list[tuple[Cursor, Outlet]], store: Path) -> None:
 
 
 def export_cursor(state: Path, name: str, outlet: Outlet) -> Cursor:
-    """Return where this outlet stands; another address is another outlet."""
-    digest = hashlib.sha256(outlet.name.encode()).hexdigest()[:12]
+    """Return where this outlet stands; another address is another outlet.
+
+    An address may hold a secret: only its digest is kept.
+    """
+    digest = hashlib.sha256(outlet.address.encode()).hexdigest()[:12]
     return Cursor(state / "export" / f"{name}-{digest}.json")
 
 

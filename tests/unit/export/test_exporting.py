@@ -2,15 +2,18 @@
 
 import asyncio
 import dataclasses
+import hashlib
 import json
 import socket
 import threading
 from pathlib import Path
 
 import pytest
+from tests.unit.export.receivers import webhook
 from tests.unit.export.test_ocsf import FOUND
 
-from meshwarden.adapters.export.cursor import Cursor, Position
+from meshwarden.adapters.export import Syslog, parse_receiver
+from meshwarden.adapters.export.cursor import Cursor, Position, read_findings
 from meshwarden.adapters.ocsf import uid_of
 from meshwarden.adapters.storage.findings import FileFindingStore
 from meshwarden.cli import run
@@ -23,7 +26,7 @@ from meshwarden.kernel import DependencyError, Finding
 class Shelf:
     """An outlet that keeps what it is given; it refuses as often as it is told to."""
 
-    name = "shelf"
+    name = address = "shelf"
 
     def __init__(self) -> None:
         self.got: list[int] = []
@@ -187,3 +190,54 @@ async def test_an_outlet_that_is_down_at_the_end_has_its_findings_next_time(
     assert "does not take messages" in capsys.readouterr().err
     with socket.create_server(("127.0.0.1", int(receiver.rpartition(":")[2]))):
         assert await export_once(Outputs(syslog=receiver), tmp_path) != {}
+
+
+def test_each_path_query_and_port_of_a_host_is_another_webhook(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Bench(tmp_path).put(1, 2)
+    with webhook() as one, webhook() as other:
+        urls = [one.url, f"{one.url}/team-b", f"{one.url}?token=hunter2", other.url]
+        for url in [*urls, *urls]:
+            assert run(["findings", "export", "--state", str(tmp_path), "--webhook", url]) == 0
+        assert (len(one.requests), len(other.requests)) == (6, 2)
+    said = capsys.readouterr().err
+    assert said.count("2 findings to http://127.0.0.1:") == said.count("0 findings to http") == 4
+    kept = {path.name for path in (tmp_path / "export").iterdir()}
+    assert len(kept) == 4
+    assert "hunter2" not in said + " ".join(kept)
+
+
+def test_what_an_older_cursor_of_the_whole_host_holds_back_is_sent_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.put(1)
+    end = list(read_findings(bench.path, Position()))[-1][1]
+    with webhook() as hook:
+        digest = hashlib.sha256(b"http://127.0.0.1").hexdigest()[:12]
+        Cursor(tmp_path / "export" / f"webhook-{digest}.json").store(end)
+        assert run(["findings", "export", "--state", str(tmp_path), "--webhook", hook.url]) == 0
+        assert len(hook.requests) == 1
+
+
+def test_a_file_of_the_same_name_elsewhere_is_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Bench(tmp_path).put(1)
+    for folder in ("here", "there", "here"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        assert run(["findings", "export", "--state", str(tmp_path), "--ocsf", "out.jsonl"]) == 0
+        assert len((tmp_path / folder / "out.jsonl").read_text().splitlines()) == 1
+
+
+def test_syslog_receivers_are_told_apart_by_kind_host_port_and_path() -> None:
+    given = ["udp://h", "udp://h:515", "udp://i", "tcp://h:514", "unix:///dev/log", "unix:///log"]
+    assert len({Syslog(parse_receiver(one)).address for one in given}) == len(given)
+
+
+def test_one_finding_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Bench(tmp_path).put(1)
+    run(["findings", "list", "--state", str(tmp_path)])
+    assert capsys.readouterr().out.endswith("\n1 finding\n")
+    run(["findings", "export", "--state", str(tmp_path), "--ocsf", str(tmp_path / "out.jsonl")])
+    assert capsys.readouterr().err.startswith("1 finding to ")

@@ -71,9 +71,19 @@ async def test_what_a_webhook_refuses_for_good_is_not_called_delivered(status: i
     assert len(hook.requests) == 5
 
 
-def test_a_webhook_address_with_credentials_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@siem.example/", "https://:hunter2@siem.example/", "https://@siem.example/hunter2",
+        "https://siem.example:hunter2/", "https://siem.example:65536/hunter2", "https://[siem/hunter2",
+        "https:///hunter2", "ftp://siem.example/hunter2", "hunter2", "",
+    ],
+)  # fmt: skip
+def test_a_webhook_address_that_is_none_or_has_credentials_is_refused_and_not_repeated(
+    url: str,
+) -> None:
     with pytest.raises(ConfigError) as refusal:
-        Webhook("https://user:hunter2@siem.example/", secret=None, clock=FakeClock())
+        Webhook(url, secret=None, clock=FakeClock())
     assert "hunter2" not in str(refusal.value)
 
 

@@ -15,6 +15,7 @@ class JsonLinesFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.name = str(path)
+        self.address = str(path.absolute())
 
     async def deliver(self, finding: Finding) -> None:
         """See Outlet."""

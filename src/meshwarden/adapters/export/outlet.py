@@ -13,6 +13,11 @@ class Outlet(Protocol):
         """What it is, in words, without any secret."""
         ...
 
+    @property
+    def address(self) -> str:
+        """Where it delivers, in full: another address is another outlet. It may hold a secret."""
+        ...
+
     async def deliver(self, finding: Finding) -> None:
         """Deliver `finding`; DependencyError where it may not have arrived."""
         ...

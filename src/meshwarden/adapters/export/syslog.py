@@ -74,7 +74,7 @@ class Syslog:
         self._host = host or socket.gethostname()
         self._socket: socket.socket | None = None
         at = receiver.path or f"{receiver.host}:{receiver.port}"
-        self.name = f"syslog {receiver.kind} {at}"
+        self.name = self.address = f"syslog {receiver.kind} {at}"
 
     async def deliver(self, finding: Finding) -> None:
         """See Outlet."""

@@ -56,13 +56,8 @@ class Webhook:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-            raise ConfigError(
-                "export.webhook", "the webhook is no http or https URL without credentials"
-            )
-        self.name = f"{parts.scheme}://{parts.hostname}"
-        self._url = url
+        self.name = _origin_of(url)
+        self.address = url
         self._secret = secret
         self._clock = clock
         self._pause = pause
@@ -93,7 +88,21 @@ class Webhook:
             now = int(self._clock.now().timestamp())
             headers["x-meshwarden-signature"] = sign(self._secret, time_s=now, body=body)
         try:
-            response = await self._client.post(self._url, content=body, headers=headers)
+            response = await self._client.post(self.address, content=body, headers=headers)
         except httpx.HTTPError as error:
             return type(error).__name__
         return "" if response.is_success else f"HTTP {response.status_code}"
+
+
+def _origin_of(url: str) -> str:
+    """Return scheme, host and port: what follows them may be a secret of the receiver's."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none, half a bracket
+        usable = False
+    if not usable or "@" in parts.netloc:
+        raise ConfigError(
+            "export.webhook", "the webhook is no http or https URL without credentials"
+        )
+    return f"{parts.scheme}://{parts.netloc}"
