@@ -26,7 +26,7 @@ from meshwarden.cli.behaviour_text import (
 )
 from meshwarden.cli.behaviour_verdict import benign, verdicts
 from meshwarden.cli.behaviour_watch import watch
-from meshwarden.cli.calls_text import printable, rfc3339
+from meshwarden.cli.calls_text import counted, printable, rfc3339
 from meshwarden.cli.prior import Prior, load_declared
 from meshwarden.cli.writing import show_text
 from meshwarden.control.watching.findings import findings_about_verdicts
@@ -75,7 +75,8 @@ def learn(*calls: Path, output: Output, policy: Path | None = None, json: Json =
         _print_json(_times(learned) | {"alarms": alarms, "rejected": dict(rejected)})
         return 0
     print("\n".join(learned_lines(learned)))
-    print(f"{alarms} alarms while learning; what alarmed was not learned{_left_out(rejected)}")
+    told = f"{counted(alarms, 'alarm')} while learning; what alarmed was not learned"
+    print(told + _left_out(rejected))
     return 0
 
 
@@ -219,7 +220,7 @@ def _report(
     else:
         print("\n".join(finding_lines(findings)))
         print(
-            f"{learned['calls']:,} calls, {alarms} alarms; {warm_up_text(learned)}"
+            f"{learned['calls']:,} calls, {counted(alarms, 'alarm')}; {warm_up_text(learned)}"
             f"{_left_out(rejected)}"
         )
     return 1 if alarms else 0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
-from meshwarden.cli.calls_text import printable, rfc3339
+from meshwarden.cli.calls_text import counted, printable, rfc3339
 from meshwarden.kernel import Finding
 
 _SHOWN_EDGES: Final = 40
@@ -24,7 +24,8 @@ def learned_lines(learned: dict[str, Any]) -> list[str]:
         f"{learned['calls']:,} calls in {learned['days']:g} days, {warm_up_text(learned)}",
         f"{learned['identities']:,} identities, {learned['edges_known']:,} edges,"
         f" {learned['services']:,} services, {learned['links']:,} uses of a service",
-        f"{len(learned['verdicts'])} verdicts, {learned['suppressed']} alarms held back by them",
+        f"{counted(len(learned['verdicts']), 'verdict')},"
+        f" {counted(learned['suppressed'], 'alarm')} held back by them",
         "hours  edge",
     ]
     lines += [

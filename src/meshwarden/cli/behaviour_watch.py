@@ -103,7 +103,7 @@ def _say_sums(followed: Followed, report: SourceReport | None, *, json: bool) ->
         print(jsonlib.dumps(sums, ensure_ascii=False))
         return
     lines = [] if report is None else report_lines(report)
-    sums_line = f"{followed.calls:,} calls, {counted(followed.findings, 'finding')}"
+    sums_line = f"{counted(followed.calls, 'call')}, {counted(followed.findings, 'finding')}"
     print("\n".join([*lines, sums_line]), file=sys.stderr)
 
 

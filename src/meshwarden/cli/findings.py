@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from meshwarden.adapters.storage.findings import FileFindingStore
+from meshwarden.cli.calls_text import counted
 from meshwarden.cli.exporting import STORE, export_once, exporting
 from meshwarden.cli.findings_text import finding_line, finding_object
 from meshwarden.cli.outputs import Outputs
@@ -55,7 +56,7 @@ def list_findings(
     else:
         for finding in wanted:
             print(finding_line(finding))
-        print(f"{len(wanted)} findings")
+        print(counted(len(wanted), "finding"))
     return 1 if wanted else 0
 
 
@@ -94,7 +95,7 @@ async def _export(outputs: Outputs, state: Path, *, follow: bool) -> None:
         async with exporting(outputs, state):
             await asyncio.Event().wait()
     for name, count in (await export_once(outputs, state)).items():
-        print(f"{count} findings to {name}", file=sys.stderr)
+        print(f"{counted(count, 'finding')} to {name}", file=sys.stderr)
 
 
 def _stored(state: Path) -> list[Finding]:

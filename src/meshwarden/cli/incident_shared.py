@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from meshwarden.cli.calls_text import printable
+from meshwarden.cli.calls_text import counted, printable
 
 Who = Annotated[str | None, Parameter(name="--as")]
 OVER: Final = {"recovered", "closed", "false-alarm"}
@@ -31,7 +31,7 @@ def line_of(incident: dict[str, Any]) -> str:
     """Return one incident as one line."""
     return (
         f"{incident['id']}  {incident['state']:11}  {printable(incident['service']):16}"
-        f"  p = {incident['probability']:.3f}  {incident['findings']} findings"
+        f"  p = {incident['probability']:.3f}  {counted(incident['findings'], 'finding')}"
         f"  {incident['playbook'] or '-'}"
     )
 

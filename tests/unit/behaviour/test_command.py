@@ -113,21 +113,21 @@ def test_a_file_that_cannot_be_written_is_the_one_that_is_named(
     assert f"{tmp_path / 'none' / 'scores'} cannot be written" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("hours", "state"), [
-    (48, "warmed up"),
-    (0, "still warming up: nothing is reported in the first 15 minutes and 10 calls"),
+@pytest.mark.parametrize(("hours", "said"), [
+    (48, "1 alarm; warmed up"),
+    (0, "0 alarms; still warming up: nothing is reported in the first 15 minutes and 10 calls"),
 ])  # fmt: skip
 def test_score_and_show_say_whether_the_model_still_warms_up(
-    hours: int, state: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hours: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls, base = tmp_path / "calls.parquet", tmp_path / "base"
     pq.write_table(table([call(START, "s0", "s1"), *traffic(hours)]), calls)
     assert run(["behaviour", "learn", str(calls), "-o", str(base)]) == 0
     capsys.readouterr()
     run(["behaviour", "score", str(calls), "-o", str(tmp_path / "scores.parquet")])
-    assert capsys.readouterr().out.rstrip().endswith(f" alarms; {state}")
+    assert capsys.readouterr().out.rstrip().endswith(f" calls, {said}")
     run(["behaviour", "show", str(base)])
-    assert capsys.readouterr().out.splitlines()[0].endswith(f" days, {state}")
+    assert capsys.readouterr().out.splitlines()[0].endswith(f" days, {said.partition('; ')[2]}")
 
 
 def test_show_prints_text_and_draws_a_picture(
