@@ -16,6 +16,7 @@ class Verdict:
         source: identity it is about; names have up to 2,048 characters.
         destination: only towards it; None for any.
         channel: only what this channel says; None for any.
+        said: ns since the epoch; None where it was kept before that was on record.
         until: ns since the epoch; afterwards it no longer counts.
         reason, by: for the record; up to 500 and 100 characters.
     """
@@ -23,6 +24,7 @@ class Verdict:
     source: str
     destination: str | None = None
     channel: str | None = None
+    said: int | None = None
     until: int
     reason: str
     by: str
@@ -31,8 +33,8 @@ class Verdict:
         for name in (self.source, self.destination or "any", self.channel or "any"):
             if not _has(name, MAX_PARTY):
                 raise ValueError(f"a name has 1 to {MAX_PARTY} characters")
-        if type(self.until) is not int or not 0 <= self.until < 1 << 63:
-            raise ValueError("it ends at no time that there is")
+        if not _is_time(self.until) or not (self.said is None or _is_time(self.said)):
+            raise ValueError("it is said, or ends, at no time that there is")
         if not _has(self.reason, MAX_REASON):
             raise ValueError(f"a reason has 1 to {MAX_REASON} characters")
         if not _has(self.by, MAX_NAME):
@@ -50,3 +52,7 @@ class Verdict:
 
 def _has(text: object, most: int) -> bool:
     return isinstance(text, str) and 0 < len(text) <= most
+
+
+def _is_time(nanoseconds: object) -> bool:
+    return type(nanoseconds) is int and 0 <= nanoseconds < 1 << 63

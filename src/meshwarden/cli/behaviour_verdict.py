@@ -1,4 +1,4 @@
-"""`meshwarden behaviour benign` and `verdicts`: what people said is no alarm, and until when."""
+"""`meshwarden behaviour benign` and `verdicts`: what people said is no alarm, when, how long."""
 
 import json as jsonlib
 from dataclasses import dataclass
@@ -106,5 +106,6 @@ def verdicts(
 def _line(verdict: dict[str, Any]) -> str:
     towards = f" -> {verdict['destination']}" if verdict["destination"] else ""
     of = verdict["channel"] or "any alarm"
-    text = f"{of} until {verdict['until']}: {verdict['reason']} ({verdict['by']})"
+    said = verdict["said"] or "at a time that is not on record"
+    text = f"{of} until {verdict['until']}: {verdict['reason']} ({verdict['by']}, {said})"
     return printable(f"{verdict['source']}{towards}  {text}")

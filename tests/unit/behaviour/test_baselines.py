@@ -39,6 +39,7 @@ def _settings(**changed: object) -> bytes:
 def test_what_the_refused_ones_are_made_of_is_sound() -> None:
     model = Model.load(_about(verdicts=[VERDICT]))
     assert model.verdicts == [Verdict(**VERDICT)]  # type: ignore[arg-type]
+    assert model.verdicts[0].said is None  # as in baselines from before it was kept
     assert model.calls > 0
 
 
@@ -109,6 +110,7 @@ def test_settings_of_no_use_are_refused(setting: str, value: object) -> None:
     {"verdicts": [{}]},
     *({"verdicts": [VERDICT | change]} for change in (
         {"until": "x"}, {"until": 1.5}, {"until": -1}, {"until": 2**63}, {"until": True},
+        {"said": "x"}, {"said": 1.5}, {"said": -1}, {"said": 2**63}, {"said": True},
         {"source": 1}, {"source": ""}, {"source": "x" * 2049}, {"destination": 1},
         {"channel": ["new edge"]}, {"reason": 1}, {"reason": ""}, {"by": ["ana"]}, {"more": 1},
     )),

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -199,7 +200,11 @@ def test_what_a_person_calls_benign_is_held_back_and_shown(
     assert run(["behaviour", "benign", "spiffe://bank.example/s5", "--baseline", base, *asked]) == 0
     capsys.readouterr()
     assert run(["behaviour", "verdicts", "--baseline", base]) == 0
-    assert "a test of the network (ana)" in capsys.readouterr().out
+    assert "a test of the network (ana, 20" in capsys.readouterr().out
+    run(["behaviour", "verdicts", "--baseline", base, "--json"])
+    [kept] = json.loads(capsys.readouterr().out)["verdicts"]
+    said, until = (datetime.fromisoformat(kept[name]) for name in ("said", "until"))
+    assert until - said == timedelta(days=365)
     assert run(["behaviour", "benign", "x", "--baseline", base, *asked, "--channel", "none"]) == 2
     assert "channels: " in capsys.readouterr().err
     score = ["behaviour", "score", str(bad), "--baseline", base, "-o", out, "--json"]
@@ -208,6 +213,7 @@ def test_what_a_person_calls_benign_is_held_back_and_shown(
     sentence = "Alarms about spiffe://bank.example/s5 are held back until"
     assert told.err.startswith(sentence)
     [verdict] = json.loads(told.out)["findings"]
+    assert verdict["time"][:19] == kept["said"][:19]
     assert (verdict["code"], verdict["subject"]) == (
         "behaviour.verdict",
         "spiffe://bank.example/s5",

@@ -47,6 +47,7 @@ async def test_a_verdict_outlives_the_control_plane_and_is_a_finding(tmp_path: P
     [kept] = (await ask(again, "GET")).json()["verdicts"]
     assert kept == answer.json()
     assert (kept["by"], kept["channel"]) == ("ana", "new edge")
+    assert kept["said"] == bench.clock.now().isoformat(timespec="seconds")
 
 
 @pytest.mark.parametrize(("change", "why"), [

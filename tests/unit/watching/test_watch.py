@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -271,6 +271,14 @@ async def test_a_verdict_is_kept_at_once_and_nobody_gives_one_unseen() -> None:
         "Alarms about external:a towards unknown are held back until 2027-01-15T08:00+00:00:"
         " ana says 'a migration'"
     )
+
+
+async def test_a_verdict_is_told_with_the_time_when_it_was_said() -> None:
+    bench = Bench()
+    await bench.watch.judge(replace(VERDICT, said=1_799_000_000 * NS))
+    [told] = bench.told
+    assert told.time == 1_799_000_000 * NS
+    assert told.sentence.endswith(": ana said at 2027-01-03T18:13+00:00 'a migration'")
 
 
 async def test_a_verdict_that_cannot_be_kept_does_not_hold() -> None:

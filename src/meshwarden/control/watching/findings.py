@@ -22,17 +22,20 @@ def finding_about_itself(clock: Clock, code: str, sentence: str) -> Finding:
 
 
 def finding_about_verdict(clock: Clock, verdict: Verdict) -> Finding:
-    """Return a finding that says who has which alarms held back: nobody does so unseen."""
+    """Return a finding that says who has which alarms held back: nobody does so unseen.
+
+    Its time is when that was said; now, where that is not on record.
+    """
     towards = f" towards {verdict.destination}" if verdict.destination else ""
     of = f"{verdict.channel} alarms" if verdict.channel else "Alarms"
-    until = datetime.fromtimestamp(verdict.until // _NS, UTC).isoformat(timespec="minutes")
+    says = "says" if verdict.said is None else f"said at {_minute(verdict.said)}"
     return Finding(
-        time=nanoseconds(clock),
+        time=nanoseconds(clock) if verdict.said is None else verdict.said,
         code="behaviour.verdict",
         subject=verdict.source,
         severity=Severity.LOW,
-        sentence=f"{of} about {verdict.source}{towards} are held back until {until}:"
-        f" {verdict.by} says {verdict.reason!r}",
+        sentence=f"{of} about {verdict.source}{towards} are held back until"
+        f" {_minute(verdict.until)}: {verdict.by} {says} {verdict.reason!r}",
     )
 
 
@@ -47,3 +50,7 @@ def nanoseconds(clock: Clock) -> int:
     """Return the time of day in nanoseconds since the epoch."""
     now = clock.now()
     return int(now.timestamp()) * _NS + now.microsecond * 1000
+
+
+def _minute(time: int) -> str:
+    return datetime.fromtimestamp(time // _NS, UTC).isoformat(timespec="minutes")

@@ -28,13 +28,17 @@ def verdict_of(
     try:
         return Verdict(
             source=source, destination=destination, channel=channel,
-            until=now + days * _DAY_NS, reason=reason, by=by,
+            said=now, until=now + days * _DAY_NS, reason=reason, by=by,
         )  # fmt: skip
     except ValueError as error:
         raise InputError("behaviour.verdict", str(error), where="verdict") from error
 
 
 def verdict_object(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as JSON has it."""
-    until = datetime.fromtimestamp(verdict.until // _NS, UTC)
-    return asdict(verdict) | {"until": until.isoformat(timespec="seconds")}
+    """Return a verdict as JSON has it; `said` is null where that is not on record."""
+    said = None if verdict.said is None else _written(verdict.said)
+    return asdict(verdict) | {"said": said, "until": _written(verdict.until)}
+
+
+def _written(time: int) -> str:
+    return datetime.fromtimestamp(time // _NS, UTC).isoformat(timespec="seconds")
