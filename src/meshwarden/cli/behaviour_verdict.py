@@ -1,6 +1,7 @@
 """`meshwarden behaviour benign` and `verdicts`: what people said is no alarm, when, how long."""
 
 import json as jsonlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,12 +10,12 @@ from cyclopts import Parameter
 
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.storage.baseline import load_baseline, store_baseline
-from meshwarden.behaviour import Model
+from meshwarden.behaviour import Model, Verdict
 from meshwarden.cli.calls_text import printable
 from meshwarden.cli.identity_mesh import HERE, Json, State, ask
 from meshwarden.cli.incident_shared import Who, name_of
 from meshwarden.control.watching.findings import nanoseconds
-from meshwarden.control.watching.verdicts import verdict_object, verdict_of
+from meshwarden.control.watching.verdicts import nearest, party_of, verdict_object, verdict_of
 
 _PATH: Final = "/v1/behaviour/verdicts"
 
@@ -52,7 +53,8 @@ def benign(
     a finding, which goes where findings go; of a baseline, it is one whenever calls are scored.
 
     Args:
-        source: SPIFFE ID or other name that the alarms are about; of a running mesh, a service.
+        source: whom the alarms are about: a SPIFFE ID, external:<host>, of a running mesh a
+            service, or the last part of what is known. In full it may be somebody not seen yet.
         reason: why, for the record.
         scope: what exactly, and for how long.
         who: your name for the record; the account that is logged in unless given.
@@ -68,12 +70,15 @@ def benign(
         found = ask(state, "POST", _PATH, body)
     else:
         model = Model.load(load_baseline(baseline))
+        known = set(model.names.save().values())
         verdict = verdict_of(
-            source, destination=scope.to, channel=scope.channel, days=scope.days, reason=reason,
+            party_of(source, known), destination=scope.to and party_of(scope.to, known),
+            channel=scope.channel, days=scope.days, reason=reason,
             by=name_of(who), now=nanoseconds(SystemClock()),
         )  # fmt: skip
         model.judge(verdict)
         store_baseline(baseline, model.save())
+        _say_unknown(verdict, known)
         found = verdict_object(verdict)
     print(jsonlib.dumps(found) if json else _line(found))
     return 0
@@ -101,6 +106,16 @@ def verdicts(
     else:
         print("\n".join(_line(one) for one in found) or "no verdicts")
     return 0
+
+
+def _say_unknown(verdict: Verdict, known: set[str]) -> None:
+    """Say who was not seen yet: that is as it should be for what is new, and not for a slip."""
+    for one in (verdict.source, verdict.destination):
+        if one is not None and one not in known:
+            near = nearest(one, known)
+            like = f"; it has seen {', '.join(near)}" if near else ""
+            text = f"meshwarden: the baseline has not seen {one} yet{like}"
+            print(printable(text), file=sys.stderr)
 
 
 def _line(verdict: dict[str, Any]) -> str:

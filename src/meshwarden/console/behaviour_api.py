@@ -2,7 +2,8 @@
 
 - `GET /v1/behaviour/verdicts`: all that are kept, the newest last.
 - `POST /v1/behaviour/verdicts` with `{"source", "destination"?, "channel"?, "days", "reason",
-  "who"}`: hold alarms back; services go by their names, too. It is kept and told when it answers.
+  "who"}`: hold alarms back; services go by their names, too, others by SPIFFE ID or external:HOST
+  in full. It is kept and told when it answers.
 
 For the laboratory: `POST /v1/behaviour/pace` with `{"at", "shows", "speed"}` (nanoseconds since the
 epoch, seconds of the bank in a second). 409 unless the mesh file says `behaviour: {paced: true}`:
@@ -22,7 +23,7 @@ from meshwarden.console.identity_api import answering, read_object
 from meshwarden.control.plane import ControlPlane
 from meshwarden.control.watching import Pace, Watch
 from meshwarden.control.watching.findings import nanoseconds
-from meshwarden.control.watching.verdicts import verdict_object, verdict_of
+from meshwarden.control.watching.verdicts import party_of, verdict_object, verdict_of
 from meshwarden.kernel import InputError
 
 _MAX_BODY: Final = 1024
@@ -63,8 +64,9 @@ async def _list(plane: ControlPlane, _: Request) -> dict[str, Any]:
 
 
 async def _judge(plane: ControlPlane, request: Request) -> dict[str, Any]:
+    watch = _watch_of(plane)
     verdict = _parse_verdict(await read_object(request, _VERDICT), plane)
-    await _watch_of(plane).judge(verdict)
+    await watch.judge(verdict)
     return verdict_object(verdict)
 
 
@@ -76,10 +78,13 @@ def _watch_of(plane: ControlPlane) -> Watch:
 
 def _parse_verdict(body: dict[str, Any], plane: ControlPlane) -> Verdict:
     services = plane.published.policy.services
+    identities = [str(service.identity) for service in services.values()]
 
     def party(name: str) -> str | None:
         given: str | None = body.get(name)
-        return str(services[given].identity) if given and given in services else given
+        if given and given in services:
+            return str(services[given].identity)
+        return given and party_of(given, identities)
 
     source = party("source")
     if not source:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.behaviour_world import HOUR, SECOND, START, call, learned, table, traffic
+from tests.behaviour_world import HOUR, SECOND, START, call, learned, name, table, traffic
 
 from meshwarden.adapters.storage.parts import PartWriter
 from meshwarden.cli import run
@@ -205,7 +205,7 @@ def test_what_a_person_calls_benign_is_held_back_and_shown(
     [kept] = json.loads(capsys.readouterr().out)["verdicts"]
     said, until = (datetime.fromisoformat(kept[name]) for name in ("said", "until"))
     assert until - said == timedelta(days=365)
-    assert run(["behaviour", "benign", "x", "--baseline", base, *asked, "--channel", "none"]) == 2
+    assert run(["behaviour", "benign", "s5", "--baseline", base, *asked, "--channel", "none"]) == 2
     assert "channels: " in capsys.readouterr().err
     score = ["behaviour", "score", str(bad), "--baseline", base, "-o", out, "--json"]
     assert run(score) == 0
@@ -222,6 +222,60 @@ def test_what_a_person_calls_benign_is_held_back_and_shown(
     PartWriter(state / "calls", max_bytes=2**20).close()
     assert run(["behaviour", "watch", "--state", str(state), "--once", "--baseline", base]) == 0
     assert sentence in capsys.readouterr().out
+
+
+def _benign(base: Path, *arguments: str) -> int:
+    asked = ["--reason", "a test", "--as", "ana", "--baseline", str(base), "--json"]
+    return run(["behaviour", "benign", *arguments, *asked])
+
+
+def test_the_last_part_of_a_name_is_enough_where_one_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "base"
+    base.write_bytes(learned(2, edges=(("a/s1", "b/s2"), ("b/s1", "b/s2"))).save())
+    assert _benign(base, "s2", "--to", "a/s1") == 0
+    shown = capsys.readouterr()
+    kept = json.loads(shown.out)
+    assert (kept["source"], kept["destination"]) == (name("b/s2"), name("a/s1"))
+    assert shown.err == ""
+    assert _benign(base, "s1") == 2
+    several = f"did you mean {name('a/s1')!r}, {name('b/s1')!r}?"
+    assert several in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "why"), [
+    (["reviws"], f"'reviws' names nobody who is known (did you mean {name('reviews')!r}?)"),
+    (["reviews", "--to", "detials"], f"(did you mean {name('details')!r}?)"),
+    (["nosuch"], "'nosuch' names nobody who is known (a SPIFFE ID in full, or external:HOST)"),
+    (["\x1b[2J"], "'\\x1b[2J' names nobody"),
+    ([""], "'' names nobody"),
+    (["/reviews"], "names nobody"),
+    (["spiffe://bank.example"], "not a SPIFFE ID"),
+])  # fmt: skip
+def test_who_is_not_known_by_a_part_of_a_name_is_refused_with_those_who_are_near(
+    arguments: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "base"
+    base.write_bytes(learned(2, edges=(("reviews", "details"),)).save())
+    before = base.read_bytes()
+    assert _benign(base, *arguments) == 2
+    shown = capsys.readouterr()
+    assert why in shown.err
+    assert (shown.out, "\x1b" in shown.err, base.read_bytes()) == ("", False, before)
+
+
+def test_a_name_in_full_may_be_of_somebody_new_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "base"
+    base.write_bytes(learned(2, edges=(("reviews", "details"),)).save())
+    assert _benign(base, name("reviws"), "--to", "external:api.example") == 0
+    has_not = "meshwarden: the baseline has not seen"
+    assert capsys.readouterr().err.splitlines() == [
+        f"{has_not} {name('reviws')} yet; it has seen {name('reviews')}",
+        f"{has_not} external:api.example yet",
+    ]
 
 
 def test_baselines_of_two_places_are_joined(

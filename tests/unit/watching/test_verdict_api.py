@@ -13,7 +13,8 @@ from meshwarden.control.watching import BehaviourSettings
 from meshwarden.control.watching.opening import open_watch
 
 VERDICTS = "/v1/behaviour/verdicts"
-GIVEN = {"source": "payments", "days": 30, "reason": "a migration", "who": "ana"}
+PAYMENTS = "spiffe://bank.example/payments"
+GIVEN = {"source": PAYMENTS, "days": 30, "reason": "a migration", "who": "ana"}
 
 
 def plane_of(bench: Bench, model: Path, *, watched: bool = True) -> ControlPlane:
@@ -70,6 +71,20 @@ async def test_what_is_no_verdict_is_refused(
     assert answer.status_code == 422
     assert why in answer.text
     assert (await ask(plane, "GET")).json() == {"verdicts": []}
+
+
+async def test_who_is_no_service_is_named_in_full_or_refused(tmp_path: Path) -> None:
+    plane = plane_of(Bench(tmp_path), tmp_path / "model")
+    service = next(iter(plane.first.policy.services))
+    identity = str(plane.first.policy.services[service].identity)
+    slip = await ask(plane, "POST", GIVEN | {"source": f"{service}x"})
+    assert (slip.status_code, slip.json()["title"]) == (422, "behaviour.party")
+    assert identity in slip.json()["hint"]
+    slip = await ask(plane, "POST", GIVEN | {"source": service, "destination": "nosuch"})
+    assert slip.status_code == 422
+    for new in ("spiffe://elsewhere.example/new", "external:api.example", "unknown"):
+        answer = await ask(plane, "POST", GIVEN | {"source": new, "destination": service})
+        assert (answer.status_code, answer.json()["source"]) == (200, new)
 
 
 async def test_a_mesh_that_is_not_watched_says_so(tmp_path: Path) -> None:
