@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from meshwarden.adapters.sources.row import CLUSTER_DOMAIN
 from meshwarden.adapters.storage.rejected import Rejected, RejectedLines
-from meshwarden.cli.calls_text import printable, rfc3339
+from meshwarden.cli.calls_text import counted, printable, rfc3339
 from meshwarden.cli.progress import Progress
 from meshwarden.control.sources import STDIN, SetAside, Source, SourceOptions, SourceReport
 from meshwarden.kernel import ConfigError, InputError
@@ -116,7 +116,7 @@ def require_calls(report: SourceReport) -> None:
     raise InputError(
         "source.empty",
         printable(
-            f"{report.files} files, {report.records:,} records, no calls"
+            f"{counted(report.files, 'file')}, {counted(report.records, 'record')}, no calls"
             + (f": {why}" if why else "")
         ),
         where="input",
@@ -127,7 +127,7 @@ def require_calls(report: SourceReport) -> None:
 def report_lines(report: SourceReport) -> list[str]:
     """Return the report for people, one subject a line."""
     lines = [
-        f"read        {report.records:,} records of {report.files} files: "
+        f"read        {counted(report.records, 'record')} of {counted(report.files, 'file')}: "
         + ", ".join(f"{name} {n:,}" for name, n in report.formats.most_common())
     ]
     if report.first is not None and report.last is not None:

@@ -77,7 +77,7 @@ def test_what_was_set_aside_is_said_by_reason_at_the_end(tmp_path: Path, capsys:
     log.write_bytes(CALLS + b"{torn\n" * 3 + CALLS.replace(b"178", b'"many"'))
     assert run(["behaviour", "watch", "--once", str(log)]) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("read        7 records of 1 files")
+    assert said[0].startswith("read        7 records of 1 file")
     assert said[2:] == [
         "set aside   3 not JSON",
         "set aside   2 response_bytes is no whole number",
