@@ -1,5 +1,6 @@
 """What was learned, as plain data for people and machines."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -36,11 +37,7 @@ def describe(model: "Model") -> dict[str, Any]:
         "edges_known": len(model.ground.edges),
         "edges": _edges(model),
         "channels": list(model.channels),
-        "verdicts": [
-            {"source": v.source, "destination": v.destination, "channel": v.channel}
-            | {"until": v.until, "reason": v.reason, "by": v.by}
-            for v in model.verdicts
-        ],
+        "verdicts": [asdict(v) for v in model.verdicts],
         "suppressed": model.suppressed,
     }
 
