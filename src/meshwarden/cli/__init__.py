@@ -70,5 +70,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _say(message: str, *, hint: str = "", code: int) -> int:
-    print(f"meshwarden: {message}{f' ({hint})' if hint else ''}", file=sys.stderr)
+    from meshwarden.cli.calls_text import printable  # noqa: PLC0415  # slow, and needed here alone
+
+    print(printable(f"meshwarden: {message}{f' ({hint})' if hint else ''}"), file=sys.stderr)
     return code

@@ -157,7 +157,7 @@ def show(
         _print_json(_times(learned))
         return 0
     text = learned_svg(learned) if format == "svg" else "\n".join(learned_lines(learned))
-    show_text(text, output, code="behaviour.output", plain=format == "text")
+    show_text(text, output, code="behaviour.output")
     return 0
 
 

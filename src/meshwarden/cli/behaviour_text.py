@@ -34,7 +34,7 @@ def learned_lines(learned: dict[str, Any]) -> list[str]:
     ]
     if learned["edges_known"] > _SHOWN_EDGES:
         lines.append(f"       and {learned['edges_known'] - _SHOWN_EDGES:,} more")
-    return lines
+    return [printable(line) for line in lines]
 
 
 def warm_up_text(learned: dict[str, Any]) -> str:

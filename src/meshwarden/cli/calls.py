@@ -16,9 +16,9 @@ from cyclopts import App, Parameter
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.storage.calls import read_calls
 from meshwarden.cli.calls_import import import_calls
-from meshwarden.cli.calls_text import call_line, rfc3339, summary_lines
+from meshwarden.cli.calls_text import call_line, printable, rfc3339, summary_lines
 from meshwarden.cli.writing import show_text
-from meshwarden.control.recording.graph import Edge, render_dot, render_text, sum_edges
+from meshwarden.control.recording.graph import Edge, render_dot, sum_edges, text_lines
 from meshwarden.control.recording.graph_svg import render_svg
 from meshwarden.control.recording.summary import Summary, summarize
 from meshwarden.kernel import ConfigError, InputError
@@ -153,9 +153,12 @@ def graph(
     if json:
         _print_json({"edges": [_edge_object(e) for e in edges], "rejected": dict(read.rejected)})
         return 0
-    render = {"text": render_text, "svg": render_svg, "dot": render_dot}[format]
-    text = render(edges)
-    show_text(text, output, code="calls.output", plain=format == "text")
+    if format == "svg":
+        text = render_svg(edges)
+    else:
+        lines = text_lines(edges) if format == "text" else render_dot(edges).split("\n")
+        text = "\n".join(map(printable, lines))
+    show_text(text, output, code="calls.output")
     return 0
 
 

@@ -18,10 +18,13 @@ def rfc3339(time: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters written out: names come from strangers."""
+    r"""Return `text` as one line, control characters written out: names come from strangers.
+
+    >>> printable("/a\n2026-01-01 forged")
+    '/a\\n2026-01-01 forged'
+    """
     return "".join(
-        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
-        for character in text
+        character if character.isprintable() else repr(character)[1:-1] for character in text
     )
 
 

@@ -32,7 +32,7 @@ from meshwarden.cli.sources import (
     watched,
 )
 from meshwarden.control.anomalies import Anomalies, anomalies_of
-from meshwarden.control.recording.graph import Edge, edge_label, render_text, short_names, sum_edges
+from meshwarden.control.recording.graph import Edge, edge_label, short_names, sum_edges, text_lines
 from meshwarden.control.recording.graph_svg import render_svg
 from meshwarden.control.sources import open_source
 from meshwarden.control.survey import Certainty, certainty_of
@@ -119,12 +119,12 @@ def _written(output: Path | None) -> list[str]:
 
 def _text(edges: Sequence[Edge], sure: Certainty, odd: Anomalies, read: Sequence[str]) -> str:
     sections = {
-        "Map": [render_text(edges)],
+        "Map": text_lines(edges),
         "Anomalies": [*(finding_lines(odd.findings) or ["none found"]), *odd.lines()],
         "How sure": sure.lines(),
         "Source": read,
     }
-    return printable("\n\n".join("\n".join([name, *text]) for name, text in sections.items()))
+    return "\n\n".join("\n".join([name, *map(printable, text)]) for name, text in sections.items())
 
 
 def _object(edges: Sequence[Edge], sure: Certainty, odd: Anomalies) -> dict[str, Any]:

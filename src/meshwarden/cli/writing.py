@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-from meshwarden.cli.calls_text import printable
 from meshwarden.kernel import ConfigError
 
 
-def show_text(text: str, output: Path | None, *, code: str, plain: bool) -> None:
-    """Write `text` to `output`, or print it: `plain` text without control characters.
+def show_text(text: str, output: Path | None, *, code: str) -> None:
+    """Write `text` to `output`, or print it; what strangers chose is written out already.
 
     Raises:
         ConfigError: `code`, where the file cannot be written.
     """
     if output is None:
-        print(printable(text) if plain else text)
+        print(text)
         return
     try:
         output.write_text(text, encoding="utf-8")

@@ -76,6 +76,24 @@ def test_control_characters_from_strangers_do_not_reach_the_terminal(
     assert "\\x1b[31m" in shown
 
 
+@pytest.mark.parametrize("command", ["list", "summary", "graph", "graph --format dot"])
+def test_what_strangers_wrote_never_makes_a_line_of_its_own(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forged = "x\n2026-01-01T00:00:00.000Z  a -> b  GET /forged  allowed\x85\u2028\t"
+    call = Call(
+        time=SECOND, source=A, destination=f"external:{forged}", protocol="http", method=forged,
+        route=forged, denied=True, rule=forged, claimed=forged, reporter="source",
+    )  # fmt: skip
+    writer = PartWriter(tmp_path / "calls", max_bytes=10**9)
+    writer.store(calls_to_table([call]), b"")
+    writer.close()
+    assert run(["calls", *command.split(), "--state", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out.split("\n")
+    assert not any(line.startswith("2026-") for line in shown)
+    assert all(character.isprintable() for line in shown for character in line)
+
+
 def test_summary(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = _json(capsys, "summary", "--state", str(state))
     assert (found["calls"], found["refused"], found["mtls_share"]) == (5, 3, 1.0)

@@ -77,8 +77,8 @@ def short_names(edges: Sequence[Edge]) -> dict[str, str]:
     }
 
 
-def render_text(edges: Sequence[Edge]) -> str:
-    """Return one line for each edge, by source."""
+def text_lines(edges: Sequence[Edge]) -> list[str]:
+    """Return one line for each edge, by source; names are as strangers wrote them."""
     names = short_names(edges)
     width = max((len(name) for name in names.values()), default=0)
     lines: list[str] = []
@@ -88,7 +88,7 @@ def render_text(edges: Sequence[Edge]) -> str:
             f"{names[edge.source]:<{width}} {arrow} {names[edge.destination]:<{width}}"
             f"  {edge_label(edge)}"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def edge_label(edge: Edge) -> str:
