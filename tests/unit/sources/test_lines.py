@@ -1,7 +1,9 @@
 """Lines out of chunks: whatever the cuts, in bounded memory; gzip that breaks."""
 
 import gzip
+import hashlib
 import io
+import zlib
 
 import pytest
 from hypothesis import given
@@ -54,3 +56,33 @@ def test_damaged_gzip_gives_what_it_can_and_says_so(damage: object) -> None:
     chunks = read_chunks(io.BytesIO(packed), chunk_bytes=16)
     with pytest.raises(DamagedError, match="gzip"):
         list(chunks)
+
+
+def _until_damage(packed: bytes) -> bytes:
+    found = bytearray()
+    with pytest.raises(DamagedError, match="gzip is damaged"):
+        for chunk in read_chunks(io.BytesIO(packed)):
+            found += chunk
+    return bytes(found)
+
+
+def test_a_wrong_checksum_takes_nothing_away() -> None:
+    text = b"".join(b"line %d\n" % number for number in range(500))
+    packed = bytearray(gzip.compress(text))
+    packed[-8] ^= 1
+    assert _until_damage(bytes(packed)) == text
+    assert _until_damage(gzip.compress(text) + bytes(packed) * 2) == text * 2
+    assert _until_damage(gzip.compress(text) + b"trailing words") == text
+
+
+@pytest.mark.parametrize("place", [11, 100, 5_000, 20_000])
+def test_lines_before_the_damage_are_kept(place: int) -> None:
+    text = b"".join(
+        hashlib.sha256(b"%d" % number).digest().hex().encode() + b"\n" for number in range(1000)
+    )
+    packed = bytearray(gzip.compress(text))
+    before = len(zlib.decompressobj(wbits=31).decompress(bytes(packed[:place])))
+    packed[place : place + 64] = b"\xff" * 64
+    found = _until_damage(bytes(packed))
+    assert len(found) >= before - 258  # a match that was under way
+    assert text.startswith(found[: before - 258])

@@ -47,17 +47,23 @@ def read_chunks(stream: BinaryIO, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator
             yield first
             first = stream.read(chunk_bytes)
         return
-    unpack, data = zlib.decompressobj(wbits=31), first
+    unpack, data, taken = zlib.decompressobj(wbits=31), first, chunk_bytes
     while data:
+        before, rest = unpack.copy(), data[taken:]
         try:
-            out = unpack.decompress(data, chunk_bytes)
-        except zlib.error as error:
-            raise DamagedError("gzip is damaged") from error
+            out = unpack.decompress(data[:taken], chunk_bytes)
+        except (
+            zlib.error
+        ) as error:  # with all that this call unpacked: what was good comes by parts
+            unpack, taken = before, min(taken, len(data)) // 2
+            if not taken:
+                raise DamagedError("gzip is damaged") from error
+            continue
         if out:
             yield out
-        data = unpack.unconsumed_tail
+        data = unpack.unconsumed_tail + rest
         if unpack.eof:
-            data = unpack.unused_data.lstrip(b"\0") or stream.read(chunk_bytes)
+            data = (unpack.unused_data + rest).lstrip(b"\0") or stream.read(chunk_bytes)
             if data:
                 unpack = zlib.decompressobj(wbits=31)
         elif not data:
