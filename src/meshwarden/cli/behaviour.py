@@ -2,7 +2,6 @@
 
 import json as jsonlib
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from cyclopts import App, Parameter
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.ocsf import render_detection
 from meshwarden.adapters.storage.baseline import load_baseline, store_baseline
-from meshwarden.adapters.storage.calls import CallBatch, read_calls
+from meshwarden.adapters.storage.calls import CallBatch
 from meshwarden.behaviour import Model, Scored, Settings
 from meshwarden.cli.behaviour_text import (
     finding_lines,
@@ -28,7 +27,10 @@ from meshwarden.cli.behaviour_verdict import benign, verdicts
 from meshwarden.cli.behaviour_watch import watch
 from meshwarden.cli.calls_text import counted, printable, rfc3339
 from meshwarden.cli.prior import Prior, load_declared
+from meshwarden.cli.sources import aside_lines
 from meshwarden.cli.writing import show_text
+from meshwarden.control.sources import SourceReport
+from meshwarden.control.sources.columns import read_counted
 from meshwarden.control.watching.findings import findings_about_verdicts
 from meshwarden.kernel import ConfigError, Finding, InputError
 
@@ -65,18 +67,18 @@ def learn(*calls: Path, output: Output, policy: Path | None = None, json: Json =
         policy: access policy; new calls that it allows surprise less, those that it denies more.
         json: print one JSON object.
     """
-    model, rejected = Model(declared=load_declared(policy)), Counter[str]()
-    alarms = sum(int(s.alert.sum()) for _, s in _observe(model, calls, rejected))
+    model, report = Model(declared=load_declared(policy)), SourceReport()
+    alarms = sum(int(s.alert.sum()) for _, s in _observe(model, calls, report))
     _not_empty(model)
     store_baseline(output, model.save())
     learned = model.describe()
     if json:
         learned.pop("edges")
-        _print_json(_times(learned) | {"alarms": alarms, "rejected": dict(rejected)})
+        _print_json(_times(learned) | {"alarms": alarms} | _read_object(report))
         return 0
     print("\n".join(learned_lines(learned)))
     told = f"{counted(alarms, 'alarm')} while learning; what alarmed was not learned"
-    print(told + _left_out(rejected))
+    print("\n".join([told, *aside_lines(report)]))
     return 0
 
 
@@ -120,9 +122,9 @@ def score(
         json: print one JSON object.
     """
     model = _begun(prior or Prior(), false_alarms_per_day)
-    rejected, findings, alarms = Counter[str](), _held_back(model), 0
+    report, findings, alarms = SourceReport(), _held_back(model), 0
     with _written(output), pq.ParquetWriter(output, _SCORES) as writer:
-        for batch, scored in _observe(model, calls, rejected):
+        for batch, scored in _observe(model, calls, report):
             writer.write_table(_rows(batch, scored))
             findings += scored.findings
             alarms += int(scored.alert.sum())
@@ -131,7 +133,7 @@ def score(
             lines = [jsonlib.dumps(render_detection(one)) + "\n" for one in findings]
             ocsf.write_text("".join(lines), "utf-8")
     _not_empty(model)
-    return _report(model, findings, alarms, rejected, json=json)
+    return _report(model, findings, alarms, report, json=json)
 
 
 @app.command(
@@ -177,13 +179,12 @@ def _held_back(model: Model) -> list[Finding]:
 
 
 def _observe(
-    model: Model, calls: tuple[Path, ...], rejected: Counter[str]
+    model: Model, calls: tuple[Path, ...], report: SourceReport
 ) -> Iterator[tuple[CallBatch, Scored]]:
     if not calls:
         raise ConfigError("behaviour.calls", "name files of calls")
     told = _PROGRESS_CALLS
-    for batch in read_calls(calls):
-        rejected.update({why: len(rows) for why, rows in batch.rejected.items()})
+    for batch in read_counted(calls, report):
         yield batch, model.observe(batch.table)
         if model.calls >= told:
             print(f"{model.calls:,} calls", file=sys.stderr)
@@ -209,20 +210,20 @@ def _not_empty(model: Model) -> None:
 
 
 def _report(
-    model: Model, findings: list[Finding], alarms: int, rejected: Counter[str], *, json: bool
+    model: Model, findings: list[Finding], alarms: int, report: SourceReport, *, json: bool
 ) -> int:
     learned = model.describe()
     if json:
         shown: list[dict[str, Any]] = [asdict(f) | {"time": rfc3339(f.time)} for f in findings]
         learned.pop("edges")
-        said = {"alarms": alarms, "findings": shown, "rejected": dict(rejected)}
-        _print_json(_times(learned) | said)
+        said = {"alarms": alarms, "findings": shown}
+        _print_json(_times(learned) | said | _read_object(report))
     else:
-        print("\n".join(finding_lines(findings)))
-        print(
+        lines = finding_lines(findings)
+        lines.append(
             f"{learned['calls']:,} calls, {counted(alarms, 'alarm')}; {warm_up_text(learned)}"
-            f"{_left_out(rejected)}"
         )
+        print("\n".join([*lines, *aside_lines(report)]))
     return 1 if alarms else 0
 
 
@@ -230,10 +231,8 @@ def _times(learned: dict[str, Any]) -> dict[str, Any]:
     return learned | {key: rfc3339(learned[key]) for key in ("first", "last")}
 
 
-def _left_out(rejected: Counter[str]) -> str:
-    if not rejected:
-        return ""
-    return "\nleft out: " + ", ".join(f"{n} {why}" for why, n in rejected.most_common())
+def _read_object(report: SourceReport) -> dict[str, Any]:
+    return {"rejected": dict(report.set_aside), "notes": dict(report.notes)}
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -51,6 +51,30 @@ def test_rows_keep_their_source_number_where_others_are_set_aside(tmp_path: Path
     assert pq.read_table(out)["row"].to_pylist() == [0, 2]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_odd_rows_are_counted_as_an_import_counts_them(
+    tmp_path: Path, packed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = "".join(f"{START + n * SECOND},a,b,tcp,x\n" for n in range(4000))
+    odd = f'{START},"a,b,tcp,\n{START + HOUR},a,b,tcp,\n{START + SECOND},a,b,tcp,\n1,a\n'
+    text = HEADER.strip().encode() + b",mood\n" + (good + odd).encode() + b"1,a,\xff,tcp,\n"
+    calls = tmp_path / ("c.csv.gz" if packed else "c.csv")
+    calls.write_bytes(gzip.compress(text)[:-5] if packed else text)
+    out = str(tmp_path / "out.parquet")
+    assert run(["calls", "import", str(calls), "-o", out, "--json"]) == 0
+    imported = json.loads(capsys.readouterr().out)
+    for command in (["score", str(calls), "-o", out], ["learn", str(calls), "-o", out + ".base"]):
+        assert run(["behaviour", *command, "--json"]) in {0, 1}
+        found = json.loads(capsys.readouterr().out)
+        assert found["rejected"] == imported["set_aside"]
+        assert found["notes"].items() <= imported["notes"].items()
+        assert len(found["notes"]) == 3  # the column, late, and far behind
+    assert run(["behaviour", "score", str(calls), "-o", out]) in {0, 1}
+    shown = capsys.readouterr().out
+    assert "set aside   1 a quote that nothing closes" in shown
+    assert "note        1 x column mood is none of a call's: not read" in shown
+
+
 def test_a_baseline_finds_what_it_did_not_learn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

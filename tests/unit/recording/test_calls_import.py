@@ -106,11 +106,21 @@ def test_a_row_that_cannot_be_read_is_left_out_with_its_reason(
         ("a.csv", b"time,source\n1,a\n"),
         ("a.csv", b"\xff\xfe\x00"),
         ("a.csv.gz", b"no gzip"),
-        ("a.csv.gz", gzip.compress(b"time,source,destination\n1,a,b\n" * 9, mtime=0)[:-9]),
+        ("a.csv.gz", gzip.compress(b"time,source,destination\n1,a,b\n", mtime=0)[:12]),
+        ("a.csv", b"time,source,source,destination\n1,a,a,b\n"),
         ("a.parquet", b"no parquet"),
         ("a.txt", b"text"),
     ],
-    ids=["empty", "no column", "no UTF-8", "no gzip", "cut gzip", "no Parquet", "no format"],
+    ids=[
+        "empty",
+        "no column",
+        "no UTF-8",
+        "no gzip",
+        "cut gzip",
+        "twice",
+        "no Parquet",
+        "no format",
+    ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_error(
     tmp_path: Path, name: str, content: bytes
@@ -130,3 +140,66 @@ def test_a_missing_file_and_too_many_calls_are_errors(tmp_path: Path) -> None:
     path.write_text("time,source,destination\n1,a,b\n2,a,b\n")
     with pytest.raises(InputError, match="more than 1 calls"):
         load_calls([path], max_rows=1)
+
+
+def test_a_column_that_comes_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time,source,source,destination\n1,a,a,b\n")
+    columns = [pa.array([1]), *(pa.array(["a"]) for _ in range(3))]
+    names = ["time", "source", "destination", "destination"]
+    pq.write_table(pa.Table.from_arrays(columns, names), tmp_path / "b.parquet")
+    for name, column in (("a.csv", "source"), ("b.parquet", "destination")):
+        with pytest.raises(InputError, match=f"column '{column}' comes twice"):
+            load_calls([tmp_path / name])
+    (tmp_path / "c.csv").write_text("time,x,source,x,destination\n1,,a,,b\n")
+    assert load_calls([tmp_path / "c.csv"]).table.num_rows == 1  # what is not read may come twice
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'7,"a,b,,,,', "a quote that nothing closes"),
+        (b'7,a,b,"",,,"', "a quote that nothing closes"),
+        (b'7,a"b,"c,,,,', "a quote that nothing closes"),
+        (b"7,a,b,,,,\r8,a,b,,,,", "a line break within a field"),
+        (b"7,a,\xff,,,,", "not UTF-8"),
+        (b"7,a," + b"b" * 3_000_000 + b",,,,", "longer than 65536 bytes"),
+        (b"7,a," + b'"' * 70_000, "longer than 65536 bytes"),
+        (b"\x1ano such reason", "a control character at its start"),
+    ],
+    ids=["open", "last", "after a quote within", "return", "octets", "giant", "quotes", "mark"],
+)
+def test_an_odd_row_takes_no_other_with_it(tmp_path: Path, line: bytes, reason: str) -> None:
+    path = tmp_path / "calls.csv"
+    before, after = (b'%d,"a",b,,,,\n' % (n + 1) * 60_000 for n in range(2))
+    path.write_bytes(HEAD.encode() + before + line + b"\n" + after)
+    loaded = load_calls([path])
+    assert (loaded.table.num_rows, loaded.rejected) == (120_000, {reason: 1})
+    assert loaded.examples == (f"{path}, row 60000: {reason}",)
+    assert loaded.numbers.to_pylist() == [*range(60_000), *range(60_001, 120_001)]
+
+
+def test_quotes_within_a_field_are_data(tmp_path: Path) -> None:
+    loaded = _load(tmp_path, 'time,source,destination,route\n1,a,b,"/a ""b"", c"\n2,a,b,/a"b\n')
+    assert loaded.table["route"].to_pylist() == ['/a "b", c', '/a"b']
+
+
+def test_packed_rows_are_read_up_to_the_damage(tmp_path: Path) -> None:
+    rows = "".join(f"{n},a,b,,,,\n" for n in range(1, 30_001))
+    packed = gzip.compress((HEAD + rows).encode(), mtime=0)
+    path = tmp_path / "calls.csv.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    cut = load_calls([path])
+    assert 10_000 < cut.table.num_rows < 30_000
+    assert cut.rejected == {"gzip ends early": 1}
+    path.write_bytes(packed[:-8] + b"\0" * 8)
+    wrong = load_calls([path])
+    assert (wrong.table.num_rows, wrong.rejected) == (30_000, {"gzip is damaged": 1})
+
+
+def test_rows_are_found_behind_blocks_that_hold_none(tmp_path: Path) -> None:
+    loaded = _load(tmp_path, HEAD + '"\n' * 80_000 + "1,a,b,,,,\n" + "2,a\n" * 300_000)
+    assert loaded.numbers.to_pylist() == [80_000]
+    assert loaded.rejected == {
+        "a quote that nothing closes": 80_000,
+        "wrong number of columns": 300_000,
+    }

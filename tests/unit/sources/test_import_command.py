@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,30 @@ def test_truncated_gzip_gives_what_it_holds(here: Path, capsys: pytest.CaptureFi
     assert "a.log.gz: gzip ends early; read as far as it goes" in found["notes"]
 
 
+def test_gzip_with_a_wrong_checksum_gives_all_that_it_holds(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = bytearray(gzip.compress(b"".join(_line(request_id=f"r{n}") for n in range(500))))
+    packed[-8] ^= 1
+    (here / "a.log.gz").write_bytes(packed)
+    found = _import(capsys, "a.log.gz")
+    assert (found["kept"], found["set_aside"]) == (500, {})
+    assert list(found["notes"]) == ["a.log.gz: gzip is damaged; read as far as it goes"]
+
+
+def test_a_line_that_was_cut_off_is_no_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = b"#separator \\x09\n#fields\tts\tuid\tid.orig_h\tid.resp_h\tproto\torig_bytes\n"
+    rows = b"1700000000.0\tC1\t10.0.0.1\t10.0.0.2\ttcp\t1\n1700000001.0\tC2\t10.0.0.1\t10.0.0.2\ttcp\t12"
+    packer = zlib.compressobj(wbits=31)
+    cut = packer.compress(header + rows) + packer.flush(zlib.Z_SYNC_FLUSH)
+    (here / "conn.log.gz").write_bytes(cut)
+    (here / "calls.csv.gz").write_bytes(
+        gzip.compress(b"time,source,destination,status\n1,a,b,200\n2,a,b,20")[:-8]
+    )
+    assert _import(capsys, "conn.log.gz")["kept"] == 1
+    assert _import(capsys, "calls.csv.gz")["kept"] == 1
+
+
 def test_a_giant_first_line_hides_neither_format_nor_calls(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,8 +158,14 @@ def test_csv_with_broken_lines_and_a_cut_end(
     (here / "calls.csv.gz").write_bytes(packed[:-9])
     (here / "whole.csv").write_bytes(rows)
     found = _import(capsys, "whole.csv")
-    assert (found["kept"], found["set_aside"]) == (2001, {"wrong number of columns": 3})
-    assert _import(capsys, "calls.csv.gz")["kept"] >= 1
+    assert (found["kept"], found["set_aside"]) == (
+        2001,
+        {"longer than 65536 bytes": 1, "not UTF-8": 1, "wrong number of columns": 1},
+    )
+    cut = _import(capsys, "calls.csv.gz")
+    assert cut["kept"] >= 1
+    assert cut["set_aside"]["gzip ends early"] == 1
+    assert cut["notes"]["calls.csv.gz: gzip ends early; read as far as it goes"] == 1
 
 
 def test_unknown_columns_are_left_out_and_said_once_each(

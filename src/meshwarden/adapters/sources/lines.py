@@ -52,9 +52,8 @@ def read_chunks(stream: BinaryIO, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator
         before, rest = unpack.copy(), data[taken:]
         try:
             out = unpack.decompress(data[:taken], chunk_bytes)
-        except (
-            zlib.error
-        ) as error:  # with all that this call unpacked: what was good comes by parts
+        except zlib.error as error:
+            # What this call unpacked went with it: once more, by half as much at a time.
             unpack, taken = before, min(taken, len(data)) // 2
             if not taken:
                 raise DamagedError("gzip is damaged") from error

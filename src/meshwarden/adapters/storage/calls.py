@@ -5,22 +5,20 @@ that break the format are left out, counted by reason, and the first few are nam
 guessed. Reading goes in batches of bounded size; `load_calls` puts them together.
 """
 
-import gzip
-import io
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from meshwarden.adapters.sources.lines import read_chunks
 from meshwarden.adapters.sources.parties import IMPORTED_DOMAIN
 from meshwarden.adapters.storage.calls_columns import COLUMNS, conform
+from meshwarden.adapters.storage.calls_csv import read_rows
 from meshwarden.adapters.storage.parts import Part, list_parts
 from meshwarden.kernel import CALL_SCHEMA, InputError
 
@@ -128,7 +126,7 @@ def read_calls(
                 )
         except FileNotFoundError as error:
             raise InputError("calls.missing", "no such file", where=str(path)) from error
-        except (pa.ArrowInvalid, OSError, EOFError, zlib.error) as error:
+        except (pa.ArrowInvalid, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 "calls.format", f"cannot be read: {reason}", where=str(path)
@@ -184,7 +182,7 @@ def _parquet(path: Path, trust_domain: str) -> Iterator[CallBatch]:
         first = 0
         for batch in file.iter_batches(_BATCH_ROWS):
             table = pa.Table.from_batches([batch])
-            numbers = pa.array(range(first, first + table.num_rows), pa.int64())
+            numbers = pa.array(np.arange(first, first + table.num_rows))
             first += table.num_rows
             if own:
                 yield CallBatch(table=table, numbers=numbers, rejected={}, source=path)
@@ -193,12 +191,8 @@ def _parquet(path: Path, trust_domain: str) -> Iterator[CallBatch]:
 
 
 def _csv(path: Path, trust_domain: str) -> Iterator[CallBatch]:
-    if path.name.endswith(".gz"):
-        with gzip.open(path) as packed, io.BufferedReader(packed) as file:
-            yield from _csv_rows(file, path, trust_domain)
-    else:
-        with path.open("rb") as file:
-            yield from _csv_rows(file, path, trust_domain)
+    with path.open("rb") as file:
+        yield from read_csv(read_chunks(file), path, trust_domain=trust_domain)
 
 
 def read_csv(
@@ -209,109 +203,29 @@ def read_csv(
     InputError `calls.format` where it is no CSV of calls.
     """
     try:
-        yield from _csv_rows(io.BufferedReader(_Chunks(chunks)), source, trust_domain)
-    except (pa.ArrowInvalid, OSError, EOFError, zlib.error) as error:
+        for rows in read_rows(chunks, source, require=lambda names: _require(names, source)):
+            yield _conformed(rows.table, rows.numbers, source, trust_domain, rows.rejected)
+    except (pa.ArrowInvalid, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError("calls.format", f"cannot be read: {reason}", where=str(source)) from error
 
 
-class _Peeking(Protocol):
-    """A file that shows what comes next."""
-
-    def readline(self, size: int, /) -> bytes: ...
-
-    def peek(self, size: int, /) -> bytes: ...
-
-
-class _Chunks(io.RawIOBase):
-    """Chunks of octets as a file."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  # as RawIOBase has it
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        taken = min(len(buffer), len(self._rest))
-        buffer[:taken] = self._rest[:taken]
-        self._rest = self._rest[taken:]
-        return taken
-
-
-def _csv_rows(file: _Peeking, path: Path, trust_domain: str) -> Iterator[CallBatch]:
-    broken: list[int] = []
-
-    def note(row: pa_csv.InvalidRow) -> str:
-        broken.append(row.number - 1)  # counted from 1; the header is read before
-        return "skip"
-
-    names = _header(file, path)
-    _require(names, path)
-    reader = _csv_reader(file, names, note)
-    first = 0
-    for batch in reader:
-        table = pa.Table.from_batches([batch])
-        candidates = np.arange(first, first + table.num_rows + len(broken))
-        numbers = np.setdiff1d(candidates, broken, assume_unique=True)[: table.num_rows]
-        last = int(numbers[-1]) + 1 if len(numbers) else first
-        passed = [row for row in broken if row < last]
-        broken[:] = [row for row in broken if row >= last]
-        first = last
-        columns = {"wrong number of columns": passed} if passed else {}
-        yield _conformed(table, pa.array(numbers), path, trust_domain, columns)
-    if broken:
-        empty = CALL_SCHEMA.empty_table()
-        rejected = {"wrong number of columns": list(broken)}
-        yield CallBatch(
-            table=empty, numbers=pa.array([], pa.int64()), rejected=rejected, source=path
-        )
-
-
-def _csv_reader(
-    file: _Peeking, names: list[str], note: Callable[[pa_csv.InvalidRow], str]
-) -> Iterable[pa.RecordBatch]:
-    """Return the batches after the header; none where there are no rows."""
-    if not file.peek(1):
-        return ()
-    reader: Iterable[pa.RecordBatch] = pa_csv.open_csv(
-        pa.PythonFile(file, mode="r"),
-        read_options=pa_csv.ReadOptions(use_threads=False, column_names=names),
-        parse_options=pa_csv.ParseOptions(invalid_row_handler=note),
-        convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        ),
-    )
-    return reader
-
-
-def _header(file: _Peeking, path: Path) -> list[str]:
-    line = file.readline(65_536)
-    try:
-        return [name.strip().strip('"') for name in line.decode("utf-8-sig").strip().split(",")]
-    except UnicodeDecodeError as error:
-        raise InputError("calls.format", "the header is no UTF-8", where=str(path)) from error
-
-
-def _require(names: Sequence[str], path: Path) -> None:
+def _require(names: Sequence[str], source: Path) -> None:
     missing = [name for name in _NEEDED if name not in names]
     if missing:
         raise InputError(
             "calls.format",
             f"column {missing[0]!r} is missing",
-            where=str(path),
+            where=str(source),
             hint=f"at least {', '.join(_NEEDED)}",
         )
+    twice = [name for name, times in Counter(names).items() if times > 1 and name in COLUMNS]
+    if twice:
+        raise InputError("calls.format", f"column {twice[0]!r} comes twice", where=str(source))
 
 
 def _own(table: pa.Table, source: Path) -> CallBatch:
-    numbers = pa.array(range(table.num_rows), pa.int64())
+    numbers = pa.array(np.arange(table.num_rows))
     return CallBatch(
         table=table.replace_schema_metadata(None), numbers=numbers, rejected={}, source=source
     )

@@ -19,8 +19,10 @@ class Order:
     def __init__(self) -> None:
         self._latest = 0
 
-    def watch(self, batch: pa.RecordBatch, report: SourceReport) -> None:
+    def watch(self, batch: pa.RecordBatch | pa.Table, report: SourceReport) -> None:
         """Note calls that are late, and a clock that went back, in `report`."""
+        if not batch.num_rows:
+            return
         starts = np.asarray(batch.column("time").cast(pa.int64()))
         spans = np.asarray(pc.fill_null(batch.column("duration").cast(pa.int64()), 0))
         ends = starts + spans

@@ -1,6 +1,7 @@
 """All files of a run, one after the other, each by the reader of its format."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -75,7 +76,8 @@ class Source:
             return
         stream = open_log(path)
         try:
-            yield from self._stream(path, stream)
+            with suppress(DamagedError):  # noted where it was met
+                yield from self._stream(path, stream)
         finally:
             if str(path) != STDIN:
                 stream.close()
@@ -96,9 +98,10 @@ class Source:
             return
         engine = self._engine(path, name, wrapped=is_wrapped(first[:_HEAD_BYTES].split(b"\n")))
         cutter = LineCutter(max_line_bytes=LINE_FORMATS[name].max_line_bytes)
-        for chunk in chunks:
-            yield from engine.feed(cutter.cut(chunk))
-        yield from engine.feed(cutter.end())
+        with suppress(DamagedError):  # and the line that was cut off by it is none
+            for chunk in chunks:
+                yield from engine.feed(cutter.cut(chunk))
+            yield from engine.feed(cutter.end())
         yield from engine.end()
 
     def _after_giant(self, path: Path, first: bytes, chunks: Iterator[bytes]) -> bytes:
@@ -187,8 +190,10 @@ class Source:
                 yield chunk
         except DamagedError as error:
             self.report.note(f"{path}: {error}; read as far as it goes")
+            raise
         except OSError as error:
             self.report.note(f"{path}: {error.strerror}; read as far as it goes")
+            raise DamagedError(f"{error.strerror}") from error
 
     def _unknown(self, path: Path, first: bytes) -> None:
         if not first.strip():
