@@ -86,8 +86,10 @@ class Source:
         chunks = self._chunks(path, stream)
         first = next(chunks, b"")
         name = self._format_of(first)
-        if name is None and b"\n" not in first:
+        if name is None and first and b"\n" not in first:
             first = self._after_giant(path, first, chunks)
+            if not first:
+                return
             name = self._format_of(first)
         if name is None:
             self._unknown(path, first)
@@ -105,17 +107,19 @@ class Source:
         yield from engine.end()
 
     def _after_giant(self, path: Path, first: bytes, chunks: Iterator[bytes]) -> bytes:
-        """Return the chunk after the end of a line that fills the first; b"" where none comes."""
-        while first and b"\n" not in first:
-            first = next(chunks, b"")
-        if first:
-            self.report.records += 1
-            self.report.put_aside("longer than any line")
-            if self._options.rejected is not None:
-                self._options.rejected(
-                    SetAside(file=str(path), where="line 1", reason="longer than any line")
-                )
-        return first.partition(b"\n")[2] if first else b""
+        """Return what follows a line that fills the first chunk; that chunk where it is all."""
+        chunk = next(chunks, b"")
+        if not chunk:
+            return first
+        while chunk and b"\n" not in chunk:
+            chunk = next(chunks, b"")
+        self.report.records += 1
+        self.report.put_aside("longer than any line")
+        if self._options.rejected is not None:
+            self._options.rejected(
+                SetAside(file=str(path), where="line 1", reason="longer than any line")
+            )
+        return chunk.partition(b"\n")[2]
 
     def _format_of(self, first: bytes) -> str | None:
         name = self._options.format
