@@ -18,7 +18,7 @@ own. Not thread-safe.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,9 +95,18 @@ class RouteLearner:
 
         The first calls of a batch profit from the last ones.
         """
-        shapes = [(service, segments_of(path)) for service, path in calls]
-        for (service, segments), times in Counter(shapes).items():
-            self._observe(service, segments, times)
+        times = Counter(calls)
+        named = dict(zip(times, self.routes_of(times), strict=True))
+        return [named[call] for call in calls]
+
+    def routes_of(self, times: Mapping[tuple[str, str], int]) -> list[str]:
+        """Observe each (service, raw path) so many `times`, then return the route of each."""
+        shapes = [(service, segments_of(path)) for service, path in times]
+        seen: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        for shape, count in zip(shapes, times.values(), strict=True):
+            seen[shape] += count
+        for (service, segments), count in seen.items():
+            self._observe(service, segments, count)
         return [self._name(service, segments) for service, segments in shapes]
 
     def observe(self, service: str, raw_path: str) -> None:

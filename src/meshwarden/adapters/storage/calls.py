@@ -40,6 +40,7 @@ class CallBatch:
         rejected: numbers of rows that were left out, by reason.
         source: the file.
         unknown: columns of the file that no call has; they were not read.
+        foreign: whether these are no columns of our own, so that routes may be raw paths.
     """
 
     table: pa.Table
@@ -47,6 +48,7 @@ class CallBatch:
     rejected: dict[str, list[int]]
     source: Path
     unknown: tuple[str, ...] = ()
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,4 +243,5 @@ def _conformed(
         rejected=broken | good.rejected,
         source=path,
         unknown=tuple(name for name in table.column_names if name not in COLUMNS),
+        foreign=True,
     )

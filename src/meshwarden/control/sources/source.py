@@ -72,7 +72,7 @@ class Source:
     def _file(self, path: Path) -> Iterator[pa.RecordBatch]:
         name = self._options.format
         if path.is_dir() or _is_parquet(path, name):
-            yield from read_columns(path, None, self._options, self.report)
+            yield from read_columns(path, None, self._options, self.report, self._routes)
             return
         stream = open_log(path)
         try:
@@ -96,7 +96,7 @@ class Source:
             return
         chunks = chain([first], chunks)
         if name in COLUMN_FORMATS:
-            yield from read_columns(path, chunks, self._options, self.report)
+            yield from read_columns(path, chunks, self._options, self.report, self._routes)
             return
         engine = self._engine(path, name, wrapped=is_wrapped(first[:_HEAD_BYTES].split(b"\n")))
         cutter = LineCutter(max_line_bytes=LINE_FORMATS[name].max_line_bytes)
