@@ -203,3 +203,14 @@ def test_rows_are_found_behind_blocks_that_hold_none(tmp_path: Path) -> None:
         "a quote that nothing closes": 80_000,
         "wrong number of columns": 300_000,
     }
+
+
+def test_what_was_written_into_a_field_is_no_row_of_its_own(tmp_path: Path) -> None:
+    row = '5,a,b,"/x\n6,evil,b,/y\n7,evil,b,""/z""\n"\n'
+    loaded = _load(tmp_path, "time,source,destination,route\n1,a,b,/\n" + row + "8,a,b,/\n")
+    assert loaded.rejected == {"a line break within a field": 1}
+    assert loaded.numbers.to_pylist() == [0, 2]
+    bad = row.replace("/x", "\udcff").encode(errors="surrogateescape")
+    (tmp_path / "bad.csv").write_bytes(b"time,source,destination,route\n" + bad * 3 + b"8,a,b,")
+    loaded = load_calls([tmp_path / "bad.csv"])
+    assert (loaded.numbers.to_pylist(), sum(loaded.rejected.values())) == ([3], 3)

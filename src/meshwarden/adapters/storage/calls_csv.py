@@ -1,8 +1,12 @@
 """CSV of calls into raw columns, whatever is in it.
 
-No field of a call holds a line break, so a row ends where its line does, whatever its quotes. A
-line that would stop the parser, or lead it beyond its end, gives way to a mark of one column: the
+A line that would stop the parser, or lead it beyond its end, gives way to a mark of one column: the
 parser refuses that as a row, and so it is counted in its place, with the reason.
+
+No field of a call holds a line break. Where a quote is open at a line's end, and the next lines (of
+64 KiB in all) make it a proper row of as many columns as there should be, all of them are one row,
+and set aside: what somebody wrote into a field never becomes a row. Otherwise the quote is a stray
+one, and its line alone is set aside.
 """
 
 import io
@@ -22,8 +26,10 @@ from meshwarden.kernel import InputError
 
 _MARK: Final = b"\x1a"
 _COLUMNS: Final = "wrong number of columns"
-_FIELD: Final = rb'(?:"[^"]*(?:""[^"]*)*"(?!")[^,]*|(?!")[^,]*)'  # quotes count at its beginning
-_ROW: Final = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*")
+_BREAK: Final = "a line break within a field"
+_FIELD: Final = rb'(?:"[^"]*(?:""[^"]*)*"(?!")[^,\n]*|(?!")[^,\n]*)'  # quotes count at its start
+_PROPER: Final = rb'(?:"[^"]*(?:""[^"]*)*"|[^",\n]*)'
+_LINE: Final = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*")
 _BEFORE_A_QUOTE: Final = np.frombuffer(b'\n,"', np.uint8)
 
 
@@ -133,24 +139,61 @@ class _Chunks(io.RawIOBase):
 
 
 def _sound(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Return whole lines such that no single one can stop or mislead the parser."""
-    rest = b""
+    """Return whole lines such that none of them can stop or mislead the parser."""
+    row: re.Pattern[bytes] | None = None
+    waiting = rest = damage = b""
     try:
         for chunk in chunks:
-            block, end, rest = (rest + chunk).rpartition(b"\n")
+            block, end, rest = (waiting + rest + chunk).rpartition(b"\n")
             rest = rest[: MAX_LINE_BYTES + 1]  # of a longer line this is enough to tell
-            yield _sound_lines(block + end)
+            row = row or (_row_like(block) if end else None)
+            sound, waiting = _sound_lines(block + end, row)
+            yield sound
     except DamagedError as error:
-        yield _mark(str(error))
-    else:
-        yield _sound_line(rest) if rest else b""
+        rest, damage = b"", _mark(str(error))
+    last = waiting + rest + (b"\n" if rest else b"")
+    yield _sound_lines(last, row, is_last=True)[0] + damage
 
 
-def _sound_lines(block: bytes) -> bytes:
-    """Return the lines of `block`; they are looked at one by one only if some are odd."""
+def _row_like(text: bytes) -> re.Pattern[bytes]:
+    """Return the pattern of a row as it is written properly, over several lines too.
+
+    It has as many columns as the first line of `text`.
+    """
+    commas = text.partition(b"\n")[0].count(b",")
+    return re.compile(rb"%b(?:,%b){%d}\r?(?=\n)" % (_PROPER, _PROPER, commas))
+
+
+def _sound_lines(
+    block: bytes, row: re.Pattern[bytes] | None, *, is_last: bool = False
+) -> tuple[bytes, bytes]:
+    """Return the lines of `block`, and those at its end whose open quote waits for more of them.
+
+    They are looked at one by one only if some are odd.
+    """
     if _is_bounded(block) and _is_sound(block):
-        return block
-    return b"".join(map(_sound_line, block.split(b"\n")[:-1]))
+        return block, b""
+    found: list[bytes] = []
+    at = 0
+    while at < len(block):
+        end = block.index(b"\n", at)
+        line = block[at:end]
+        if row is not None and _is_open(line):
+            joined = row.match(block, at, at + MAX_LINE_BYTES)
+            if joined:
+                found.append(_mark(_BREAK))
+                at = joined.end() + 1
+                continue
+            if not is_last and len(block) - at < MAX_LINE_BYTES:
+                return b"".join(found), block[at:]
+        found.append(_sound_line(line))
+        at = end + 1
+    return b"".join(found), b""
+
+
+def _is_open(line: bytes) -> bool:
+    """Return whether a quote is open at the end of `line`."""
+    return len(line) <= MAX_LINE_BYTES and b'"' in line and not _LINE.fullmatch(line)
 
 
 def _is_bounded(block: bytes) -> bool:
@@ -197,8 +240,8 @@ def _sound_line(line: bytes) -> bytes:
     if line.startswith(_MARK):
         return _mark("a control character at its start")
     if b"\r" in line[:-1]:
-        return _mark("a line break within a field")
-    if b'"' in line and not _ROW.fullmatch(line):
+        return _mark(_BREAK)
+    if _is_open(line):
         return _mark("a quote that nothing closes")
     return line + b"\n"
 
