@@ -221,7 +221,8 @@ def _report(
     else:
         lines = finding_lines(findings)
         lines.append(
-            f"{learned['calls']:,} calls, {counted(alarms, 'alarm')}; {warm_up_text(learned)}"
+            f"{counted(learned['calls'], 'call')}, {counted(alarms, 'alarm')};"
+            f" {warm_up_text(learned)}"
         )
         print("\n".join([*lines, *aside_lines(report)]))
     return 1 if alarms else 0

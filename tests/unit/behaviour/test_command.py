@@ -150,7 +150,7 @@ def test_score_and_show_say_whether_the_model_still_warms_up(
     assert run(["behaviour", "learn", str(calls), "-o", str(base)]) == 0
     capsys.readouterr()
     run(["behaviour", "score", str(calls), "-o", str(tmp_path / "scores.parquet")])
-    assert capsys.readouterr().out.rstrip().endswith(f" calls, {said}")
+    assert capsys.readouterr().out.rstrip().endswith(f", {said}")
     run(["behaviour", "show", str(base)])
     assert capsys.readouterr().out.splitlines()[0].endswith(f" days, {said.partition('; ')[2]}")
 

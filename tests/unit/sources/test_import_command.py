@@ -198,8 +198,8 @@ def test_parquet_and_recorded_parts(here: Path, capsys: pytest.CaptureFixture[st
         (b"\n\n", "a.log: empty"),
         (b"hello\n" * 9, "the format cannot be told"),
         (b"hello", "the format cannot be told"),
-        (b"x" * 3_000_000, "1 records, no calls: longer than any line"),
-        (b"x" * 3_000_000 + b"\n", "1 records, no calls: longer than any line"),
+        (b"x" * 3_000_000, "1 record, no calls: longer than any line"),
+        (b"x" * 3_000_000 + b"\n", "1 record, no calls: longer than any line"),
     ],
 )
 def test_nothing_to_read_is_one_clear_line_and_exit_2(
