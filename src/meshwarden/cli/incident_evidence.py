@@ -8,7 +8,7 @@ from pathlib import Path
 from cyclopts import App
 
 from meshwarden.adapters.forensics import verify_archive
-from meshwarden.cli.calls_text import rfc3339
+from meshwarden.cli.calls_text import printable, rfc3339
 from meshwarden.cli.identity_mesh import HERE, Json, State, ask
 from meshwarden.kernel import VerificationError
 
@@ -68,9 +68,10 @@ def verify(
         print(jsonlib.dumps(shown))
     else:
         print(f"{archive} holds: {len(manifest.kept)} files of incident {manifest.incident}")
-        print(f"about {manifest.suspect}, taken {shown['taken']}, signed by {manifest.key}")
+        about = f"about {manifest.suspect}, taken {shown['taken']}, signed by {manifest.key}"
+        print(printable(about))
         for one in manifest.dropped:
-            print(f"not kept: {one.name}: {one.reason}")
+            print(printable(f"not kept: {one.name}: {one.reason}"))
         if key is None:
             print("signed by whoever has that key: compare it with the incident's record")
     return 0

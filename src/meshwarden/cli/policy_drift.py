@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from meshwarden.adapters.clock import SystemClock
 from meshwarden.adapters.manifests import parse_documents
 from meshwarden.adapters.yaml import parse_document, render_documents
+from meshwarden.cli.calls_text import printable
 from meshwarden.cli.policy_cluster import ClusterOptions, cluster_of
 from meshwarden.cli.policy_compile import compile_for
 from meshwarden.cli.policy_import import say
@@ -66,7 +67,7 @@ def drift_command(
     if json:
         print_json({"findings": [asdict(one) for one in findings], "reach": reach})
     else:
-        print("\n".join(one.sentence for one in findings) or "enforced as written")
+        print("\n".join(printable(one.sentence) for one in findings) or "enforced as written")
         print(f"what that means, as far as it can be read:\n{reach}" if reach else "", end="")
     return 2 if found.problems else 1 if drift else 0
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from meshwarden.adapters.manifests import locate
 from meshwarden.adapters.yaml import parse_document
+from meshwarden.cli.calls_text import printable
 from meshwarden.cli.policy_cluster import port_of
 from meshwarden.cli.policy_shared import Json, print_json, usage_error, write_text
 from meshwarden.control.gate.run import Input, read_paths
@@ -107,15 +108,16 @@ def located(left_out: Iterable[LeftOut]) -> list[dict[str, Any]]:
 def say(found: Input) -> None:
     """Say on stderr what could not be read, and what was not."""
     for problem in found.problems:
-        print(f"{problem.where}: not read: {problem.message}", file=sys.stderr)
+        print(printable(f"{problem.where}: not read: {problem.message}"), file=sys.stderr)
     for skipped in found.skipped:
-        print(f"meshwarden: {skipped}", file=sys.stderr)
+        print(printable(f"meshwarden: {skipped}"), file=sys.stderr)
 
 
 def say_left_out(lines: Iterable[dict[str, Any]], draft: Draft) -> None:
     """Say on stderr what could not be represented."""
     for line in lines:
         effect = " (the result is wider than that)" if line["wider"] else ""
-        print(f"{line['where']}: {line['object']} {line['what']}{effect}", file=sys.stderr)
+        text = f"{line['where']}: {line['object']} {line['what']}{effect}"
+        print(printable(text), file=sys.stderr)
     for identity in draft.foreign:
         print(f"meshwarden: {identity} is of another trust domain: left out", file=sys.stderr)

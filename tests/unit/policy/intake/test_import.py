@@ -250,3 +250,14 @@ def test_what_cannot_be_read_is_never_passed_over(
     (tmp_path / "odd.yaml").write_text(text)
     assert run(["policy", "import", str(tmp_path)]) == 2
     assert f"{tmp_path}/odd.yaml:" in capsys.readouterr().err
+
+
+def test_a_name_never_makes_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forged = ISTIO.replace("name: no-deletes", 'name: "x\\nforged\\x1b[2J"')
+    (tmp_path / "istio.yaml").write_text(forged)
+    run(["policy", "import", str(tmp_path / "istio.yaml")])
+    said = capsys.readouterr().err
+    assert "x\\nforged\\x1b[2J" in said
+    assert not any(line.startswith("forged") for line in said.split("\n"))
