@@ -85,7 +85,7 @@ class Alarms:
             "tainted": np.zeros(edges, np.int32),  # see `Placed.tainted`
             "suspects": np.zeros(nodes, SUSPECT),
             "muted": np.zeros(nodes, np.bool_),  # whom nobody learns from in this segment
-            "counts": np.zeros(6, np.int64),  # open groups (3), hour, first time, calls
+            "counts": np.zeros(6, np.int64),  # open groups (3), hour, began (ns), calls
             "histogram": np.zeros((rows, BINS)),
             "days": np.zeros(1),
             "age": np.zeros(1),
